@@ -1,0 +1,208 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The configuration: what an operator may say about the host and its guests.
+ *
+ * One table (config_keys.c) names every key with its type, range, default and help. One parser reads
+ * the boot file, `load`, `create` and `set`, and one printer writes what the parser reads back. These
+ * are pure functions over text: they open no file and make no kernel call. Text is never trusted; an
+ * error spoils the section it stands in and nothing else. The operator's view is docs/configuration.md.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define CONFIG_NAME_SIZE    32u
+#define CONFIG_PATH_SIZE    128u
+#define CONFIG_RAMDISK_SIZE 512u
+#define CONFIG_CMDLINE_SIZE 2048u
+#define CONFIG_RAMDISKS_MAX 8u
+#define CONFIG_CPUS_MAX     256u
+#define CONFIG_VCPUS_MAX    64u
+#define CONFIG_GUESTS_MAX   1024u
+#define CONFIG_ERRORS_MAX   16u
+#define CONFIG_ERROR_SIZE   512u
+#define CONFIG_TEXT_MAX     (1024u * 1024u)
+
+/* Which section a key belongs to. */
+enum config_section {
+	CONFIG_SECTION_NONE,
+	CONFIG_SECTION_HOST,
+	CONFIG_SECTION_GUEST,
+};
+
+/* The type of a key's value, which fixes the C type of the field behind it. */
+enum config_type {
+	CONFIG_TYPE_COUNT,  /* uint32_t */
+	CONFIG_TYPE_SIZE,   /* uint64_t, bytes */
+	CONFIG_TYPE_FLAG,   /* bool */
+	CONFIG_TYPE_NAME,   /* char[CONFIG_NAME_SIZE] */
+	CONFIG_TYPE_TEXT,   /* char[max + 1] */
+	CONFIG_TYPE_TEXTS,  /* struct config_texts */
+	CONFIG_TYPE_CPUS,   /* struct config_cpus */
+	CONFIG_TYPE_ACTION, /* uint32_t holding an enum config_action */
+};
+
+/* What happens to a guest that has ended. */
+enum config_action {
+	CONFIG_ACTION_DESTROY,
+	CONFIG_ACTION_RESTART,
+	CONFIG_ACTION_PRESERVE,
+};
+
+struct config_texts {
+	uint32_t count;
+	char text[CONFIG_RAMDISKS_MAX][CONFIG_RAMDISK_SIZE];
+};
+
+/* A set of pCPUs; is_any leaves the choice to the partition manager, and bits is then empty. */
+struct config_cpus {
+	bool is_any;
+	uint64_t bits[CONFIG_CPUS_MAX / 64u];
+};
+
+struct config_host {
+	char name[CONFIG_NAME_SIZE];
+	uint32_t autostart_delay_s;
+};
+
+struct config_guest {
+	char name[CONFIG_NAME_SIZE];
+	uint32_t vcpu_count;
+	struct config_cpus cpus;
+	uint64_t memory_bytes;
+	char kernel[CONFIG_PATH_SIZE];
+	struct config_texts ramdisks;
+	char cmdline[CONFIG_CMDLINE_SIZE];
+	bool has_autostart;
+	uint32_t on_poweroff;
+	uint32_t on_reboot;
+	uint32_t on_crash;
+	uint32_t weight;
+	uint32_t cap_percent;
+	bool has_console;
+	bool has_debug_exit;
+};
+
+/* Where in the text something stands; both count from 1, and column counts bytes. */
+struct config_position {
+	uint32_t line;
+	uint32_t column;
+};
+
+struct config_error {
+	struct config_position at;
+	char text[CONFIG_ERROR_SIZE];
+};
+
+/* count may exceed CONFIG_ERRORS_MAX: only that many are kept. */
+struct config_errors {
+	uint32_t count;
+	struct config_error error[CONFIG_ERRORS_MAX];
+};
+
+/* The outcome of config_parse(): the guests without an error, in the order of the text. */
+struct config {
+	struct config_host host;
+	bool has_host;
+	uint32_t guest_count;
+	uint32_t guest_capacity;
+	struct config_guest *guests;
+	struct config_errors errors;
+};
+
+enum config_key_flags {
+	CONFIG_KEY_REQUIRED = 1u << 0, /* a section without it is an error */
+	CONFIG_KEY_SHOWN = 1u << 1,    /* printed also when it has its default */
+	CONFIG_KEY_LIVE = 1u << 2,     /* `set` acts on a running guest at once */
+	CONFIG_KEY_HIDDEN = 1u << 3,   /* accepted for xl's sake; neither printed nor offered */
+};
+
+/* One row of the table. min and max bound the value (TEXT: length in bytes). */
+struct config_key {
+	const char *name;
+	const char *aliases; /* separated by spaces; "" for none */
+	enum config_section section;
+	enum config_type type;
+	uint32_t flags;
+	size_t offset;
+	uint64_t min;
+	uint64_t max;
+	const char *default_text;
+	const char *meant; /* what a value looks like, for errors and help */
+	const char *help;
+};
+
+/* config_keys.c: the table. */
+extern const struct config_key config_keys[];
+extern const size_t config_key_count;
+
+/* The key of this name or alias in the section (`_` and `-` count as the same), or NULL. */
+const struct config_key *config_key_find(enum config_section section, const char *name);
+
+/* The name of the section's key nearest to what was typed, or NULL if none is near. */
+const char *config_key_nearest(enum config_section section, const char *typed);
+
+/* The smallest number of single-character edits between two words; words over 31 bytes give 99. */
+unsigned int config_edit_distance(const char *a, const char *b);
+
+/* Writes the section's key names, separated by spaces; always ends with NUL. */
+void config_key_list(enum config_section section, char *out, size_t size);
+
+/* config_value.c: one value. record is the struct config_host or config_guest of the key's section. */
+
+/* Reads text into the key's field. False, with the reason in why[size], if it is not a good value;
+ * the field is then as it was. A TEXTS key gets one more entry. */
+bool config_value_parse(const struct config_key *key, void *record, const char *text, char *why,
+                        size_t size);
+
+/* Writes the field's value as text that config_value_parse() reads back; for a TEXTS key the entry
+ * idx. Always ends with NUL. */
+void config_value_print(const struct config_key *key, const void *record, uint32_t idx, char *out,
+                        size_t size);
+
+/* The count of values in the field: 1, or for a TEXTS key its number of entries. */
+uint32_t config_value_count(const struct config_key *key, const void *record);
+
+/* Empties a TEXTS field; nothing for other types. */
+void config_value_clear(const struct config_key *key, void *record);
+
+/* Sets every field of the section's record to the table's default. */
+void config_set_defaults(enum config_section section, void *record);
+
+/* Writes bytes with the largest unit that fits exactly: 1536M, 2G, 640K. */
+void config_size_print(uint64_t bytes, char *out, size_t size);
+
+/* Writes a set of pCPUs as `any`, `0,2-3`. */
+void config_cpus_print(const struct config_cpus *cpus, char *out, size_t size);
+
+bool config_name_is_valid(const char *name);
+const char *config_action_name(uint32_t action);
+
+/* config.c: whole texts. */
+
+void config_init(struct config *config);
+void config_free(struct config *config);
+
+/* Reads a whole text. Always leaves a usable config: what has no error is in it, the rest is in
+ * config->errors. True if there was no error at all. */
+bool config_parse(struct config *config, const char *text, size_t size);
+
+/* Sets one key of a guest, with the checks and messages of the parser. False with an error added. */
+bool config_guest_set(struct config_guest *guest, const char *key, const char *value,
+                      struct config_position at, struct config_errors *errors);
+
+/* Checks what no single key shows (required keys, cap against vcpus). False with an error added. */
+bool config_guest_check(const struct config_guest *guest, struct config_position at,
+                        struct config_errors *errors);
+
+void config_error_add(struct config_errors *errors, struct config_position at, const char *format,
+                      ...) __attribute__((format(printf, 3, 4)));
+
+/* Where a text is printed to. */
+typedef void config_write_fn(void *context, const char *text);
+
+/* Prints sections that config_parse() reads back to the same records. */
+void config_print_host(const struct config_host *host, config_write_fn *write, void *context);
+void config_print_guest(const struct config_guest *guest, config_write_fn *write, void *context);
