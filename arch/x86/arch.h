@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the architecture supplies to kernel/: the whole list. Everything here is called with interrupts off.
+ * (Virtualisation is apart, in arch/x86/hvm.h; page tables in arch/x86/ptable.h.)
+ */
+#pragma once
+
+#include "kernel/cpu.h"
+#include "kernel/types.h"
+
+/*
+ * The registers of a ring-3 thread, as the entry code leaves them at the top of the pCPU's kernel stack
+ * (cpu->kernel_stack_top - sizeof). While the thread is current they live there; a thread switch copies them out and in.
+ */
+struct arch_frame {
+	uint64_t r15, r14, r13, r12, r11, r10, r9, r8;
+	uint64_t rdi, rsi, rbp, rbx, rdx, rcx, rax;
+	uint64_t vector; /* of the trap; ARCH_VECTOR_SYSCALL for a call */
+	uint64_t error_code;
+	uint64_t rip, cs, rflags, rsp, ss;
+};
+
+#define ARCH_VECTOR_SYSCALL 0x100u
+
+static inline struct arch_frame *arch_user_frame(struct cpu *cpu)
+{
+	return (struct arch_frame *)(cpu->kernel_stack_top - sizeof(struct arch_frame));
+}
+
+/* The direct map: all RAM that the kernel manages, readable and writable, never executable. */
+#define ARCH_DIRECT_MAP 0xffff800000000000ull
+static inline void *phys_to_virt(hpa_t pa)
+{
+	return (void *)(pa.raw + ARCH_DIRECT_MAP);
+}
+static inline hpa_t virt_to_phys(const void *va)
+{
+	return HPA((uint64_t)va - ARCH_DIRECT_MAP);
+}
+
+/* ---- time ---- */
+static inline uint64_t arch_tsc_read(void)
+{
+	uint32_t low, high;
+
+	__asm__ volatile("rdtsc" : "=a"(low), "=d"(high));
+	return ((uint64_t)high << 32) | low;
+}
+extern uint64_t arch_tsc_hz;
+/* One-shot timer interrupt of this pCPU at `tsc` (absolute; past = at once; BH_FOREVER = none). Sets CPU_WORK_TIMER when it fires. */
+void arch_timer_set(uint64_t tsc);
+
+/* ---- other pCPUs ---- */
+/* Interrupt that pCPU so that it looks at its work word: it leaves a guest, ring 3 or HLT for the kernel's exit path. */
+void arch_cpu_notify(struct cpu *cpu);
+/* Idle: interrupts on, halt, interrupts off. Returns after any interrupt. Must not lose one that sets cpu->work before the HLT. */
+void arch_cpu_idle(void);
+/* Let pending interrupts be taken now (sti; nop; cli), after a guest exit by an external interrupt. */
+void arch_interrupts_poll(void);
+/* Stop this pCPU for ever. */
+_Noreturn void arch_cpu_stop(void);
+
+/* ---- threads ---- */
+/* Make a first frame: ring 3, interrupts on, all registers zero but those given. */
+void arch_frame_init(struct arch_frame *frame, uint64_t entry, uint64_t stack, uint64_t argument);
+/* Load what belongs to a thread beside its frame: CR3 (if it differs), FS base. `pml4`: the domain's table. */
+void arch_thread_load(hpa_t pml4, uint64_t fs_base);
+
+/* ---- floating point: lazily between a VMM thread and its own vCPU, eagerly between domains ---- */
+extern uint32_t arch_fpu_size;      /* bytes of one state area, 64-aligned, XSAVE standard format */
+extern uint64_t arch_xcr0_supported;
+void arch_fpu_init_area(void *area);
+void arch_fpu_save(void *area);             /* all supported components, CR0.TS clear on return */
+void arch_fpu_restore(const void *area);    /* CR0.TS clear on return */
+void arch_fpu_set_trap(bool is_on);         /* CR0.TS: the next ring-3 use raises #NM (compare before writing) */
+void arch_xcr0_load(uint64_t xcr0);         /* compare before writing */
+
+/* ---- user memory of the current domain (SMAP-safe; a fault on the way returns BH_ERR_ADDRESS) ---- */
+int arch_copy_from_user(void *to, hva_t from, size_t size) must_check;
+int arch_copy_to_user(hva_t to, const void *from, size_t size) must_check;
+
+/* ---- machine interrupts ---- */
+/* Route a global system interrupt to this pCPU; the handler calls interrupt_fired(gsi). Masked until unmasked. */
+int arch_gsi_route(uint32_t gsi, bool is_level, bool is_low, struct cpu *target) must_check;
+void arch_gsi_mask(uint32_t gsi);
+void arch_gsi_unmask(uint32_t gsi);
+
+/* ---- ports (for the ports object) ---- */
+uint32_t arch_port_read(uint16_t port, uint32_t width_bytes);
+void arch_port_write(uint16_t port, uint32_t width_bytes, uint32_t value);
+
+/* ---- console of the machine, for the log until mgmt claims the port, and for the last words ---- */
+void arch_console_write(const char *text, size_t length);
+extern bool arch_console_claimed; /* true: only panic() writes */
+
+/* Reset by every known way, in order: ACPI reset register, 0xCF9, 8042, triple fault. */
+_Noreturn void arch_reset(void);
+
+/* TLB: forget all ring-3 translations of this pCPU's current address space. */
+void arch_tlb_flush(void);
+
+/* Call at every way out of the kernel: implemented by kernel/exit.c, called by the entry code with the frame of current in place;
+ * returns only when `current` is a thread that shall run in ring 3, its frame at arch_user_frame(). */
+void kernel_leave(void);
+/* Called by the entry code (arch): a call, a fault in ring 3 (vector < 32), a machine interrupt (GSI). */
+void call_handle(struct arch_frame *frame);
+void fault_handle(struct arch_frame *frame, uint64_t fault_address);
+void interrupt_fired(uint32_t gsi);
+/* Called by arch/x86 start code on each pCPU when it is ready: never returns. The boot pCPU runs kernel_start once before it. */
+struct boot_info;
+void kernel_start(const struct boot_info *info);
+_Noreturn void kernel_cpu_loop(void);

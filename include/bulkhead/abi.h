@@ -1,0 +1,550 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The kernel ABI: call numbers, rights, and every record that crosses between the kernel and a domain.
+ * Fixed-width types only; explicit padding; no policy. Version: BH_ABI_VERSION.
+ *
+ * Calling convention (SYSCALL, APM 2 6.1.1 / SDM 2B "SYSCALL"): RAX = call number; arguments in RDI, RSI, RDX, R10, R8, R9.
+ * Returns RAX: zero or a positive value, or a negative enum bh_error. RCX and R11 are lost; all other registers are kept.
+ */
+#pragma once
+
+#include <stdint.h>
+
+#include "bulkhead/errors.h"
+
+#define BH_ABI_VERSION 1u
+
+#define BH_PAGE_SIZE 4096ull
+#define BH_MAX_CPUS 256u
+#define BH_MAX_VCPUS 64u /* of one guest */
+#define BH_FOREVER (~0ull) /* a deadline that never comes */
+
+/* ---- address space of a domain -------------------------------------------------------------------------- */
+
+#define BH_VA_IMAGE 0x0000000000400000ull /* where domain images are linked */
+#define BH_VA_USER_MIN 0x0000000000010000ull
+#define BH_VA_USER_MAX 0x00007f0000000000ull /* exclusive; region_map accepts [MIN, MAX) */
+#define BH_VA_INFO 0x00007f8000000000ull /* struct bh_info, one read-only page, mapped by the kernel in every domain */
+#define BH_VA_ROOT_INFO 0x00007f8000001000ull /* struct bh_root_info, read-only pages, in the root domain only */
+#define BH_VA_LOG 0x00007f8000100000ull /* struct bh_log, read-only, in domains created with BH_DOMAIN_SEES_LOG */
+
+/* ---- handles and rights ---------------------------------------------------------------------------------- */
+
+/* A handle is a small positive integer in the caller's table; 0 names nothing. */
+typedef uint32_t bh_handle_t;
+
+#define BH_HANDLE_SELF 1u /* every domain: itself (a domain handle without CONTROL) */
+#define BH_HANDLE_HOST 2u /* root only at start: the machine (object type HOST) */
+#define BH_MAX_HANDLES 4096u /* of one domain */
+
+enum bh_object_type {
+	BH_OBJECT_NONE = 0,
+	BH_OBJECT_DOMAIN = 1,
+	BH_OBJECT_THREAD = 2,
+	BH_OBJECT_REGION = 3,
+	BH_OBJECT_EVENT_SET = 4,
+	BH_OBJECT_EVENT = 5,
+	BH_OBJECT_VM = 6,
+	BH_OBJECT_VCPU = 7,
+	BH_OBJECT_PORTS = 8, /* a range of the machine's I/O ports */
+	BH_OBJECT_INTERRUPT = 9, /* a machine interrupt bound to an event */
+	BH_OBJECT_HOST = 10,
+};
+
+#define BH_RIGHT_READ 0x01u    /* region: map readable; info calls; vcpu: read state and statistics */
+#define BH_RIGHT_WRITE 0x02u   /* region: map writable; event: signal; ports: use; vcpu: set state, run, kick */
+#define BH_RIGHT_EXECUTE 0x04u /* region: map executable */
+#define BH_RIGHT_CONTROL 0x08u /* destroy, split, bind, map things into the object (domain, vm) */
+#define BH_RIGHT_GIVE 0x10u    /* the handle may be given on */
+#define BH_RIGHTS_ALL 0x1fu
+
+/* ---- calls ------------------------------------------------------------------------------------------------ */
+
+/*
+ * "-> handle" means that the new object's handle in the caller's table is returned, with all rights.
+ * `@` marks a pointer in the caller's address space. Sizes and addresses in bytes, page multiples where pages are meant.
+ */
+enum bh_call {
+	/* (text@, length <= 256): append one line to the kernel log, marked with the domain's id. */
+	BH_CALL_LOG_WRITE = 0,
+
+	/* (struct bh_domain_params@) -> handle. Pays params.quota_bytes out of the caller's quota. */
+	BH_CALL_DOMAIN_CREATE = 1,
+	/* (domain): stop and free all that it holds; its children die with it. Returns AGAIN while work remains. CONTROL. */
+	BH_CALL_DOMAIN_DESTROY = 2,
+	/* (domain, struct bh_domain_info@). READ. */
+	BH_CALL_DOMAIN_INFO = 3,
+
+	/* (domain, struct bh_thread_params@) -> handle. CONTROL on domain, or BH_HANDLE_SELF. */
+	BH_CALL_THREAD_CREATE = 4,
+	/* (): end the calling thread. Does not return. The last thread's end is the domain's end. */
+	BH_CALL_THREAD_EXIT = 5,
+	/* (): let others on this pCPU run first. */
+	BH_CALL_THREAD_YIELD = 6,
+	/* (thread, weight 1..65535, cap in percent of one pCPU, 0 = none). CONTROL. */
+	BH_CALL_THREAD_SET_SHARE = 7,
+	/* (thread, struct bh_thread_info@). READ. */
+	BH_CALL_THREAD_INFO = 8,
+
+	/*
+	 * (size, alignment (power of two >= 4096), flags) -> handle. Paid out of the caller's quota. The memory is not usable until
+	 * REGION_ZERO returned BH_OK for it: mapping it before that fails with STATE.
+	 */
+	BH_CALL_REGION_ALLOCATE = 9,
+	/* (region): clear the next part (at most 2 MiB a call); AGAIN until the whole region is clear. CONTROL. */
+	BH_CALL_REGION_ZERO = 10,
+	/* (region, offset) -> handle of the upper part; the handle given keeps the lower part. Not while mapped or given. CONTROL. */
+	BH_CALL_REGION_SPLIT = 11,
+	/* (region, domain, va, struct bh_map@). READ/WRITE/EXECUTE on region as mapped; CONTROL on domain, or SELF. Never W and X. */
+	BH_CALL_REGION_MAP = 12,
+	/* (region, domain, va): undo the mapping at va. */
+	BH_CALL_REGION_UNMAP = 13,
+	/* (region, vm, gpa, struct bh_map@): map into the guest. CONTROL on vm. */
+	BH_CALL_REGION_MAP_GUEST = 14,
+	/* (region, vm, gpa). */
+	BH_CALL_REGION_UNMAP_GUEST = 15,
+	/* (region, struct bh_region_info@). READ. */
+	BH_CALL_REGION_INFO = 16,
+
+	/* () -> handle. An event set holds BH_EVENTS_PER_SET bits; one thread at a time waits on it. */
+	BH_CALL_EVENT_SET_CREATE = 17,
+	/* (set, bit) -> handle of the event that sets this bit. Several events may share a bit. CONTROL on set. */
+	BH_CALL_EVENT_CREATE = 18,
+	/* (event): set its bit; wakes the waiter. WRITE. Never blocks, cannot be lost, sets coalesce. */
+	BH_CALL_EVENT_SIGNAL = 19,
+	/*
+	 * (set, deadline as absolute TSC, uint64_t bits@[BH_EVENT_WORDS]) -> mask of the words that are not zero. Takes and clears all bits
+	 * that are set; waits until there is one, or the deadline passes (TIMEOUT; deadline 0 polls). CONTROL on set.
+	 */
+	BH_CALL_EVENT_WAIT = 20,
+
+	/* (struct bh_vm_params@) -> handle. */
+	BH_CALL_VM_CREATE = 21,
+	/* (vm, vcpu index) -> handle. The vCPU runs on the pCPU of the thread that first runs it. CONTROL. */
+	BH_CALL_VCPU_CREATE = 22,
+	/* (vcpu, enum bh_vcpu_page) -> region handle: run page READ|WRITE, the others READ. CONTROL. */
+	BH_CALL_VCPU_PAGE = 23,
+	/* (vcpu, struct bh_vcpu_state@): whole state out. READ. STATE while another thread runs it. */
+	BH_CALL_VCPU_GET_STATE = 24,
+	/* (vcpu, struct bh_vcpu_state@): groups named in state.groups in; checked as hardware would. WRITE. */
+	BH_CALL_VCPU_SET_STATE = 25,
+	/* (vcpu): run until an exit that the kernel does not finish; the exit is in the run page. WRITE. */
+	BH_CALL_VCPU_RUN = 26,
+	/* (vcpu): make its vcpu_run return soon with BH_EXIT_KICK (also the next one, if it does not run now). WRITE. */
+	BH_CALL_VCPU_KICK = 27,
+	/* (vm, struct bh_cpuid_entry@, count <= BH_CPUID_MAX): the guest's CPUID table, before any vCPU runs. CONTROL. */
+	BH_CALL_VM_SET_CPUID = 28,
+	/* (vm, struct bh_doorbell@): bind a guest port or address to an event (event 0: swallow the write). CONTROL on vm, WRITE on event. */
+	BH_CALL_DOORBELL_BIND = 29,
+	/* (vm, struct bh_doorbell@): unbind. */
+	BH_CALL_DOORBELL_UNBIND = 30,
+	/* (vm, address, data): deliver a message-signalled interrupt to the guest's local APICs (SDM 3A 11.11). WRITE. */
+	BH_CALL_VM_MSI = 31,
+	/* (vm, address, data) -> event handle: signal = deliver that MSI. CONTROL on vm. */
+	BH_CALL_GUEST_INTERRUPT_BIND = 32,
+	/* (vcpu, level 0/1): state of the external-interrupt line (the 8259's INT into LINT0). WRITE. */
+	BH_CALL_VCPU_EXTINT = 33,
+
+	/* (host, first, count) -> handle of I/O ports. CONTROL on host. */
+	BH_CALL_PORTS_CREATE = 34,
+	/* (ports, port, width 1/2/4) -> value. READ. */
+	BH_CALL_PORT_READ = 35,
+	/* (ports, port, width 1/2/4, value). WRITE. */
+	BH_CALL_PORT_WRITE = 36,
+	/* (host, gsi, event, flags BH_IRQ_*) -> interrupt handle: the GSI sets the event and is masked until acknowledged. */
+	BH_CALL_INTERRUPT_BIND = 37,
+	/* (interrupt): unmask again. WRITE. */
+	BH_CALL_INTERRUPT_ACK = 38,
+	/* (host, physical address, size) -> region of device memory or firmware tables; never RAM that the kernel manages. CONTROL on host. */
+	BH_CALL_REGION_DEVICE = 39,
+	/* (host, struct bh_host_info@). READ. */
+	BH_CALL_HOST_INFO = 40,
+	/* (host, what BH_HOST_*): stop all other pCPUs for power-off, or reset the machine by every known way. CONTROL on host. */
+	BH_CALL_HOST_CONTROL = 41,
+
+	/* (handle, domain, rights, slot or 0) -> handle in that domain's table. GIVE on handle, CONTROL on domain. */
+	BH_CALL_HANDLE_GIVE = 42,
+	/* (handle, rights) -> 0: drop rights of one's own handle. */
+	BH_CALL_HANDLE_NARROW = 43,
+	/* (handle): close all handles derived from this one (mappings made by them go too); it stays. AGAIN while work remains. */
+	BH_CALL_HANDLE_REVOKE = 44,
+	/* (handle): close it and all derived from it. The object ends with its last handle. AGAIN while work remains. */
+	BH_CALL_HANDLE_CLOSE = 45,
+
+	/* (vcpu, struct bh_vcpu_stats@): copy of the counters. READ. */
+	BH_CALL_VCPU_STATS = 46,
+	BH_CALL_COUNT = 47,
+};
+
+/* ---- domains and threads ----------------------------------------------------------------------------------- */
+
+#define BH_DOMAIN_SEES_LOG 0x1u
+
+struct bh_domain_params {
+	uint64_t quota_bytes; /* kernel objects, page tables, and regions that it allocates */
+	bh_handle_t death_event; /* signalled when the domain dies; 0 = none */
+	uint32_t flags; /* BH_DOMAIN_* */
+	char name[32]; /* for the log; NUL-terminated */
+};
+_Static_assert(sizeof(struct bh_domain_params) == 48, "ABI");
+
+enum bh_domain_state { BH_DOMAIN_ALIVE = 0, BH_DOMAIN_EXITED = 1, BH_DOMAIN_FAULTED = 2 };
+
+struct bh_domain_info {
+	uint32_t id;
+	uint32_t state; /* enum bh_domain_state */
+	uint64_t quota_bytes;
+	uint64_t used_bytes;
+	uint32_t threads_count;
+	uint32_t fault_vector; /* FAULTED: the exception */
+	uint64_t fault_rip;
+	uint64_t fault_address;
+	char name[32];
+};
+_Static_assert(sizeof(struct bh_domain_info) == 80, "ABI");
+
+#define BH_CPU_ANY 0xffffffffu
+
+struct bh_thread_params {
+	uint64_t entry;
+	uint64_t stack; /* initial RSP */
+	uint64_t argument; /* in RDI at entry */
+	uint64_t tls; /* FS base */
+	uint32_t pcpu; /* index, or BH_CPU_ANY: the caller's */
+	uint32_t weight; /* 1..65535; 256 is usual */
+	uint32_t cap_percent; /* of one pCPU; 0 = no cap */
+	uint32_t reserved;
+};
+_Static_assert(sizeof(struct bh_thread_params) == 48, "ABI");
+
+struct bh_thread_info {
+	uint64_t run_tsc; /* time on the pCPU, in TSC ticks */
+	uint64_t wait_tsc; /* ready but not running (steal) */
+	uint32_t pcpu;
+	uint32_t weight;
+	uint32_t cap_percent;
+	uint32_t reserved;
+};
+_Static_assert(sizeof(struct bh_thread_info) == 32, "ABI");
+
+/* ---- memory -------------------------------------------------------------------------------------------------- */
+
+#define BH_MAP_READ 0x1u
+#define BH_MAP_WRITE 0x2u
+#define BH_MAP_EXECUTE 0x4u
+#define BH_MAP_UNCACHED 0x8u /* device regions */
+
+struct bh_map {
+	uint64_t offset; /* in the region */
+	uint64_t size;
+	uint32_t flags; /* BH_MAP_* */
+	uint32_t reserved;
+};
+_Static_assert(sizeof(struct bh_map) == 24, "ABI");
+
+struct bh_region_info {
+	uint64_t size;
+	uint64_t zeroed_bytes;
+	uint64_t mappings_count;
+	uint32_t is_device;
+	uint32_t reserved;
+};
+_Static_assert(sizeof(struct bh_region_info) == 32, "ABI");
+
+/* ---- events ---------------------------------------------------------------------------------------------------- */
+
+#define BH_EVENTS_PER_SET 1024u
+#define BH_EVENT_WORDS 16u
+
+/* ---- virtual machines --------------------------------------------------------------------------------------------- */
+
+#define BH_VM_DEBUG 0x1u
+
+struct bh_vm_params {
+	uint32_t flags;
+	uint32_t vcpus_max; /* 1..BH_MAX_VCPUS */
+	uint64_t reserved[3];
+};
+_Static_assert(sizeof(struct bh_vm_params) == 32, "ABI");
+
+#define BH_CPUID_MAX 96u
+#define BH_CPUID_SUBLEAF_MATTERS 0x1u
+
+struct bh_cpuid_entry {
+	uint32_t leaf;
+	uint32_t subleaf;
+	uint32_t flags; /* BH_CPUID_* */
+	uint32_t eax, ebx, ecx, edx;
+	uint32_t reserved;
+};
+_Static_assert(sizeof(struct bh_cpuid_entry) == 32, "ABI");
+
+#define BH_DOORBELL_PORT 0x1u /* `address` is an I/O port; else a guest-physical address */
+#define BH_DOORBELL_MATCH 0x2u /* only writes of exactly `value` */
+#define BH_DOORBELLS_MAX 64u /* of one VM */
+
+struct bh_doorbell {
+	uint64_t address;
+	uint64_t value;
+	uint32_t length_bytes; /* 1, 2, 4, 8; 0 = any length */
+	uint32_t flags; /* BH_DOORBELL_* */
+	bh_handle_t event; /* 0 = swallow */
+	uint32_t reserved;
+};
+_Static_assert(sizeof(struct bh_doorbell) == 32, "ABI");
+
+enum bh_vcpu_page {
+	BH_VCPU_PAGE_RUN = 0, /* struct bh_run */
+	BH_VCPU_PAGE_LAPIC = 1, /* local APIC registers in the layout of SDM 3A table 11-1 (read-only) */
+	BH_VCPU_PAGE_STATS = 2, /* struct bh_vcpu_stats (read-only) */
+};
+
+/* Why vcpu_run() returned. */
+enum bh_exit {
+	BH_EXIT_NONE = 0,
+	BH_EXIT_IO = 1, /* run.io */
+	BH_EXIT_MMIO = 2, /* run.mmio; run.state holds all that an emulator needs (BH_STATE_EMULATE) */
+	BH_EXIT_KICK = 3, /* vcpu_kick() */
+	BH_EXIT_SHUTDOWN = 4, /* triple fault */
+	BH_EXIT_EOI = 5, /* run.vector: EOI of a level-triggered interrupt; broadcast to the I/O APIC */
+	BH_EXIT_EXTINT = 6, /* the guest can take the 8259's interrupt now: acknowledge it, put it into run.inject */
+	BH_EXIT_HYPERCALL = 7, /* run.hypercall: number and arguments in run.state.gpr; result goes to gpr[RAX] */
+	BH_EXIT_FAILED_ENTRY = 8, /* the CPU refused the state: run.failure */
+	BH_EXIT_EMULATE = 9, /* an instruction at RIP that the CPU hands to software (string I/O, task switch, …) */
+	BH_EXIT_INIT = 10, /* this vCPU received INIT; the kernel has done it (reported for statistics; run again) */
+	BH_EXIT_COUNT = 11,
+};
+
+/* General registers by their number in instructions. */
+enum bh_gpr {
+	BH_GPR_RAX, BH_GPR_RCX, BH_GPR_RDX, BH_GPR_RBX, BH_GPR_RSP, BH_GPR_RBP, BH_GPR_RSI, BH_GPR_RDI,
+	BH_GPR_R8, BH_GPR_R9, BH_GPR_R10, BH_GPR_R11, BH_GPR_R12, BH_GPR_R13, BH_GPR_R14, BH_GPR_R15,
+	BH_GPR_COUNT,
+};
+
+enum bh_segment {
+	BH_SEG_ES, BH_SEG_CS, BH_SEG_SS, BH_SEG_DS, BH_SEG_FS, BH_SEG_GS, BH_SEG_LDTR, BH_SEG_TR, BH_SEG_COUNT,
+};
+
+/* Attributes as in SDM 3C table 25-2: type 3:0, S 4, DPL 6:5, P 7, AVL 12, L 13, D/B 14, G 15, unusable 16. */
+struct bh_segment_state {
+	uint64_t base;
+	uint32_t limit; /* in bytes, already scaled by G */
+	uint16_t selector;
+	uint16_t reserved;
+	uint32_t attributes;
+	uint32_t reserved2;
+};
+_Static_assert(sizeof(struct bh_segment_state) == 24, "ABI");
+
+struct bh_table_state {
+	uint64_t base;
+	uint32_t limit;
+	uint32_t reserved;
+};
+
+/* An event to inject, in the layout of SDM 3C table 25-17 (vector 7:0, type 10:8, error code valid 11, valid 31). */
+#define BH_INJECT_VALID (1u << 31)
+#define BH_INJECT_ERROR_CODE (1u << 11)
+#define BH_INJECT_TYPE_INTERRUPT (0u << 8)
+#define BH_INJECT_TYPE_NMI (2u << 8)
+#define BH_INJECT_TYPE_EXCEPTION (3u << 8)
+
+/* Groups of state that travel together (struct bh_vcpu_state.groups; struct bh_run.state_valid and state_dirty). */
+#define BH_STATE_GPR 0x001u /* gpr[], rip, rflags */
+#define BH_STATE_SEGMENTS 0x002u /* segments[], gdtr, idtr */
+#define BH_STATE_CONTROL 0x004u /* cr0 cr2 cr3 cr4 cr8 efer xcr0 */
+#define BH_STATE_DEBUG 0x008u /* dr0-3 dr6 dr7 */
+#define BH_STATE_MSR 0x010u /* the named MSRs below */
+#define BH_STATE_EVENTS 0x020u /* pending injection, interrupt shadow, NMI mask, activity */
+#define BH_STATE_LAPIC 0x040u /* apic_base, lapic[] */
+#define BH_STATE_FPU 0x080u /* fpu[] in XSAVE standard format */
+#define BH_STATE_ALL 0x0ffu
+#define BH_STATE_EMULATE (BH_STATE_GPR | BH_STATE_SEGMENTS | BH_STATE_CONTROL)
+
+enum bh_activity { BH_ACTIVITY_RUNNING = 0, BH_ACTIVITY_HALTED = 1, BH_ACTIVITY_WAIT_SIPI = 2 };
+
+/* The registers that an emulator or a loader needs. */
+struct bh_cpu_state {
+	uint64_t gpr[BH_GPR_COUNT];
+	uint64_t rip;
+	uint64_t rflags;
+	struct bh_segment_state segments[BH_SEG_COUNT];
+	struct bh_table_state gdtr, idtr;
+	uint64_t cr0, cr2, cr3, cr4, cr8, efer, xcr0;
+	uint64_t reserved;
+};
+_Static_assert(sizeof(struct bh_cpu_state) == 18 * 8 + 8 * 24 + 2 * 16 + 8 * 8, "ABI");
+
+struct bh_vcpu_state {
+	uint32_t version; /* BH_ABI_VERSION */
+	uint32_t groups; /* BH_STATE_*: what is filled in */
+	struct bh_cpu_state cpu;
+	uint64_t dr[4], dr6, dr7;
+	uint64_t tsc, tsc_aux, pat, sysenter_cs, sysenter_esp, sysenter_eip;
+	uint64_t star, lstar, cstar, sfmask, kernel_gs_base, mtrr_def_type, spec_ctrl, misc_enable;
+	uint64_t kvm_system_time, kvm_wall_clock, kvm_steal_time, kvm_async_pf;
+	uint32_t inject; /* BH_INJECT_* */
+	uint32_t inject_error_code;
+	uint32_t interrupt_shadow; /* 1: STI, 2: MOV SS */
+	uint32_t is_nmi_blocked;
+	uint32_t is_nmi_pending;
+	uint32_t activity; /* enum bh_activity */
+	uint64_t apic_base; /* IA32_APIC_BASE */
+	uint64_t apic_timer_deadline_tsc;
+	uint32_t lapic[256]; /* the register at offset 16 * i */
+	uint64_t fpu_size;
+	uint8_t fpu[2816]; /* x87, SSE, AVX, AVX-512, PKRU */
+};
+
+/* One guest port access. For strings (INS, OUTS) is_string is set: emulate the instruction at RIP (state valid for it). */
+struct bh_exit_io {
+	uint16_t port;
+	uint8_t width_bytes; /* 1, 2, 4 */
+	uint8_t is_write;
+	uint8_t is_string;
+	uint8_t reserved[3];
+	uint64_t value; /* write: what the guest wrote; read: the VMM's answer, taken at the next vcpu_run */
+};
+
+struct bh_exit_mmio {
+	uint64_t gpa;
+	uint8_t is_write;
+	uint8_t is_fetch;
+	uint8_t instruction_length; /* bytes in instruction[], 0 = not known: fetch by RIP */
+	uint8_t reserved[5];
+	uint8_t instruction[16];
+};
+
+/*
+ * The run page: owned by the kernel while vcpu_run() is under way, by the VMM else. The kernel reads each field that it uses exactly once.
+ * BH_EXIT_IO: RIP is already past the instruction (non-string); only `io` is filled, state_valid is 0.
+ */
+struct bh_run {
+	/* kernel -> VMM */
+	uint32_t exit; /* enum bh_exit */
+	uint32_t state_valid; /* BH_STATE_* groups of `state` that are filled */
+	uint32_t vector; /* BH_EXIT_EOI */
+	uint32_t failure; /* BH_EXIT_FAILED_ENTRY: the vendor's reason */
+	struct bh_exit_io io;
+	struct bh_exit_mmio mmio;
+	uint64_t exit_tsc;
+	/* VMM -> kernel, taken and cleared at the next vcpu_run() */
+	uint32_t state_dirty; /* groups of `state` to load (GPR, SEGMENTS, CONTROL) */
+	uint32_t inject; /* BH_INJECT_*; 0 = none */
+	uint32_t inject_error_code;
+	uint32_t lapic_write; /* 1: do the local APIC register write below first */
+	uint32_t lapic_offset; /* bytes from the APIC page, 16-aligned */
+	uint32_t lapic_value;
+	uint64_t inject_cr2; /* with an injected #PF */
+	uint64_t reserved[4];
+	struct bh_cpu_state state;
+};
+_Static_assert(sizeof(struct bh_run) <= 4096, "ABI");
+
+/* ---- statistics ----------------------------------------------------------------------------------------------------- */
+
+/* Exit reasons as an operator reads them; one list for both vendors. */
+enum bh_reason {
+	BH_REASON_IO, BH_REASON_MMIO, BH_REASON_CPUID, BH_REASON_MSR_READ, BH_REASON_MSR_WRITE, BH_REASON_HLT, BH_REASON_HYPERCALL,
+	BH_REASON_INTERRUPT, BH_REASON_INTERRUPT_WINDOW, BH_REASON_NMI, BH_REASON_EXCEPTION, BH_REASON_CR, BH_REASON_DR, BH_REASON_XSETBV,
+	BH_REASON_INVALIDATE, BH_REASON_APIC, BH_REASON_EOI, BH_REASON_PAUSE, BH_REASON_TASK_SWITCH, BH_REASON_SHUTDOWN, BH_REASON_PRIVILEGED,
+	BH_REASON_DOORBELL, BH_REASON_OTHER, BH_REASON_COUNT,
+};
+
+struct bh_vcpu_stats {
+	uint64_t exits[32]; /* by enum bh_reason */
+	uint64_t vmm_exits; /* exits that returned from vcpu_run */
+	uint64_t injections;
+	uint64_t guest_tsc; /* ticks in the guest */
+	uint64_t halt_tsc; /* ticks halted */
+	uint64_t unclaimed;
+	uint64_t reserved[3];
+};
+_Static_assert(sizeof(struct bh_vcpu_stats) == 40 * 8, "ABI");
+_Static_assert(BH_REASON_COUNT <= 32, "ABI");
+
+/* ---- the machine ------------------------------------------------------------------------------------------------------ */
+
+#define BH_IRQ_LEVEL 0x1u /* level-triggered; edge else */
+#define BH_IRQ_LOW 0x2u /* active low; high else */
+
+enum bh_vendor { BH_VENDOR_NONE = 0, BH_VENDOR_VMX = 1, BH_VENDOR_SVM = 2 };
+
+enum bh_console_kind { BH_CONSOLE_NONE = 0, BH_CONSOLE_PORT = 1 };
+
+/* Mapped read-only at BH_VA_INFO in every domain. Written by the kernel; constant after start but for `wall`. */
+struct bh_info {
+	uint32_t abi_version;
+	uint32_t vendor; /* enum bh_vendor */
+	uint64_t tsc_hz;
+	uint64_t boot_tsc; /* TSC at the kernel's first instruction */
+	uint64_t wall_seconds; /* UNIX time at boot_tsc, from the RTC; 0 = not known */
+	uint32_t cpus_count; /* pCPUs that run */
+	uint32_t own_id; /* reserved */
+	uint32_t hv_features; /* BH_FEATURE_* */
+	uint32_t xsave_size; /* bytes of guest FPU state kept */
+	uint64_t xcr0_supported;
+	uint32_t physical_address_bits;
+	uint32_t reserved[7];
+	uint32_t apic_ids[BH_MAX_CPUS];
+	char version[64];
+	char cpu_name[64];
+	char features[512]; /* names of the CPU features in use, space-separated */
+};
+_Static_assert(sizeof(struct bh_info) <= 4096, "ABI");
+
+#define BH_FEATURE_NEXT_RIP 0x01u
+#define BH_FEATURE_DECODE_ASSIST 0x02u
+#define BH_FEATURE_APIC_ACCELERATED 0x04u
+#define BH_FEATURE_POSTED_INTERRUPTS 0x08u
+#define BH_FEATURE_INVARIANT_TSC 0x10u
+
+struct bh_host_info {
+	uint64_t memory_total; /* bytes that the kernel manages */
+	uint64_t memory_free;
+	uint64_t memory_kernel; /* image, tables, per-CPU data, page records */
+	uint64_t rsdp; /* physical address; 0 = none */
+	uint32_t console_kind; /* enum bh_console_kind */
+	uint32_t console_port;
+	uint32_t console_gsi; /* 0xffffffff = none: poll */
+	uint32_t console_irq_flags; /* BH_IRQ_* */
+	uint32_t console_baud;
+	uint32_t reserved;
+	uint64_t cpu_idle_tsc[8]; /* reserved for the first pCPUs */
+};
+
+#define BH_HOST_QUIESCE 1u /* before power-off: other pCPUs stop, the log goes to the machine's console again */
+#define BH_HOST_RESET 2u
+#define BH_HOST_CLAIM_CONSOLE 3u /* from now on the kernel writes the console port only when it dies */
+
+/* ---- what root finds at start (BH_VA_ROOT_INFO) ------------------------------------------------------------------------- */
+
+#define BH_MODULES_MAX 64u
+#define BH_ROOT_HANDLE_MODULES 16u /* module i is region handle 16 + i, READ|EXECUTE|GIVE */
+
+struct bh_module_info {
+	char name[48]; /* first word of the module's command line, without its folders */
+	uint64_t size_bytes; /* exact; the region is rounded up to pages, the rest is zero */
+};
+
+struct bh_root_info {
+	uint32_t modules_count;
+	uint32_t missing_count; /* files that the loader could not read: names below, with sizes 0 after the modules */
+	uint64_t quota_bytes;
+	char cmdline[512];
+	struct bh_module_info modules[BH_MODULES_MAX];
+};
+_Static_assert(sizeof(struct bh_root_info) <= 2 * 4096, "ABI");
+
+/* ---- log (BH_VA_LOG) -------------------------------------------------------------------------------------------------------- */
+
+#define BH_LOG_BYTES 65536u
+
+/* A byte ring of text lines. `head` counts bytes ever written; byte n is text[n % BH_LOG_BYTES]; only the last BH_LOG_BYTES are there. */
+struct bh_log {
+	uint64_t head; /* stored last, after the text it covers */
+	uint64_t reserved[511];
+	char text[BH_LOG_BYTES];
+};
+_Static_assert(sizeof(struct bh_log) == 4096 + BH_LOG_BYTES, "ABI");

@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The record of one pCPU. It stands at the base of the pCPU's slot (CPU_SLOT_SIZE, aligned), which also holds its stacks,
+ * so cpu_self() is one AND on the stack pointer, on every stack, also in an NMI.
+ * Every field belongs to its own pCPU; the few that others touch say so.
+ */
+#pragma once
+
+#include "bulkhead/abi.h"
+#include "kernel/list.h"
+#include "kernel/types.h"
+
+#define CPU_SLOT_SIZE 0x10000ull
+
+struct thread;
+struct vcpu;
+struct domain;
+
+/* Bits of cpu->work: what has to be done before this pCPU leaves the kernel. Tested as one word. */
+#define CPU_WORK_MESSAGE 0x01u  /* another pCPU put something into our mailbox (set by others, atomically) */
+#define CPU_WORK_TIMER 0x02u    /* the local APIC timer fired */
+#define CPU_WORK_SCHEDULE 0x04u /* current is not the right thread any more */
+#define CPU_WORK_NMI 0x08u      /* an NMI came while we could not look at it */
+#define CPU_WORK_STOP 0x10u     /* machine goes down: halt here for ever */
+
+struct cpu {
+	struct cpu *self;          /* offset 0 */
+	struct thread *current;    /* whose frame is at the top of the kernel stack; NULL = idle */
+	uint64_t user_rsp;         /* scratch of the SYSCALL entry */
+	uint64_t kernel_stack_top; /* the stack top loaded by SYSCALL and TSS.RSP0 */
+	uint32_t work;             /* CPU_WORK_*; others set bits atomically */
+	uint32_t idx;
+	uint32_t apic_id;
+	uint32_t node;
+	bool is_online;
+	bool is_halted;
+
+	/* floating point: whose registers are in the FPU now (NULL = nobody's) */
+	void *fpu_owner;
+	uint64_t xcr0; /* what XCR0 holds */
+
+	/* scheduler (kernel/sched.c) */
+	struct list run_queue; /* of ready threads, by virtual time; not the current one */
+	uint64_t virtual_time_min;
+	uint64_t slice_start_tsc;
+	uint64_t slice_end_tsc;
+	uint64_t idle_tsc;
+
+	/* timers (kernel/timer.c): sorted by deadline; the first one is in the hardware */
+	struct list timers;
+	uint64_t timer_programmed_tsc;
+
+	/* mailbox (kernel/message.c): written by other pCPUs with atomics */
+	struct thread *wake_head; /* threads to wake here, linked by thread->wake_next; pushed with compare-and-swap */
+	uint32_t sync_request;    /* raised by a pCPU that waits for us to pass a safe point */
+	uint32_t sync_done;       /* last request that we passed */
+
+	/* virtualisation (arch/x86/svm, arch/x86/vmx) */
+	hpa_t hvm_page;        /* host save area / VMXON region */
+	hpa_t hvm_host_page;   /* SVM: VMCB for the host's VMLOAD state */
+	struct vcpu *hvm_current; /* whose VMCS / VMLOAD state is loaded */
+	uint64_t hvm_asid_generation;
+	uint32_t hvm_asid_next;
+	bool hvm_is_on;
+
+	/* descriptor tables, TSS (arch/x86) */
+	uint64_t gdt[16];
+	struct {
+		uint32_t reserved0;
+		uint64_t rsp[3];
+		uint64_t reserved1;
+		uint64_t ist[7];
+		uint64_t reserved2;
+		uint16_t reserved3;
+		uint16_t iopb_offset;
+	} __attribute__((packed)) tss;
+
+	/* counters: plain, per pCPU */
+	uint64_t count_interrupts;
+	uint64_t count_ipis;
+	uint64_t count_calls;
+	uint64_t count_spurious;
+};
+_Static_assert(sizeof(struct cpu) <= 4096, "the cpu record is one page");
+
+/* This pCPU's record. */
+static inline struct cpu *cpu_self(void)
+{
+	uint64_t sp;
+
+	__asm__ volatile("mov %%rsp, %0" : "=r"(sp));
+	return (struct cpu *)(sp & ~(CPU_SLOT_SIZE - 1));
+}
+
+extern struct cpu *cpus[BH_MAX_CPUS]; /* by index; NULL beyond cpus_count */
+extern uint32_t cpus_count;           /* pCPUs online; constant once domains run */

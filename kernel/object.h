@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What all kernel objects share, and the records of the plain ones (domain, thread, region, event set, event).
+ * Life: an object lives while a handle names it (handles_count) or an internal reference holds it. It is freed only after every
+ * other pCPU has passed a safe point (message_sync), so code that looked a handle up may use the object until it leaves the kernel.
+ * Changes to handle tables and object graphs are made under kernel_lock; run, signal, wait and kick take no lock.
+ */
+#pragma once
+
+#include "arch/x86/arch.h"
+#include "arch/x86/ptable.h"
+#include "bulkhead/abi.h"
+#include "kernel/list.h"
+
+struct object {
+	uint8_t type; /* enum bh_object_type */
+	uint8_t is_dying;
+	uint16_t reserved;
+	uint32_t handles_count;
+	struct domain *payer; /* whose quota it is on */
+};
+
+struct event_set {
+	struct object object;
+	uint64_t words[BH_EVENT_WORDS]; /* set by anybody with atomic OR, taken by the waiter with atomic exchange */
+	uint32_t summary;               /* word i may be non-zero; set after the word, cleared before it is taken */
+	struct thread *waiter;          /* thread that waits, or NULL; written by the waiter's pCPU, read by signallers after summary */
+};
+
+struct event {
+	struct object object;
+	struct event_set *set; /* NULL for a guest interrupt */
+	uint32_t bit;
+	struct vm *vm; /* guest interrupt: deliver this MSI instead */
+	uint64_t msi_address;
+	uint32_t msi_data;
+};
+
+enum thread_state { THREAD_READY, THREAD_RUNNING, THREAD_WAITING, THREAD_DEAD };
+
+struct timer {
+	struct list node; /* in cpu->timers of the owner's pCPU */
+	uint64_t deadline_tsc;
+	void (*fire)(struct timer *timer); /* on that pCPU, from the exit path */
+};
+
+struct thread {
+	struct object object;
+	struct domain *domain;
+	struct cpu *cpu;            /* for life */
+	struct vcpu *vcpu;          /* inside vcpu_run: the way out of the kernel is into this guest; NULL = into ring 3 */
+	enum thread_state state;    /* own pCPU only */
+	struct arch_frame frame;    /* while it is not current */
+	uint64_t fs_base;
+	void *fpu;                  /* arch_fpu_size bytes */
+
+	/* scheduler, own pCPU only */
+	struct list run_node;
+	uint64_t virtual_time;
+	uint32_t weight;
+	uint32_t cap_percent;
+	uint64_t cap_used_tsc;
+	uint64_t cap_period_start_tsc;
+	uint64_t run_tsc;
+	uint64_t wait_tsc;
+	uint64_t ready_since_tsc;
+
+	/* waiting */
+	struct timer timer;
+	struct event_set *waits_on; /* event_wait; its result is delivered when the thread is resumed */
+	hva_t wait_bits;
+	struct thread *wake_next;   /* in a pCPU's wake list; owned by the pusher until taken */
+	uint32_t wake_pending;      /* 1 while in a wake list (atomic) */
+
+	struct list domain_node;
+};
+
+/* ---- what vcpu and hvm code may use of the rest of the kernel ---- */
+
+/* Wake a thread that waits, from any pCPU; nothing happens if it does not wait. */
+void thread_wake(struct thread *thread);
+/* The current thread waits from now on: takes effect on the way out of the kernel (kernel_leave picks another). Own pCPU. */
+void thread_wait_current(void);
+/* Timers of this pCPU. Arming one that is armed moves it. */
+void timer_arm(struct timer *timer, uint64_t deadline_tsc);
+void timer_cancel(struct timer *timer);
+/* Set an event's bit (or deliver its guest interrupt) and wake the waiter. Any pCPU, no lock, never fails. */
+void event_signal(struct event *event);
+/* Wait until every other pCPU has passed a safe point. Caller holds kernel_lock. */
+void message_sync(void);
+/* Physical pages out of a domain's quota. Cleared. BH_ERR_QUOTA, BH_ERR_MEMORY. order: 2^order pages, naturally aligned. */
+int quota_pages_allocate(struct domain *payer, uint32_t order, hpa_t *pa) must_check;
+void quota_pages_free(struct domain *payer, uint32_t order, hpa_t pa);
+/* Small objects (<= 512 bytes) out of a domain's quota; cleared. */
+void *quota_object_allocate(struct domain *payer, size_t size);
+void quota_object_free(struct domain *payer, void *object, size_t size);
+/* Log line; printf-like, %s %d %u %x %lx %lu %c %p; at most 200 characters; newline is added. */
+void log_print(const char *format, ...) __attribute__((format(printf, 1, 2)));
+/* At most a few a second: for what a guest or a domain can provoke. */
+void log_print_limited(const char *format, ...) __attribute__((format(printf, 1, 2)));
