@@ -1,0 +1,161 @@
+# SPDX-License-Identifier: Apache-2.0
+#
+# kernel.elf, root.bin, mgmt.elf, vmm.elf, bulkhead.mb (for `qemu -kernel`) and
+# bulkhead.efi. Sources are found by folder; what does not exist is left out.
+
+sources = $(sort $(foreach pattern,$(1),$(wildcard $(pattern))))
+objects = $(addprefix $(B)/obj/$(1)/,$(addsuffix .o,$(2)))
+
+KERNEL_SOURCES := $(filter-out boot/uefi% %_offsets.c %/offsets.c,$(call sources,boot/*.c boot/*.S \
+	arch/x86/*.[cS] arch/x86/*/*.[cS] kernel/*.[cS] kernel/*/*.[cS]))
+LIB_SOURCES := $(call sources,lib/*.[cS] lib/*/*.[cS])
+ROOT_SOURCES := $(call sources,root/*.[cS]) $(LIB_SOURCES)
+MGMT_SOURCES := $(call sources,mgmt/*.[cS] mgmt/*/*.[cS] drivers/*.[cS]) $(LIB_SOURCES)
+VMM_SOURCES := $(call sources,vmm/*.[cS] vmm/*/*.[cS]) $(LIB_SOURCES)
+EFI_SOURCES := $(call sources,boot/uefi*.[cS])
+OFFSETS_SOURCES := $(call sources,arch/x86/*offsets.c arch/x86/*/*offsets.c)
+
+KERNEL_OBJECTS := $(call objects,kernel,$(KERNEL_SOURCES))
+ROOT_OBJECTS := $(call objects,domain,$(ROOT_SOURCES))
+MGMT_OBJECTS := $(call objects,domain,$(MGMT_SOURCES))
+VMM_OBJECTS := $(call objects,domain,$(VMM_SOURCES))
+EFI_OBJECTS := $(call objects,efi,$(EFI_SOURCES))
+OFFSETS_HEADER := $(if $(OFFSETS_SOURCES),$(B)/gen/asm_offsets.h)
+VERSION_HEADER := $(B)/gen/build_version.h
+
+PROGRAMS := $(if $(wildcard arch/x86/kernel.ld),$(B)/kernel.elf $(B)/bulkhead.mb) \
+	$(if $(wildcard root/*.c),$(B)/root.bin) $(if $(wildcard mgmt/main.c),$(B)/mgmt.elf) \
+	$(if $(wildcard vmm/main.c),$(B)/vmm.elf)
+PROGRAMS += $(if $(and $(EFI_SOURCES),$(wildcard arch/x86/kernel.ld)),$(B)/bulkhead.efi)
+
+# --- generated headers ---------------------------------------------------------------
+
+.PHONY: force
+force:
+
+# Rewritten only when it changes, so that a build without changes does nothing.
+$(VERSION_HEADER): force
+	@mkdir -p $(@D); \
+	commit=$$(git rev-parse --short=12 HEAD 2>/dev/null || echo unknown); \
+	printf '#pragma once\n#define BUILD_VERSION "%s"\n#define BUILD_COMMIT "%s"\n' \
+		'$(VERSION)' "$$commit" >$@.new; \
+	cmp -s $@.new $@ && rm $@.new || mv $@.new $@
+
+# `asm volatile("\n->NAME %0" :: "i"(value))` in an offsets.c becomes `#define NAME value`.
+$(B)/gen/%.s: %.c | $(VERSION_HEADER)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(KERNEL_CFLAGS) -MMD -MP -MF $@.d -MT $@ -S -o $@ $<
+$(B)/gen/asm_offsets.h: $(addprefix $(B)/gen/,$(OFFSETS_SOURCES:.c=.s))
+	$(call say,GEN)
+	$(Q){ echo '#pragma once'; sed -n 's/^[^-]*->\([A-Za-z0-9_]*\) \$$\{0,1\}\(-\{0,1\}[0-9]*\).*/#define \1 \2/p' $^; } >$@.new
+	$(Q)cmp -s $@.new $@ && rm $@.new || mv $@.new $@
+
+# --- compiling ------------------------------------------------------------------------
+
+$(NEWLIB)/.stamp: scripts/build-newlib scripts/fetch scripts/pins
+	$(Q)scripts/build-newlib && touch $@
+
+DEPS_FLAGS = -MMD -MP -MF $@.d -MT $@
+
+$(B)/obj/kernel/%.c.o: %.c | $(VERSION_HEADER) $(OFFSETS_HEADER)
+	$(call say,CC)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(KERNEL_CFLAGS) $(DEPS_FLAGS) -c -o $@ $<
+
+$(B)/obj/kernel/%.S.o: %.S | $(VERSION_HEADER) $(OFFSETS_HEADER)
+	$(call say,AS)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(KERNEL_CFLAGS) -D__ASSEMBLER__=1 $(DEPS_FLAGS) -c -o $@ $<
+
+$(B)/obj/domain/%.c.o: %.c | $(VERSION_HEADER) $(NEWLIB)/.stamp
+	$(call say,CC)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(DOMAIN_CFLAGS) $(DEPS_FLAGS) -c -o $@ $<
+
+$(B)/obj/domain/%.S.o: %.S | $(VERSION_HEADER) $(NEWLIB)/.stamp
+	$(call say,AS)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(DOMAIN_CFLAGS) -D__ASSEMBLER__=1 $(DEPS_FLAGS) -c -o $@ $<
+
+$(B)/obj/efi/%.c.o: %.c | $(VERSION_HEADER)
+	$(call say,CC)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(EFI_CFLAGS) $(DEPS_FLAGS) -c -o $@ $<
+
+$(B)/obj/efi/%.S.o: %.S | $(VERSION_HEADER)
+	$(call say,AS)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(EFI_CFLAGS) -D__ASSEMBLER__=1 $(DEPS_FLAGS) -c -o $@ $<
+
+-include $(addsuffix .d,$(sort $(KERNEL_OBJECTS) $(ROOT_OBJECTS) $(MGMT_OBJECTS) $(VMM_OBJECTS) \
+	$(EFI_OBJECTS)) $(addprefix $(B)/gen/,$(OFFSETS_SOURCES:.c=.s)))
+
+# --- linking --------------------------------------------------------------------------
+
+# The list of objects is a prerequisite too: a removed source must not stay linked.
+$(B)/obj/%.list: force
+	@mkdir -p $(@D); echo '$($*_OBJECTS)' | cmp -s - $@ || echo '$($*_OBJECTS)' >$@
+
+$(B)/kernel.elf: $(KERNEL_OBJECTS) $(B)/obj/KERNEL.list arch/x86/kernel.ld
+	$(call say,LD)
+	$(Q)$(LD) $(KERNEL_LDFLAGS) -T arch/x86/kernel.ld -Map $@.map -o $@ $(KERNEL_OBJECTS) \
+		$(shell $(CC) -print-libgcc-file-name)
+
+# QEMU's -kernel takes 32-bit ELF only; the entry runs in 32-bit mode anyway.
+$(B)/bulkhead.mb: $(B)/kernel.elf
+	$(call say,OBJCOPY)
+	$(Q)$(OBJCOPY) -S -I elf64-x86-64 -O elf32-i386 $< $@
+
+ROOT_LDS := $(or $(wildcard root/root.ld),lib/domain.ld)
+$(B)/root.elf: $(ROOT_OBJECTS) $(B)/obj/ROOT.list $(ROOT_LDS) | $(NEWLIB)/.stamp
+	$(call say,LD)
+	$(Q)$(LD) $(DOMAIN_LDFLAGS) -T $(ROOT_LDS) -Map $@.map -o $@ $(ROOT_OBJECTS) \
+		--start-group $(DOMAIN_LIBS) --end-group
+
+# A flat image with .bss written out: the kernel loads it without reading any header.
+$(B)/root.bin: $(B)/root.elf
+	$(call say,OBJCOPY)
+	$(Q)$(OBJCOPY) -O binary --set-section-flags .bss=alloc,load,contents $< $@
+
+$(B)/mgmt.elf: $(MGMT_OBJECTS) $(B)/obj/MGMT.list lib/domain.ld | $(NEWLIB)/.stamp
+	$(call say,LD)
+	$(Q)$(LD) $(DOMAIN_LDFLAGS) -T lib/domain.ld -Map $@.map -o $@ $(MGMT_OBJECTS) \
+		--start-group $(DOMAIN_LIBS) --end-group
+
+$(B)/vmm.elf: $(VMM_OBJECTS) $(B)/obj/VMM.list lib/domain.ld | $(NEWLIB)/.stamp
+	$(call say,LD)
+	$(Q)$(LD) $(DOMAIN_LDFLAGS) -T lib/domain.ld -Map $@.map -o $@ $(VMM_OBJECTS) \
+		--start-group $(DOMAIN_LIBS) --end-group
+
+# Copies without symbols, as they are booted.
+$(B)/boot-files/%: $(B)/%
+	@mkdir -p $(@D)
+	$(Q)$(OBJCOPY) -S $< $@
+$(B)/boot-files/root.bin: $(B)/root.bin
+	@mkdir -p $(@D)
+	$(Q)cp $< $@
+
+# --- bulkhead.efi ---------------------------------------------------------------------
+
+PAYLOAD := kernel=$(B)/boot-files/kernel.elf root=$(B)/boot-files/root.bin \
+	mgmt=$(B)/boot-files/mgmt.elf vmm=$(B)/boot-files/vmm.elf config=boot/default.cfg
+PAYLOAD_FILES := $(foreach item,$(PAYLOAD),$(word 2,$(subst =, ,$(item))))
+
+$(B)/payload.bin: scripts/pack-payload $(PAYLOAD_FILES)
+	$(call say,PACK)
+	$(Q)$(PYTHON) scripts/pack-payload $@ $(PAYLOAD)
+
+$(B)/payload.o: $(B)/payload.bin
+	$(Q)printf '%s\n' '.section .data.payload, "aw"' '.balign 4096' \
+		'.global payload_start' 'payload_start:' '.incbin "$<"' \
+		'.global payload_end' 'payload_end:' '.section .note.GNU-stack, "", @progbits' \
+		| $(CC) -x assembler -c -o $@ -
+
+$(B)/bulkhead.efi: $(EFI_OBJECTS) $(B)/payload.o $(EFI_LDS)
+	$(call say,EFI)
+	$(Q)$(LD) $(EFI_LDFLAGS) -o $@.so /usr/lib/crt0-efi-x86_64.o $(EFI_OBJECTS) $(B)/payload.o \
+		-lefi -lgnuefi
+	$(Q)! nm -u $@.so | grep . || { echo 'undefined symbols in $@' >&2; exit 1; }
+	$(Q)$(OBJCOPY) -j .text -j .sdata -j .data -j .dynamic -j .rodata -j .rel -j .rela -j '.rel.*' \
+		-j '.rela.*' -j .reloc --target=efi-app-x86_64 --subsystem=10 $@.so $@
+	@rm -f $@.so
