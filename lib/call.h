@@ -1,0 +1,266 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One inline wrapper for each kernel call: bh_<call>(). What each does, needs and returns stands at its number in bulkhead/abi.h;
+ * these only put arguments into registers. Own no state, hide nothing.
+ */
+#pragma once
+
+#include "bulkhead/abi.h"
+
+static inline int64_t bh_call6(uint64_t number, uint64_t a, uint64_t b, uint64_t c, uint64_t d, uint64_t e)
+{
+	register uint64_t r10 __asm__("r10") = d;
+	register uint64_t r8 __asm__("r8") = e;
+	int64_t result;
+
+	__asm__ volatile("syscall"
+			 : "=a"(result)
+			 : "a"(number), "D"(a), "S"(b), "d"(c), "r"(r10), "r"(r8)
+			 : "rcx", "r11", "memory");
+	return result;
+}
+
+static inline int64_t bh_call3(uint64_t number, uint64_t a, uint64_t b, uint64_t c)
+{
+	int64_t result;
+
+	__asm__ volatile("syscall" : "=a"(result) : "a"(number), "D"(a), "S"(b), "d"(c) : "rcx", "r11", "memory");
+	return result;
+}
+
+static inline int bh_log_write(const char *text, uint64_t length_bytes)
+{
+	return (int)bh_call3(BH_CALL_LOG_WRITE, (uint64_t)text, length_bytes, 0);
+}
+
+static inline int64_t bh_domain_create(const struct bh_domain_params *params)
+{
+	return bh_call3(BH_CALL_DOMAIN_CREATE, (uint64_t)params, 0, 0);
+}
+
+static inline int bh_domain_destroy(bh_handle_t domain)
+{
+	return (int)bh_call3(BH_CALL_DOMAIN_DESTROY, domain, 0, 0);
+}
+
+static inline int bh_domain_info(bh_handle_t domain, struct bh_domain_info *info)
+{
+	return (int)bh_call3(BH_CALL_DOMAIN_INFO, domain, (uint64_t)info, 0);
+}
+
+static inline int64_t bh_thread_create(bh_handle_t domain, const struct bh_thread_params *params)
+{
+	return bh_call3(BH_CALL_THREAD_CREATE, domain, (uint64_t)params, 0);
+}
+
+static inline _Noreturn void bh_thread_exit(void)
+{
+	for (;;) {
+		bh_call3(BH_CALL_THREAD_EXIT, 0, 0, 0);
+	}
+}
+
+static inline void bh_thread_yield(void)
+{
+	bh_call3(BH_CALL_THREAD_YIELD, 0, 0, 0);
+}
+
+static inline int bh_thread_set_share(bh_handle_t thread, uint32_t weight, uint32_t cap_percent)
+{
+	return (int)bh_call3(BH_CALL_THREAD_SET_SHARE, thread, weight, cap_percent);
+}
+
+static inline int bh_thread_info(bh_handle_t thread, struct bh_thread_info *info)
+{
+	return (int)bh_call3(BH_CALL_THREAD_INFO, thread, (uint64_t)info, 0);
+}
+
+static inline int64_t bh_region_allocate(uint64_t size, uint64_t alignment, uint32_t flags)
+{
+	return bh_call3(BH_CALL_REGION_ALLOCATE, size, alignment, flags);
+}
+
+static inline int bh_region_zero(bh_handle_t region)
+{
+	return (int)bh_call3(BH_CALL_REGION_ZERO, region, 0, 0);
+}
+
+static inline int64_t bh_region_split(bh_handle_t region, uint64_t offset)
+{
+	return bh_call3(BH_CALL_REGION_SPLIT, region, offset, 0);
+}
+
+static inline int bh_region_map(bh_handle_t region, bh_handle_t domain, uint64_t va, const struct bh_map *map)
+{
+	return (int)bh_call6(BH_CALL_REGION_MAP, region, domain, va, (uint64_t)map, 0);
+}
+
+static inline int bh_region_unmap(bh_handle_t region, bh_handle_t domain, uint64_t va)
+{
+	return (int)bh_call3(BH_CALL_REGION_UNMAP, region, domain, va);
+}
+
+static inline int bh_region_map_guest(bh_handle_t region, bh_handle_t vm, uint64_t gpa, const struct bh_map *map)
+{
+	return (int)bh_call6(BH_CALL_REGION_MAP_GUEST, region, vm, gpa, (uint64_t)map, 0);
+}
+
+static inline int bh_region_unmap_guest(bh_handle_t region, bh_handle_t vm, uint64_t gpa)
+{
+	return (int)bh_call3(BH_CALL_REGION_UNMAP_GUEST, region, vm, gpa);
+}
+
+static inline int bh_region_info(bh_handle_t region, struct bh_region_info *info)
+{
+	return (int)bh_call3(BH_CALL_REGION_INFO, region, (uint64_t)info, 0);
+}
+
+static inline int64_t bh_region_device(bh_handle_t host, uint64_t physical_address, uint64_t size)
+{
+	return bh_call3(BH_CALL_REGION_DEVICE, host, physical_address, size);
+}
+
+static inline int64_t bh_event_set_create(void)
+{
+	return bh_call3(BH_CALL_EVENT_SET_CREATE, 0, 0, 0);
+}
+
+static inline int64_t bh_event_create(bh_handle_t set, uint32_t bit)
+{
+	return bh_call3(BH_CALL_EVENT_CREATE, set, bit, 0);
+}
+
+static inline int bh_event_signal(bh_handle_t event)
+{
+	return (int)bh_call3(BH_CALL_EVENT_SIGNAL, event, 0, 0);
+}
+
+static inline int64_t bh_event_wait(bh_handle_t set, uint64_t deadline_tsc, uint64_t bits[BH_EVENT_WORDS])
+{
+	return bh_call3(BH_CALL_EVENT_WAIT, set, deadline_tsc, (uint64_t)bits);
+}
+
+static inline int64_t bh_vm_create(const struct bh_vm_params *params)
+{
+	return bh_call3(BH_CALL_VM_CREATE, (uint64_t)params, 0, 0);
+}
+
+static inline int bh_vm_set_cpuid(bh_handle_t vm, const struct bh_cpuid_entry *entries, uint32_t count)
+{
+	return (int)bh_call3(BH_CALL_VM_SET_CPUID, vm, (uint64_t)entries, count);
+}
+
+static inline int bh_vm_msi(bh_handle_t vm, uint64_t address, uint32_t data)
+{
+	return (int)bh_call3(BH_CALL_VM_MSI, vm, address, data);
+}
+
+static inline int64_t bh_vcpu_create(bh_handle_t vm, uint32_t idx)
+{
+	return bh_call3(BH_CALL_VCPU_CREATE, vm, idx, 0);
+}
+
+static inline int64_t bh_vcpu_page(bh_handle_t vcpu, enum bh_vcpu_page page)
+{
+	return bh_call3(BH_CALL_VCPU_PAGE, vcpu, page, 0);
+}
+
+static inline int bh_vcpu_get_state(bh_handle_t vcpu, struct bh_vcpu_state *state)
+{
+	return (int)bh_call3(BH_CALL_VCPU_GET_STATE, vcpu, (uint64_t)state, 0);
+}
+
+static inline int bh_vcpu_set_state(bh_handle_t vcpu, const struct bh_vcpu_state *state)
+{
+	return (int)bh_call3(BH_CALL_VCPU_SET_STATE, vcpu, (uint64_t)state, 0);
+}
+
+static inline int bh_vcpu_run(bh_handle_t vcpu)
+{
+	return (int)bh_call3(BH_CALL_VCPU_RUN, vcpu, 0, 0);
+}
+
+static inline int bh_vcpu_kick(bh_handle_t vcpu)
+{
+	return (int)bh_call3(BH_CALL_VCPU_KICK, vcpu, 0, 0);
+}
+
+static inline int bh_vcpu_extint(bh_handle_t vcpu, uint32_t level)
+{
+	return (int)bh_call3(BH_CALL_VCPU_EXTINT, vcpu, level, 0);
+}
+
+static inline int bh_vcpu_stats(bh_handle_t vcpu, struct bh_vcpu_stats *stats)
+{
+	return (int)bh_call3(BH_CALL_VCPU_STATS, vcpu, (uint64_t)stats, 0);
+}
+
+static inline int bh_doorbell_bind(bh_handle_t vm, const struct bh_doorbell *doorbell)
+{
+	return (int)bh_call3(BH_CALL_DOORBELL_BIND, vm, (uint64_t)doorbell, 0);
+}
+
+static inline int bh_doorbell_unbind(bh_handle_t vm, const struct bh_doorbell *doorbell)
+{
+	return (int)bh_call3(BH_CALL_DOORBELL_UNBIND, vm, (uint64_t)doorbell, 0);
+}
+
+static inline int64_t bh_guest_interrupt_bind(bh_handle_t vm, uint64_t address, uint32_t data)
+{
+	return bh_call3(BH_CALL_GUEST_INTERRUPT_BIND, vm, address, data);
+}
+
+static inline int64_t bh_ports_create(bh_handle_t host, uint16_t first, uint32_t count)
+{
+	return bh_call3(BH_CALL_PORTS_CREATE, host, first, count);
+}
+
+static inline int64_t bh_port_read(bh_handle_t ports, uint16_t port, uint32_t width_bytes)
+{
+	return bh_call3(BH_CALL_PORT_READ, ports, port, width_bytes);
+}
+
+static inline int bh_port_write(bh_handle_t ports, uint16_t port, uint32_t width_bytes, uint32_t value)
+{
+	return (int)bh_call6(BH_CALL_PORT_WRITE, ports, port, width_bytes, value, 0);
+}
+
+static inline int64_t bh_interrupt_bind(bh_handle_t host, uint32_t gsi, bh_handle_t event, uint32_t flags)
+{
+	return bh_call6(BH_CALL_INTERRUPT_BIND, host, gsi, event, flags, 0);
+}
+
+static inline int bh_interrupt_ack(bh_handle_t interrupt)
+{
+	return (int)bh_call3(BH_CALL_INTERRUPT_ACK, interrupt, 0, 0);
+}
+
+static inline int bh_host_info(bh_handle_t host, struct bh_host_info *info)
+{
+	return (int)bh_call3(BH_CALL_HOST_INFO, host, (uint64_t)info, 0);
+}
+
+static inline int bh_host_control(bh_handle_t host, uint32_t what)
+{
+	return (int)bh_call3(BH_CALL_HOST_CONTROL, host, what, 0);
+}
+
+static inline int64_t bh_handle_give(bh_handle_t handle, bh_handle_t domain, uint32_t rights, bh_handle_t slot)
+{
+	return bh_call6(BH_CALL_HANDLE_GIVE, handle, domain, rights, slot, 0);
+}
+
+static inline int bh_handle_narrow(bh_handle_t handle, uint32_t rights)
+{
+	return (int)bh_call3(BH_CALL_HANDLE_NARROW, handle, rights, 0);
+}
+
+static inline int bh_handle_revoke(bh_handle_t handle)
+{
+	return (int)bh_call3(BH_CALL_HANDLE_REVOKE, handle, 0, 0);
+}
+
+static inline int bh_handle_close(bh_handle_t handle)
+{
+	return (int)bh_call3(BH_CALL_HANDLE_CLOSE, handle, 0, 0);
+}
