@@ -1,40 +1,60 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Virtual machines and virtual CPUs: the vendor-free half. The vendor half (arch/x86/svm or vmx) is reached by arch/x86/hvm.h.
- * A vCPU belongs to the pCPU of the thread that runs it; everything in it is touched there only, but for `irr_remote`, `kicked` and
- * `requests`, which others set atomically and then wake or notify that pCPU.
+ * A vCPU belongs to the pCPU of the thread that first runs it; everything in it is touched there only, but for `irr_remote`, the TMR
+ * words of its LAPIC page, `is_extint_asserted`, `sipi_vector` and `requests`, which others change atomically before vcpu_request().
  */
 #pragma once
 
 #include "kernel/object.h"
 
-#define VM_DOORBELL_SLOTS 64u
+#define VM_PORT_SLOTS 64u   /* one-probe table of port doorbells, by the port's low bits */
+#define VM_CPUID_SLOTS 128u /* one-probe table of CPUID leaves (kernel/cpuid.h) */
 
 struct doorbell {
-	uint64_t address;
 	uint64_t value;
+	uint16_t port;
 	uint8_t length_bytes; /* 0 = any */
 	bool is_used;
-	bool is_port;
 	bool is_match;
 	struct event *event; /* NULL = swallow */
+};
+
+/*
+ * A port doorbell without a value, as the vendor reports an OUT (hvm->doorbell_key): the exit information under `mask` equals `key`.
+ * An empty slot has mask 0 and key ~0. A second port with the same low bits stays in vm->doorbells only and is found on the slow path.
+ */
+struct port_slot {
+	uint32_t mask;
+	uint32_t key;
+	struct event *event;
+};
+
+/* One CPUID leaf that needs no look at the vCPU. `leaf` is ~0 when empty: no such leaf is ever looked up here. */
+struct cpuid_slot {
+	uint32_t leaf;
+	uint32_t eax, ebx, ecx, edx;
+	uint32_t reserved[3];
 };
 
 struct vm {
 	struct object object;
 	uint32_t vcpus_max;
 	uint32_t id;
-	struct vcpu *vcpus[BH_MAX_VCPUS]; /* by index = initial APIC id */
-	struct ptable npt;                /* guest-physical to host-physical */
-	void *hvm;                        /* vendor data: MSR and I/O bitmaps */
+	struct cpuid_slot *cpuid_slots; /* one page, VM_CPUID_SLOTS entries */
+	struct port_slot port_slots[VM_PORT_SLOTS];
+	struct ptable npt; /* guest-physical to host-physical; made by hvm->vm_init */
 	hpa_t io_bitmap, msr_bitmap;
-	struct doorbell doorbells[VM_DOORBELL_SLOTS]; /* open addressing, hash of port or address */
-	uint32_t doorbells_count;
-	struct bh_cpuid_entry *cpuid; /* one page; sorted flat table for the fast path is made from it (kernel/cpuid.c) */
-	uint32_t cpuid_count;
+	void *hvm;          /* vendor data */
 	bool has_run;
-	uint64_t tsc_offset;
+	uint64_t tsc_offset; /* guest TSC = TSC + tsc_offset */
+	struct vcpu *vcpus[BH_MAX_VCPUS]; /* by index = initial APIC id; set once, read by any pCPU */
+	struct doorbell doorbells[BH_DOORBELLS_MAX];
+	uint32_t doorbells_count;
+	uint32_t cpuid_count;
+	struct bh_cpuid_entry cpuid[BH_CPUID_MAX];
 };
+_Static_assert(sizeof(struct vm) <= 2 * PAGE_SIZE, "a VM is an order-1 block");
 
 /* vcpu->requests: rare work before entry, tested as one word. */
 #define VCPU_REQUEST_KICK 0x01u
@@ -51,65 +71,88 @@ struct vlapic {
 	uint32_t *regs; /* the LAPIC page: register at offset o is regs[o / 4] */
 	hpa_t page;
 	uint64_t apic_base;
-	uint64_t timer_start_tsc;    /* TMCCT counts from here */
-	uint64_t timer_period_tsc;   /* 0 = stopped */
-	uint64_t tsc_deadline;       /* guest TSC */
+	uint64_t timer_start_tsc;  /* host TSC at which TMICT was loaded; TMCCT counts from here */
+	uint64_t timer_period_tsc; /* host TSC ticks of one round; 0 = stopped */
+	uint64_t timer_deadline;   /* host TSC of the next expiry; 0 = none */
+	uint64_t tsc_deadline;     /* IA32_TSC_DEADLINE, guest TSC */
 	struct timer timer;
-	uint32_t isr_highest;        /* vector or 0 */
-	bool is_extint_asserted;
+	bool is_extint_asserted; /* the 8259's INT line; written by any pCPU before VCPU_REQUEST_EXTINT */
+	uint64_t eoi_level[4]; /* level-triggered vectors whose EOI the VMM has not been told yet */
 };
 
-/* What a vendor exit is about: read from the VMCB/VMCS once, then vendor-free. */
+/*
+ * What a vendor exit is about: read from the VMCB/VMCS once, then vendor-free. `next_rip` is set for every reason whose instruction the
+ * kernel or the VMM completes (IO that is no string, CPUID, MSR, HLT, HYPERCALL, XSETBV, INVALIDATE, PAUSE).
+ */
 struct vm_exit {
-	uint32_t reason; /* enum bh_reason */
-	uint32_t vendor_code;
-	uint64_t qualification; /* vendor's EXITINFO1 / exit qualification */
-	gpa_t gpa;
-	uint64_t next_rip; /* 0 = not known */
+	uint32_t reason;      /* enum bh_reason, or VM_EXIT_* */
+	uint32_t vendor_code; /* as the CPU gave it: for dumps and run.failure */
+	uint64_t qualification; /* EXITINFO1 / exit qualification */
+	uint64_t next_rip;
+	gpa_t gpa;            /* MMIO */
+	uint16_t port;        /* IO */
+	uint8_t width_bytes;  /* IO */
+	bool is_write;        /* IO, MMIO */
+	bool is_string;       /* IO: INS, OUTS */
+	bool is_fetch;        /* MMIO */
+	uint8_t instruction_length; /* MMIO: bytes in instruction[]; 0 = the CPU does not tell them */
+	uint8_t instruction[16];
+	uint32_t inject;      /* EXCEPTION: give it to the guest (BH_INJECT_*) ... */
+	uint32_t error_code;  /* ... with this */
 };
+
+/* Beyond enum bh_reason. */
+#define VM_EXIT_NONE 64u         /* nothing for the slow path: look at the work and request words, and go on */
+#define VM_EXIT_FAILED_ENTRY 65u /* the CPU refused the state; vendor_code says why */
 
 struct vcpu {
 	struct object object;
 	/* first cache lines: the fast path */
-	uint64_t gpr[BH_GPR_COUNT]; /* while out of the guest; RSP (and on SVM RAX) live in the VMCB/VMCS */
+	uint64_t gpr[BH_GPR_COUNT]; /* while out of the guest, all but RSP; on SVM's fast path RAX is in the VMCB */
 	struct vm *vm;
 	void *hvm_state;  /* SVM: VMCB (direct map); VMX: VMCS region */
 	hpa_t hvm_page;
-	uint32_t requests; /* VCPU_REQUEST_*; others set bits atomically */
-	uint32_t idx;
-	struct bh_run *run; /* direct map of the run page */
 	struct bh_vcpu_stats *stats;
-	struct thread *thread; /* inside vcpu_run, else NULL */
-	struct cpu *cpu;       /* where it last ran; its VMCS / ASID live there */
+	struct bh_run *run; /* direct map of the run page */
+	uint32_t requests;  /* VCPU_REQUEST_*; others set bits atomically */
+	uint32_t idx;
+	struct thread *thread; /* inside vcpu_run, else NULL; others read it atomically */
+	struct cpu *cpu;       /* its pCPU for life: set by the first vcpu_run, NULL before; its VMCS / ASID live there */
+
+	/* Written by its own pCPU, then `requests` is read; others set `requests`, then read these (sequentially consistent). */
+	uint32_t in_guest;  /* entering or in the guest: notify the pCPU */
+	uint32_t is_halted; /* its thread waits in HLT or for SIPI: wake the thread */
 
 	hpa_t run_page, stats_page;
-	void *fpu;             /* guest FPU state, arch_fpu_size */
+	void *fpu; /* guest FPU state, arch_fpu_size */
 	uint64_t xcr0;
-	uint64_t cr2;          /* VMX: not in the VMCS */
+	uint64_t xss;
+	uint64_t cr2; /* VMX: not in the VMCS */
 	uint64_t dr[4];
-	uint64_t dr6;
+	uint64_t dr6; /* VMX: not in the VMCS */
 	uint64_t msr_tsc_aux, msr_spec_ctrl, msr_mtrr_def_type, msr_misc_enable;
-	uint64_t mtrr[32]; /* variable and fixed ranges: kept, without effect */
-	uint64_t kvm_system_time, kvm_wall_clock, kvm_steal_time;
+	uint64_t msr_tsc_adjust;
+	uint64_t mtrr[32]; /* variable (0..15) and fixed (16..26) ranges: kept, without effect */
+	uint64_t kvm_system_time, kvm_wall_clock, kvm_steal_time, kvm_async_pf, kvm_pv_eoi, kvm_poll_control;
+	uint32_t kvmclock_version;
 
 	uint32_t asid;
 	uint64_t asid_generation;
 
-	uint32_t inject;   /* BH_INJECT_*: waits for the next entry */
+	uint32_t inject; /* BH_INJECT_*: goes in at the next entry, before any other event */
 	uint32_t inject_error_code;
-	uint32_t nmi_pending;
-	uint8_t activity;  /* enum bh_activity */
-	uint8_t sipi_vector;
-	bool is_halted;    /* its thread waits in HLT */
-	bool io_pending;   /* BH_EXIT_IO read: the answer goes to RAX at the next vcpu_run */
-	uint8_t io_width;
-	bool single_step_pending; /* SVM: pass one instruction before injecting (QEMU's shadow) */
+	uint32_t nmi_pending; /* 0..2 */
+	uint8_t activity;     /* enum bh_activity */
+	uint8_t sipi_vector;  /* written by the sender before VCPU_REQUEST_SIPI */
+	uint8_t io_width;     /* BH_EXIT_IO read: that many bytes of the answer go to RAX at the next vcpu_run; 0 = none */
+	bool is_extint_offered; /* BH_EXIT_EXTINT was given: not again before the line or the VMM's answer changes */
 
-	uint32_t irr_remote[8]; /* interrupts sent by other pCPUs: atomic OR, then requests |= INTERRUPT, then wake/notify */
+	uint32_t irr_remote[8]; /* interrupts accepted, not yet in IRR: atomic OR, then VCPU_REQUEST_INTERRUPT */
 	struct vlapic lapic;
 	uint64_t halt_since_tsc;
-	uint64_t hvm_private[32]; /* vendor's own small state */
+	uint64_t hvm_private[48]; /* vendor's own small state */
 };
+_Static_assert(sizeof(struct vcpu) <= PAGE_SIZE, "a vCPU is one page");
 
 /* ---- kernel/vcpu.c: calls' do-halves (kernel/call_vm.c decodes) ---- */
 int vm_create(struct domain *payer, const struct bh_vm_params *params, struct vm **vm) must_check;
@@ -122,11 +165,12 @@ int vcpu_run_begin(struct vcpu *vcpu) must_check;
  * work word is set / the thread waits now (current->vcpu stays), or the exit is for the VMM (current->vcpu is NULL, RAX of the frame set). */
 void vcpu_enter(struct vcpu *vcpu);
 void vcpu_kick(struct vcpu *vcpu);
-/* Set request bits from any pCPU, then wake its thread or notify its pCPU. */
+/* One request word for what must be looked at before the next entry. Set bits from any pCPU, then wake its thread or notify its pCPU. */
 void vcpu_request(struct vcpu *vcpu, uint32_t bits);
 int vcpu_get_state(struct vcpu *vcpu, struct bh_vcpu_state *state) must_check;
 int vcpu_set_state(struct vcpu *vcpu, const struct bh_vcpu_state *state) must_check;
 int vm_set_cpuid(struct vm *vm, const struct bh_cpuid_entry *entries, uint32_t count) must_check;
+/* Doorbells on memory addresses: UNSUPPORTED (the kernel decodes no instruction). */
 int vm_doorbell_bind(struct vm *vm, const struct bh_doorbell *record, struct event *event) must_check;
 int vm_doorbell_unbind(struct vm *vm, const struct bh_doorbell *record) must_check;
 /* MSI to the guest's local APICs (SDM 3A 11.11). INVALID for a malformed address. Any pCPU. */
@@ -135,3 +179,7 @@ int vm_msi_deliver(struct vm *vm, uint64_t address, uint32_t data) must_check;
 void vm_flush(struct vm *vm);
 /* The thread of a vCPU is destroyed or its vm dies: out of the guest, unload from its pCPU. On that pCPU. */
 void vcpu_unload(struct vcpu *vcpu);
+/* Level of the external-interrupt line into LINT0 (the 8259's INT). Any pCPU. */
+void vcpu_set_extint(struct vcpu *vcpu, bool level);
+/* Give the guest an exception at the next entry: benign ones replace nothing, a second contributory fault becomes #DF (SDM 3A 6.15). */
+void vcpu_raise(struct vcpu *vcpu, uint32_t vector, uint32_t error_code);

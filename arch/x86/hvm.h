@@ -18,28 +18,46 @@ struct hvm_ops {
 	int (*vcpu_init)(struct vcpu *vcpu); /* VMCB/VMCS in reset state */
 	void (*vcpu_fini)(struct vcpu *vcpu);
 	/*
-	 * Enter the guest again and again, finishing fast exits, until an exit needs the slow path: fills `exit`, with all guest state that
-	 * the vendor keeps in the VMCB/VMCS reachable by get/set below. Interrupts off before and after. Host state is fully loaded again
-	 * only after leave() (SVM: VMLOAD); ring 3 must not run and no interrupt may be taken before it.
+	 * Enter the guest again and again, finishing fast exits, until an exit needs the slow path: fills `exit`; gpr[] is then whole but for
+	 * RSP, and gpr[] is what the next entry loads. An event whose delivery the exit interrupted is put into vcpu->inject (software
+	 * interrupts are not: they are executed again). Interrupts off (IF=0) before and after. On return the host may run kernel code, take
+	 * interrupts and NMIs; MSRs of ring 3 (SYSCALL, FS, KernelGS) may still be the guest's until leave().
+	 * A machine NMI or #MC that caused the exit has been handled. VM_EXIT_NONE: nothing to do but look at the request words.
 	 */
 	void (*enter)(struct vcpu *vcpu, struct vm_exit *exit);
-	/* Load the host's remaining state / the vCPU is put on this pCPU again. */
-	void (*leave)(struct vcpu *vcpu);
-	void (*load)(struct vcpu *vcpu);   /* make it the pCPU's current vCPU: VMPTRLD, ASID, clean bits */
+	void (*leave)(struct vcpu *vcpu);  /* before ring 3 or another thread runs: the host's remaining registers */
+	void (*load)(struct vcpu *vcpu);   /* make it the pCPU's current vCPU (cpu->hvm_current): VMPTRLD, ASID, clean bits */
 	void (*unload)(struct vcpu *vcpu); /* VMCLEAR / forget, on its pCPU */
-	void (*get_state)(struct vcpu *vcpu, uint32_t groups, struct bh_cpu_state *state); /* GPR, SEGMENTS, CONTROL */
+	/* Between vm_exit and the next entry; the vCPU is loaded, or has never run. */
+	void (*get_state)(struct vcpu *vcpu, uint32_t groups, struct bh_cpu_state *state); /* GPR, SEGMENTS, CONTROL (not xcr0) */
+	/* Checks as the CPU would at entry and as the host needs; INVALID changes nothing. */
 	int (*set_state)(struct vcpu *vcpu, uint32_t groups, const struct bh_cpu_state *state);
-	uint64_t (*get_msr)(struct vcpu *vcpu, uint32_t msr); /* those that live in the VMCB/VMCS */
-	void (*set_msr)(struct vcpu *vcpu, uint32_t msr, uint64_t value);
-	void (*skip_instruction)(struct vcpu *vcpu, const struct vm_exit *exit);
-	/* Can this event be taken at the next entry? Else the vendor arms a window exit and returns false. */
+	uint64_t (*get_rip)(struct vcpu *vcpu);
+	uint64_t (*get_msr)(struct vcpu *vcpu, uint32_t msr); /* those that live in the VMCB/VMCS or the CPU: EFER, PAT, FS/GS/KERNEL_GS_BASE, */
+	void (*set_msr)(struct vcpu *vcpu, uint32_t msr, uint64_t value); /* STAR.., SYSENTER_*, DEBUGCTL. Value checked by the caller. */
+	uint64_t (*get_dr)(struct vcpu *vcpu, uint32_t number); /* 6 and 7 */
+	void (*set_dr)(struct vcpu *vcpu, uint32_t number, uint64_t value);
+	uint32_t (*get_cr8)(struct vcpu *vcpu); /* 0..15; the guest may move it without an exit */
+	void (*set_cr8)(struct vcpu *vcpu, uint32_t cr8);
+	uint32_t (*get_cpl)(struct vcpu *vcpu);
+	void (*skip_instruction)(struct vcpu *vcpu, const struct vm_exit *exit); /* RIP = next_rip, interrupt shadow gone */
+	/* Can this event be taken at the next entry? (IF, shadow, NMI mask, nothing injected yet.) CR8 is the caller's business. */
 	bool (*interrupt_ready)(struct vcpu *vcpu);
 	bool (*nmi_ready)(struct vcpu *vcpu);
-	void (*inject)(struct vcpu *vcpu, uint32_t inject, uint32_t error_code); /* BH_INJECT_* */
-	void (*set_interrupt_window)(struct vcpu *vcpu, bool is_on);
-	void (*set_nmi_window)(struct vcpu *vcpu, bool is_on);
+	/* For the next entry (BH_INJECT_*). Only when nothing else is to be injected. */
+	void (*inject)(struct vcpu *vcpu, uint32_t inject, uint32_t error_code);
+	/*
+	 * An exit (BH_REASON_INTERRUPT_WINDOW) as soon as IF, shadow and CR8 < priority allow an interrupt. priority 0: no window; 1..15;
+	 * 16: whatever CR8 is. It stays on until changed.
+	 */
+	void (*set_interrupt_window)(struct vcpu *vcpu, uint32_t priority);
+	void (*set_nmi_window)(struct vcpu *vcpu, bool is_on); /* exit (INTERRUPT_WINDOW) as soon as nmi_ready() */
+	uint32_t (*get_shadow)(struct vcpu *vcpu); /* bit 0: interrupt shadow by STI, 1: by MOV SS, 2: NMI blocked */
+	void (*set_shadow)(struct vcpu *vcpu, uint32_t shadow);
 	void (*flush_guest)(struct vcpu *vcpu); /* before the next entry, forget guest-physical translations */
 	void (*set_tsc_offset)(struct vcpu *vcpu, uint64_t offset);
+	/* How this vendor reports `OUT port` of that length (0 = any): exit information & *mask == *key. For struct port_slot. */
+	void (*doorbell_key)(uint16_t port, uint32_t length_bytes, uint32_t *key, uint32_t *mask);
 };
 
 extern const struct hvm_ops svm_ops, vmx_ops;
