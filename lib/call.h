@@ -7,16 +7,17 @@
 
 #include "bulkhead/abi.h"
 
-static inline int64_t bh_call6(uint64_t number, uint64_t a, uint64_t b, uint64_t c, uint64_t d, uint64_t e)
+static inline int64_t bh_call6(uint64_t number, uint64_t a, uint64_t b, uint64_t c, uint64_t d,
+                               uint64_t e)
 {
 	register uint64_t r10 __asm__("r10") = d;
 	register uint64_t r8 __asm__("r8") = e;
 	int64_t result;
 
 	__asm__ volatile("syscall"
-			 : "=a"(result)
-			 : "a"(number), "D"(a), "S"(b), "d"(c), "r"(r10), "r"(r8)
-			 : "rcx", "r11", "memory");
+	                 : "=a"(result)
+	                 : "a"(number), "D"(a), "S"(b), "d"(c), "r"(r10), "r"(r8)
+	                 : "rcx", "r11", "memory");
 	return result;
 }
 
@@ -24,7 +25,10 @@ static inline int64_t bh_call3(uint64_t number, uint64_t a, uint64_t b, uint64_t
 {
 	int64_t result;
 
-	__asm__ volatile("syscall" : "=a"(result) : "a"(number), "D"(a), "S"(b), "d"(c) : "rcx", "r11", "memory");
+	__asm__ volatile("syscall"
+	                 : "=a"(result)
+	                 : "a"(number), "D"(a), "S"(b), "d"(c)
+	                 : "rcx", "r11", "memory");
 	return result;
 }
 
@@ -90,7 +94,8 @@ static inline int64_t bh_region_split(bh_handle_t region, uint64_t offset)
 	return bh_call3(BH_CALL_REGION_SPLIT, region, offset, 0);
 }
 
-static inline int bh_region_map(bh_handle_t region, bh_handle_t domain, uint64_t va, const struct bh_map *map)
+static inline int bh_region_map(bh_handle_t region, bh_handle_t domain, uint64_t va,
+                                const struct bh_map *map)
 {
 	return (int)bh_call6(BH_CALL_REGION_MAP, region, domain, va, (uint64_t)map, 0);
 }
@@ -100,7 +105,8 @@ static inline int bh_region_unmap(bh_handle_t region, bh_handle_t domain, uint64
 	return (int)bh_call3(BH_CALL_REGION_UNMAP, region, domain, va);
 }
 
-static inline int bh_region_map_guest(bh_handle_t region, bh_handle_t vm, uint64_t gpa, const struct bh_map *map)
+static inline int bh_region_map_guest(bh_handle_t region, bh_handle_t vm, uint64_t gpa,
+                                      const struct bh_map *map)
 {
 	return (int)bh_call6(BH_CALL_REGION_MAP_GUEST, region, vm, gpa, (uint64_t)map, 0);
 }
@@ -135,7 +141,8 @@ static inline int bh_event_signal(bh_handle_t event)
 	return (int)bh_call3(BH_CALL_EVENT_SIGNAL, event, 0, 0);
 }
 
-static inline int64_t bh_event_wait(bh_handle_t set, uint64_t deadline_tsc, uint64_t bits[BH_EVENT_WORDS])
+static inline int64_t bh_event_wait(bh_handle_t set, uint64_t deadline_tsc,
+                                    uint64_t bits[BH_EVENT_WORDS])
 {
 	return bh_call3(BH_CALL_EVENT_WAIT, set, deadline_tsc, (uint64_t)bits);
 }
@@ -145,7 +152,8 @@ static inline int64_t bh_vm_create(const struct bh_vm_params *params)
 	return bh_call3(BH_CALL_VM_CREATE, (uint64_t)params, 0, 0);
 }
 
-static inline int bh_vm_set_cpuid(bh_handle_t vm, const struct bh_cpuid_entry *entries, uint32_t count)
+static inline int bh_vm_set_cpuid(bh_handle_t vm, const struct bh_cpuid_entry *entries,
+                                  uint32_t count)
 {
 	return (int)bh_call3(BH_CALL_VM_SET_CPUID, vm, (uint64_t)entries, count);
 }
@@ -220,12 +228,14 @@ static inline int64_t bh_port_read(bh_handle_t ports, uint16_t port, uint32_t wi
 	return bh_call3(BH_CALL_PORT_READ, ports, port, width_bytes);
 }
 
-static inline int bh_port_write(bh_handle_t ports, uint16_t port, uint32_t width_bytes, uint32_t value)
+static inline int bh_port_write(bh_handle_t ports, uint16_t port, uint32_t width_bytes,
+                                uint32_t value)
 {
 	return (int)bh_call6(BH_CALL_PORT_WRITE, ports, port, width_bytes, value, 0);
 }
 
-static inline int64_t bh_interrupt_bind(bh_handle_t host, uint32_t gsi, bh_handle_t event, uint32_t flags)
+static inline int64_t bh_interrupt_bind(bh_handle_t host, uint32_t gsi, bh_handle_t event,
+                                        uint32_t flags)
 {
 	return bh_call6(BH_CALL_INTERRUPT_BIND, host, gsi, event, flags, 0);
 }
@@ -245,7 +255,8 @@ static inline int bh_host_control(bh_handle_t host, uint32_t what)
 	return (int)bh_call3(BH_CALL_HOST_CONTROL, host, what, 0);
 }
 
-static inline int64_t bh_handle_give(bh_handle_t handle, bh_handle_t domain, uint32_t rights, bh_handle_t slot)
+static inline int64_t bh_handle_give(bh_handle_t handle, bh_handle_t domain, uint32_t rights,
+                                     bh_handle_t slot)
 {
 	return bh_call6(BH_CALL_HANDLE_GIVE, handle, domain, rights, slot, 0);
 }

@@ -11,7 +11,7 @@
 extern uint8_t bh_heap[];
 extern const size_t bh_heap_size;
 
-#define BH_HEAP_DEFINE(bytes) \
+#define BH_HEAP_DEFINE(bytes)                                  \
 	uint8_t bh_heap[(bytes)] __attribute__((aligned(16))); \
 	const size_t bh_heap_size = (bytes)
 

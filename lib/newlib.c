@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/types.h>
+#include <unistd.h>
 
 #include "lib/call.h"
 #include "lib/heap.h"
@@ -15,16 +16,7 @@
 
 struct _reent;
 
-int _close(int file);
-int _fstat(int file, struct stat *status);
-int _getpid(void);
-int _isatty(int file);
-int _kill(int process, int signal);
-off_t _lseek(int file, off_t offset, int whence);
-int _read(int file, char *data, int length);
-void *_sbrk(ptrdiff_t bytes);
-int _write(int file, const char *data, int length);
-_Noreturn void _exit(int status);
+int kill(int process, int signal);
 void __malloc_lock(struct _reent *reent);
 void __malloc_unlock(struct _reent *reent);
 
@@ -36,11 +28,12 @@ size_t bh_heap_used_bytes(void)
 	return heap_used_bytes;
 }
 
-void *_sbrk(ptrdiff_t bytes)
+void *sbrk(ptrdiff_t bytes)
 {
 	size_t used = heap_used_bytes;
 
-	if ((bytes > 0 && (size_t)bytes > bh_heap_size - used) || (bytes < 0 && (size_t)-bytes > used)) {
+	if ((bytes > 0 && (size_t)bytes > bh_heap_size - used) ||
+	    (bytes < 0 && (size_t)-bytes > used)) {
 		errno = ENOMEM;
 		return (void *)-1;
 	}
@@ -61,40 +54,42 @@ void __malloc_unlock(struct _reent *reent)
 	bh_mutex_unlock(&heap_mutex);
 }
 
-int _write(int file, const char *data, int length)
+_READ_WRITE_RETURN_TYPE write(int file, const void *data, size_t length)
 {
-	(void)file;
-	for (int done = 0; done < length;) {
-		int part = length - done < 200 ? length - done : 200;
+	const char *text = data;
 
-		bh_log_write(data + done, (uint64_t)part);
+	(void)file;
+	for (size_t done = 0; done < length;) {
+		size_t part = length - done < 200 ? length - done : 200;
+
+		bh_log_write(text + done, part);
 		done += part;
 	}
-	return length;
+	return (ssize_t)length;
 }
 
-int _read(int file, char *data, int length)
+_READ_WRITE_RETURN_TYPE read(int file, void *data, size_t length)
 {
 	(void)file, (void)data, (void)length;
 	errno = EBADF;
 	return -1;
 }
 
-int _close(int file)
+int close(int file)
 {
 	(void)file;
 	errno = EBADF;
 	return -1;
 }
 
-off_t _lseek(int file, off_t offset, int whence)
+off_t lseek(int file, off_t offset, int whence)
 {
 	(void)file, (void)offset, (void)whence;
 	errno = ESPIPE;
 	return -1;
 }
 
-int _fstat(int file, struct stat *status)
+int fstat(int file, struct stat *status)
 {
 	(void)file;
 	memset(status, 0, sizeof(*status));
@@ -102,18 +97,18 @@ int _fstat(int file, struct stat *status)
 	return 0;
 }
 
-int _isatty(int file)
+int isatty(int file)
 {
 	(void)file;
 	return 1;
 }
 
-int _getpid(void)
+pid_t getpid(void)
 {
 	return 1;
 }
 
-int _kill(int process, int signal)
+int kill(int process, int signal)
 {
 	(void)process, (void)signal;
 	errno = EINVAL;

@@ -35,7 +35,8 @@ _Noreturn void domain_fail(const char *format, ...)
 	int length = vsnprintf(text, sizeof(text), format, arguments);
 	va_end(arguments);
 	if (length > 0) {
-		bh_log_write(text, length < (int)sizeof(text) ? (uint64_t)length : sizeof(text) - 1);
+		bh_log_write(text,
+		             length < (int)sizeof(text) ? (uint64_t)length : sizeof(text) - 1);
 	}
 	__builtin_trap(); /* an undefined instruction ends the whole domain, with its place in the log */
 }

@@ -26,6 +26,7 @@ VERSION_HEADER := $(B)/gen/build_version.h
 PROGRAMS := $(if $(wildcard arch/x86/kernel.ld),$(B)/kernel.elf $(B)/bulkhead.mb) \
 	$(if $(wildcard root/*.c),$(B)/root.bin) $(if $(wildcard mgmt/main.c),$(B)/mgmt.elf) \
 	$(if $(wildcard vmm/main.c),$(B)/vmm.elf)
+PROGRAMS += $(patsubst $(B)/%,$(B)/boot-files/%,$(filter-out %.mb,$(PROGRAMS)))
 PROGRAMS += $(if $(and $(EFI_SOURCES),$(wildcard arch/x86/kernel.ld)),$(B)/bulkhead.efi)
 
 # --- generated headers ---------------------------------------------------------------
@@ -112,10 +113,10 @@ $(B)/root.elf: $(ROOT_OBJECTS) $(B)/obj/ROOT.list $(ROOT_LDS) | $(NEWLIB)/.stamp
 	$(Q)$(LD) $(DOMAIN_LDFLAGS) -T $(ROOT_LDS) -Map $@.map -o $@ $(ROOT_OBJECTS) \
 		--start-group $(DOMAIN_LIBS) --end-group
 
-# A flat image with .bss written out: the kernel loads it without reading any header.
+# A flat image; bss is not in it (bulkhead/root_image.h says how long it is).
 $(B)/root.bin: $(B)/root.elf
 	$(call say,OBJCOPY)
-	$(Q)$(OBJCOPY) -O binary --set-section-flags .bss=alloc,load,contents $< $@
+	$(Q)$(OBJCOPY) -O binary $< $@
 
 $(B)/mgmt.elf: $(MGMT_OBJECTS) $(B)/obj/MGMT.list lib/domain.ld | $(NEWLIB)/.stamp
 	$(call say,LD)

@@ -11,36 +11,39 @@
 #include "bulkhead/abi.h"
 
 #define BH_PARTITIONS_MAX 48u
-#define BH_FILES_MAX 16u /* kernel and ramdisks of one guest */
-#define BH_NAME_MAX 32u  /* with the NUL */
-#define BH_CMDLINE_MAX 2048u
+#define BH_FILES_MAX      16u /* kernel and ramdisks of one guest */
+#define BH_NAME_MAX       32u /* with the NUL */
+#define BH_CMDLINE_MAX    2048u
 
 /* ---- guest-physical map -------------------------------------------------------------------------------------- */
 
-#define GUEST_HOLE_START 0xa0000ull     /* legacy video: nothing is mapped in [0xa0000, 0xc0000) */
-#define GUEST_HOLE_END 0xc0000ull
-#define GUEST_LOW_MAX 0xc0000000ull     /* RAM below 4 GiB ends here at the latest */
-#define GUEST_ECAM_BASE 0xe0000000ull   /* 256 buses x 1 MiB */
+#define GUEST_HOLE_START  0xa0000ull /* legacy video: nothing is mapped in [0xa0000, 0xc0000) */
+#define GUEST_HOLE_END    0xc0000ull
+#define GUEST_LOW_MAX     0xc0000000ull /* RAM below 4 GiB ends here at the latest */
+#define GUEST_ECAM_BASE   0xe0000000ull /* 256 buses x 1 MiB */
 #define GUEST_IOAPIC_BASE 0xfec00000ull
-#define GUEST_LAPIC_BASE 0xfee00000ull
-#define GUEST_HIGH_BASE 0x100000000ull  /* the rest of RAM */
+#define GUEST_LAPIC_BASE  0xfee00000ull
+#define GUEST_HIGH_BASE   0x100000000ull /* the rest of RAM */
 
 /* ---- a VMM -------------------------------------------------------------------------------------------------- */
 
-#define VMM_HANDLE_VM 8u         /* CONTROL | WRITE | READ */
-#define VMM_HANDLE_EVENTS 9u     /* its event set, CONTROL */
-#define VMM_HANDLE_NOTIFY 10u    /* event: tells mgmt that the channel or console changed, WRITE */
-#define VMM_HANDLE_VCPU 64u      /* + index: READ | WRITE | CONTROL */
+#define VMM_HANDLE_VM     8u  /* CONTROL | WRITE | READ */
+#define VMM_HANDLE_EVENTS 9u  /* its event set, CONTROL */
+#define VMM_HANDLE_NOTIFY 10u /* event: tells mgmt that the channel or console changed, WRITE */
+#define VMM_HANDLE_VCPU   64u /* + index: READ | WRITE | CONTROL */
 
-#define VMM_EVENT_COMMAND 0u     /* bit in its event set: mgmt wrote a command */
-#define VMM_EVENT_CONSOLE 1u     /* mgmt put console input into the ring, or made room for output */
-#define VMM_EVENT_OWN 64u        /* first bit that the VMM uses as it likes (make events with EVENT_CREATE on the set) */
+#define VMM_EVENT_COMMAND 0u /* bit in its event set: mgmt wrote a command */
+#define VMM_EVENT_CONSOLE 1u /* mgmt put console input into the ring, or made room for output */
+#define VMM_EVENT_OWN \
+	64u /* first bit that the VMM uses as it likes (make events with EVENT_CREATE on the set) */
 
-#define VMM_VA_CONFIG 0x0000100000000000ull  /* struct vmm_config, read-only */
+#define VMM_VA_CONFIG  0x0000100000000000ull /* struct vmm_config, read-only */
 #define VMM_VA_CHANNEL 0x0000100000100000ull /* struct vmm_channel, shared with mgmt */
 #define VMM_VA_CONSOLE 0x0000100000200000ull /* struct bh_console, shared with mgmt */
-#define VMM_VA_FILES 0x0000110000000000ull   /* files, read-only, one after another; addresses in vmm_config */
-#define VMM_VA_GUEST 0x0000200000000000ull   /* guest RAM: gpa is at VMM_VA_GUEST + gpa (low and high part) */
+#define VMM_VA_FILES \
+	0x0000110000000000ull /* files, read-only, one after another; addresses in vmm_config */
+#define VMM_VA_GUEST \
+	0x0000200000000000ull /* guest RAM: gpa is at VMM_VA_GUEST + gpa (low and high part) */
 
 /*
  * Threads: root creates 1 + vcpus threads at the image's entry with RDI = index: 0 is the control thread (on the pCPU of vCPU 0),
@@ -51,36 +54,39 @@
 struct vmm_file {
 	uint64_t address; /* in the VMM */
 	uint64_t size_bytes;
-	char name[BH_NAME_MAX * 2]; /* file name; for multiboot modules with arguments: the whole string */
+	char name[BH_NAME_MAX *
+	          2]; /* file name; for multiboot modules with arguments: the whole string */
 };
 
 #define VMM_CONFIG_DEBUG_EXIT 0x1u
-#define VMM_CONFIG_CONSOLE 0x2u /* COM1 is there */
+#define VMM_CONFIG_CONSOLE    0x2u /* COM1 is there */
 
 /* Written by root before the VMM starts (from struct root_partition_params). Constant. */
 struct vmm_config {
 	uint32_t slot;
 	uint32_t flags; /* VMM_CONFIG_* */
 	char name[BH_NAME_MAX];
-	uint64_t memory_bytes;  /* low + high, the hole at 0xa0000 counted as memory though it is not mapped */
-	uint64_t low_bytes;     /* RAM in [0, low_bytes) but for the hole */
-	uint64_t high_bytes;    /* RAM in [GUEST_HIGH_BASE, +high_bytes) */
+	uint64_t
+		memory_bytes; /* low + high, the hole at 0xa0000 counted as memory though it is not mapped */
+	uint64_t low_bytes;  /* RAM in [0, low_bytes) but for the hole */
+	uint64_t high_bytes; /* RAM in [GUEST_HIGH_BASE, +high_bytes) */
 	uint32_t vcpus_count;
-	uint32_t files_count;   /* files[0] is the kernel, the others ramdisks or modules in order */
+	uint32_t files_count; /* files[0] is the kernel, the others ramdisks or modules in order */
 	struct vmm_file files[BH_FILES_MAX];
 	char cmdline[BH_CMDLINE_MAX];
 };
 _Static_assert(sizeof(struct vmm_config) <= 4096, "one page");
 
 enum vmm_state {
-	VMM_STARTING = 0,  /* loading images */
+	VMM_STARTING = 0, /* loading images */
 	VMM_RUNNING = 1,
 	VMM_PAUSED = 2,
-	VMM_OFF = 3,       /* the guest powered itself off; vCPUs are parked */
-	VMM_REBOOT = 4,    /* the guest asked for a reset; vCPUs are parked until COMMAND_RESET or the end */
-	VMM_CRASHED = 5,   /* triple fault, refused state, error of the VMM: see reason */
-	VMM_FAILED = 6,    /* the images could not be loaded: see reason */
-	VMM_DEBUG_EXIT = 7,/* port 0xf4 was written: exit_code */
+	VMM_OFF = 3, /* the guest powered itself off; vCPUs are parked */
+	VMM_REBOOT =
+		4, /* the guest asked for a reset; vCPUs are parked until COMMAND_RESET or the end */
+	VMM_CRASHED = 5,    /* triple fault, refused state, error of the VMM: see reason */
+	VMM_FAILED = 6,     /* the images could not be loaded: see reason */
+	VMM_DEBUG_EXIT = 7, /* port 0xf4 was written: exit_code */
 };
 
 enum vmm_command {
@@ -88,9 +94,9 @@ enum vmm_command {
 	VMM_COMMAND_PAUSE = 1,
 	VMM_COMMAND_RESUME = 2,
 	VMM_COMMAND_POWER_BUTTON = 3,
-	VMM_COMMAND_RESET = 4,  /* start again from the images, from any state */
+	VMM_COMMAND_RESET = 4,     /* start again from the images, from any state */
 	VMM_COMMAND_REGISTERS = 5, /* argument = vCPU index; result in registers */
-	VMM_COMMAND_NMI = 6,    /* argument = vCPU index */
+	VMM_COMMAND_NMI = 6,       /* argument = vCPU index */
 };
 
 /* One page, shared. The writer of each part is said; sequence numbers are stored last. */
@@ -101,16 +107,17 @@ struct vmm_channel {
 	uint64_t argument;
 	uint64_t reserved0[6];
 	/* VMM writes; after a change it signals VMM_HANDLE_NOTIFY */
-	uint32_t done_sequence;    /* = command_sequence when it is carried out */
-	int32_t result;            /* enum bh_error of that command */
-	uint32_t state;            /* enum vmm_state */
-	uint32_t exit_code;        /* VMM_DEBUG_EXIT: the byte written; the process-style status is (code << 1) | 1 */
-	uint64_t boots_count;      /* starts from the images, the first included */
+	uint32_t done_sequence; /* = command_sequence when it is carried out */
+	int32_t result;         /* enum bh_error of that command */
+	uint32_t state;         /* enum vmm_state */
+	uint32_t
+		exit_code; /* VMM_DEBUG_EXIT: the byte written; the process-style status is (code << 1) | 1 */
+	uint64_t boots_count; /* starts from the images, the first included */
 	uint64_t running_since_tsc;
 	uint64_t unclaimed_accesses;
 	uint64_t device_accesses;
 	uint64_t reserved1[8];
-	char reason[256];          /* why CRASHED or FAILED, one line, NUL-terminated */
+	char reason[256]; /* why CRASHED or FAILED, one line, NUL-terminated */
 	uint32_t registers_vcpu;
 	uint32_t registers_activity; /* enum bh_activity */
 	struct bh_cpu_state registers;
@@ -120,18 +127,19 @@ _Static_assert(sizeof(struct vmm_channel) <= 4096, "one page");
 /* ---- console rings --------------------------------------------------------------------------------------------- */
 
 #define BH_CONSOLE_OUT_BYTES 65536u
-#define BH_CONSOLE_IN_BYTES 2048u
+#define BH_CONSOLE_IN_BYTES  2048u
 
 /*
  * Byte rings with free-running counters: byte n is at n % size. Output: the VMM writes and never waits; the reader sees the last 64 KiB.
  * Input: mgmt writes at most in_size - (in_head - in_tail) bytes; the VMM takes them when the UART has room.
  */
 struct bh_console {
-	uint64_t out_head;      /* VMM: bytes ever written, stored after the bytes */
-	uint64_t in_tail;       /* VMM: bytes ever taken */
+	uint64_t out_head; /* VMM: bytes ever written, stored after the bytes */
+	uint64_t in_tail;  /* VMM: bytes ever taken */
 	uint64_t reserved0[6];
-	uint64_t out_seen;      /* mgmt: how far an operator has read (kept here so that a new mgmt knows) */
-	uint64_t in_head;       /* mgmt: bytes ever put in, stored after the bytes */
+	uint64_t
+		out_seen; /* mgmt: how far an operator has read (kept here so that a new mgmt knows) */
+	uint64_t in_head; /* mgmt: bytes ever put in, stored after the bytes */
 	uint64_t reserved1[6];
 	uint8_t in[BH_CONSOLE_IN_BYTES];
 	uint8_t pad[4096 - 128 - BH_CONSOLE_IN_BYTES];
@@ -141,36 +149,43 @@ _Static_assert(sizeof(struct bh_console) == 4096 + BH_CONSOLE_OUT_BYTES, "17 pag
 
 /* ---- mgmt --------------------------------------------------------------------------------------------------------- */
 
-#define MGMT_HANDLE_HOST 2u    /* READ | CONTROL */
+#define MGMT_HANDLE_HOST   2u  /* READ | CONTROL */
 #define MGMT_HANDLE_EVENTS 8u  /* its event set, CONTROL; kept by root over restarts */
-#define MGMT_HANDLE_ROOT 9u    /* event: root has a request, WRITE */
-#define MGMT_HANDLE_PORTS 10u  /* all I/O ports, READ | WRITE */
-#define MGMT_HANDLE_VMM 64u    /* + slot * 2: event VMM_EVENT_COMMAND of that VMM; + slot * 2 + 1: VMM_EVENT_CONSOLE. WRITE */
-#define MGMT_HANDLE_VCPU 512u  /* + slot * 64 + index: vCPU, READ (statistics) */
-#define MGMT_HANDLE_THREAD 3584u /* + slot: thread of vCPU 0, READ (CPU time); others are in root_status */
+#define MGMT_HANDLE_ROOT   9u  /* event: root has a request, WRITE */
+#define MGMT_HANDLE_PORTS  10u /* all I/O ports, READ | WRITE */
+#define MGMT_HANDLE_VMM \
+	64u /* + slot * 2: event VMM_EVENT_COMMAND of that VMM; + slot * 2 + 1: VMM_EVENT_CONSOLE. WRITE */
+#define MGMT_HANDLE_VCPU 512u /* + slot * 64 + index: vCPU, READ (statistics) */
+#define MGMT_HANDLE_THREAD \
+	3584u /* + slot: thread of vCPU 0, READ (CPU time); others are in root_status */
 
-#define MGMT_EVENT_ROOT 0u     /* root answered, or root_status changed */
+#define MGMT_EVENT_ROOT   0u /* root answered, or root_status changed */
 #define MGMT_EVENT_SERIAL 1u
-#define MGMT_EVENT_VMM 64u     /* + slot: that VMM changed its channel or console */
-#define MGMT_EVENT_OWN 256u    /* first bit for mgmt's own use */
+#define MGMT_EVENT_VMM    64u  /* + slot: that VMM changed its channel or console */
+#define MGMT_EVENT_OWN    256u /* first bit for mgmt's own use */
 
-#define MGMT_VA_INFO 0x0000100000000000ull     /* struct mgmt_info, read-only */
-#define MGMT_VA_CHANNEL 0x0000100000100000ull  /* struct root_channel, shared with root */
-#define MGMT_VA_STATUS 0x0000100000200000ull   /* struct root_status, read-only */
-#define MGMT_VA_LEDGER 0x0000100000300000ull   /* struct ledger, kept by root, written by mgmt */
-#define MGMT_VA_CONFIG 0x0000100001000000ull   /* text of the configuration module, read-only, mgmt_info.config_bytes long */
-#define MGMT_VA_FILES 0x0000110000000000ull    /* all other boot modules, read-only; addresses in mgmt_info */
-#define MGMT_VA_VMM 0x0000120000000000ull      /* + slot * MGMT_VA_VMM_STRIDE: struct vmm_channel, then at +0x10000 struct bh_console */
-#define MGMT_VA_VMM_STRIDE 0x100000ull
+#define MGMT_VA_INFO      0x0000100000000000ull /* struct mgmt_info, read-only */
+#define MGMT_VA_CHANNEL   0x0000100000100000ull /* struct root_channel, shared with root */
+#define MGMT_VA_STATUS    0x0000100000200000ull /* struct root_status, read-only */
+#define MGMT_VA_LEDGER    0x0000100000300000ull /* struct ledger, kept by root, written by mgmt */
+#define MGMT_VA_CONFIG \
+	0x0000100001000000ull /* text of the configuration module, read-only, mgmt_info.config_bytes long */
+#define MGMT_VA_FILES \
+	0x0000110000000000ull /* all other boot modules, read-only; addresses in mgmt_info */
+#define MGMT_VA_VMM \
+	0x0000120000000000ull /* + slot * MGMT_VA_VMM_STRIDE: struct vmm_channel, then at +0x10000 struct bh_console */
+#define MGMT_VA_VMM_STRIDE  0x100000ull
 #define MGMT_VA_VMM_CONSOLE 0x10000ull
 
 /* Written by root before each start of mgmt. */
 struct mgmt_info {
-	uint32_t starts_count;  /* 1 = first start; more: take over what the ledger and root_status say */
-	uint32_t files_count;   /* boot files for guests: root, mgmt, vmm and config are not among them */
-	uint64_t config_bytes;  /* 0 = no configuration module */
+	uint32_t
+		starts_count; /* 1 = first start; more: take over what the ledger and root_status say */
+	uint32_t
+		files_count; /* boot files for guests: root, mgmt, vmm and config are not among them */
+	uint64_t config_bytes; /* 0 = no configuration module */
 	char config_name[48];
-	char cmdline[512];      /* the kernel's command line */
+	char cmdline[512]; /* the kernel's command line */
 	struct {
 		char name[48];
 		uint64_t address;
@@ -178,7 +193,8 @@ struct mgmt_info {
 		uint32_t is_missing;
 		uint32_t reserved;
 	} files[BH_MODULES_MAX];
-	uint32_t last_death;    /* why the mgmt before died: enum bh_domain_state and fault vector in bits 15:8; 0 = first start */
+	uint32_t
+		last_death; /* why the mgmt before died: enum bh_domain_state and fault vector in bits 15:8; 0 = first start */
 	uint32_t reserved;
 };
 _Static_assert(sizeof(struct mgmt_info) <= 2 * 4096, "two pages");
@@ -187,14 +203,15 @@ _Static_assert(sizeof(struct mgmt_info) <= 2 * 4096, "two pages");
 
 enum root_request {
 	ROOT_REQUEST_NONE = 0,
-	ROOT_REQUEST_CREATE = 1,  /* partition: take memory, clear it, make vm, vCPUs, VMM domain, start it; params */
+	ROOT_REQUEST_CREATE =
+		1, /* partition: take memory, clear it, make vm, vCPUs, VMM domain, start it; params */
 	ROOT_REQUEST_DESTROY = 2, /* partition slot: end the VMM, give everything back */
 	ROOT_REQUEST_SHARE = 3,   /* slot, weight, cap */
 	ROOT_REQUEST_RESTART = 4, /* end mgmt and start it again */
 };
 
 struct root_partition_params {
-	uint32_t slot; /* free slot, chosen by mgmt */
+	uint32_t slot;  /* free slot, chosen by mgmt */
 	uint32_t flags; /* VMM_CONFIG_* */
 	char name[BH_NAME_MAX];
 	uint64_t memory_bytes; /* multiple of 4 KiB, at least 1 MiB */
@@ -205,7 +222,8 @@ struct root_partition_params {
 	uint16_t pcpus[BH_MAX_VCPUS]; /* pCPU of each vCPU */
 	struct {
 		uint32_t file_idx; /* in mgmt_info.files */
-		char string[BH_NAME_MAX * 2]; /* name, or name and arguments of a multiboot module */
+		char string[BH_NAME_MAX *
+		            2]; /* name, or name and arguments of a multiboot module */
 	} files[BH_FILES_MAX];
 	char cmdline[BH_CMDLINE_MAX];
 };
@@ -216,26 +234,31 @@ struct root_channel {
 	uint32_t request;          /* enum root_request */
 	struct root_partition_params params;
 	uint64_t reserved0[4];
-	uint32_t done_sequence;    /* root; then MGMT_EVENT_ROOT */
-	int32_t result;            /* enum bh_error */
-	uint64_t progress_done;    /* root: bytes cleared so far, while the request is under way */
+	uint32_t done_sequence; /* root; then MGMT_EVENT_ROOT */
+	int32_t result;         /* enum bh_error */
+	uint64_t progress_done; /* root: bytes cleared so far, while the request is under way */
 	uint64_t progress_total;
-	char message[128];         /* root: what failed, one line */
+	char message[128]; /* root: what failed, one line */
 };
 _Static_assert(sizeof(struct root_channel) <= 4096, "one page");
 
-enum root_slot_state { ROOT_SLOT_FREE = 0, ROOT_SLOT_BUSY = 1, ROOT_SLOT_ALIVE = 2, ROOT_SLOT_DEAD = 3 };
+enum root_slot_state {
+	ROOT_SLOT_FREE = 0,
+	ROOT_SLOT_BUSY = 1,
+	ROOT_SLOT_ALIVE = 2,
+	ROOT_SLOT_DEAD = 3
+};
 
 /* Written by root; MGMT_EVENT_ROOT after a change. */
 struct root_status {
-	uint64_t memory_free;  /* at the last change */
+	uint64_t memory_free;              /* at the last change */
 	uint64_t memory_root, memory_mgmt; /* used quota */
 	struct {
-		uint32_t state;         /* enum root_slot_state: DEAD = its VMM domain died, destroy it */
+		uint32_t state; /* enum root_slot_state: DEAD = its VMM domain died, destroy it */
 		uint32_t vcpus_count;
 		uint64_t memory_bytes;
 		uint64_t overhead_bytes; /* what the partition costs beside its memory */
-		uint32_t death_state;   /* enum bh_domain_state */
+		uint32_t death_state;    /* enum bh_domain_state */
 		uint32_t death_vector;
 		uint64_t death_rip, death_address;
 	} slots[BH_PARTITIONS_MAX];
