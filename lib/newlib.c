@@ -65,7 +65,7 @@ _READ_WRITE_RETURN_TYPE write(int file, const void *data, size_t length)
 		bh_log_write(text + done, part);
 		done += part;
 	}
-	return (ssize_t)length;
+	return (_READ_WRITE_RETURN_TYPE)length;
 }
 
 _READ_WRITE_RETURN_TYPE read(int file, void *data, size_t length)
