@@ -36,11 +36,13 @@ struct cpu {
 	bool is_halted;
 
 	/* floating point: whose registers are in the FPU now (NULL = nobody's) */
-	void *fpu_owner;
+	void *fpu_owner;            /* the state area (thread->fpu or vcpu->fpu) */
+	struct thread *fpu_thread;  /* the thread that it belongs to (a vCPU's: the thread that runs it) */
 	uint64_t xcr0; /* what XCR0 holds */
 
 	/* scheduler (kernel/sched.c) */
 	struct list run_queue; /* of ready threads, by virtual time; not the current one */
+	bool is_yielding;      /* current asked for the next one to run */
 	uint64_t virtual_time_min;
 	uint64_t slice_start_tsc;
 	uint64_t slice_end_tsc;
@@ -54,6 +56,7 @@ struct cpu {
 	struct thread *wake_head; /* threads to wake here, linked by thread->wake_next; pushed with compare-and-swap */
 	uint32_t sync_request;    /* raised by a pCPU that waits for us to pass a safe point */
 	uint32_t sync_done;       /* last request that we passed */
+	struct vcpu *detach_vcpu; /* take this vCPU off our hardware; set by the holder of kernel_lock, who then syncs */
 
 	/* virtualisation (arch/x86/svm, arch/x86/vmx) */
 	hpa_t hvm_page;        /* host save area / VMXON region */

@@ -24,7 +24,9 @@ struct event_set {
 	struct object object;
 	uint64_t words[BH_EVENT_WORDS]; /* set by anybody with atomic OR, taken by the waiter with atomic exchange */
 	uint32_t summary;               /* word i may be non-zero; set after the word, cleared before it is taken */
-	struct thread *waiter;          /* thread that waits, or NULL; written by the waiter's pCPU, read by signallers after summary */
+	uint32_t is_sleeping;           /* set by the waiter before it looks at summary again; who takes it (atomic exchange) wakes */
+	struct thread *waiter;          /* thread inside event_wait, or NULL; written by the waiter's pCPU only */
+	struct list events;             /* the events that set bits here; under kernel_lock */
 };
 
 struct event {
@@ -34,6 +36,8 @@ struct event {
 	struct vm *vm; /* guest interrupt: deliver this MSI instead */
 	uint64_t msi_address;
 	uint32_t msi_data;
+	bool is_bound;    /* a doorbell, a domain's death or a machine interrupt points here, or did */
+	struct list node; /* in set->events; alone for a guest interrupt */
 };
 
 enum thread_state { THREAD_READY, THREAD_RUNNING, THREAD_WAITING, THREAD_DEAD };
@@ -71,6 +75,8 @@ struct thread {
 	hva_t wait_bits;
 	struct thread *wake_next;   /* in a pCPU's wake list; owned by the pusher until taken */
 	uint32_t wake_pending;      /* 1 while in a wake list (atomic) */
+	bool has_timed_out;         /* the deadline of the wait passed */
+	bool is_parked;             /* ready, but its cap is used up: timer brings it back */
 
 	struct list domain_node;
 };
@@ -96,5 +102,7 @@ void *quota_object_allocate(struct domain *payer, size_t size);
 void quota_object_free(struct domain *payer, void *object, size_t size);
 /* Log line; printf-like, %s %d %u %x %lx %lu %c %p; at most 200 characters; newline is added. */
 void log_print(const char *format, ...) __attribute__((format(printf, 1, 2)));
+/* Object records begin like this; the caller then makes a handle (kernel/handle.h). */
+void object_init(struct object *object, enum bh_object_type type, struct domain *payer);
 /* At most a few a second: for what a guest or a domain can provoke. */
 void log_print_limited(const char *format, ...) __attribute__((format(printf, 1, 2)));

@@ -65,6 +65,12 @@ _Noreturn void arch_cpu_stop(void);
 void arch_frame_init(struct arch_frame *frame, uint64_t entry, uint64_t stack, uint64_t argument);
 /* Load what belongs to a thread beside its frame: CR3 (if it differs), FS base. `pml4`: the domain's table. */
 void arch_thread_load(hpa_t pml4, uint64_t fs_base);
+/* The kernel's own table: loaded before a pCPU idles, so that no domain's table is in use that has no thread there. */
+extern hpa_t kernel_pml4;
+/* The common way out: runs kernel_leave() on an empty kernel stack, then loads the frame at its top into ring 3. */
+_Noreturn void arch_leave(void);
+/* The CPU maps 1 GiB pages in ring 3 address spaces (PTABLE_HOST). */
+extern bool arch_has_1g_pages;
 
 /* ---- floating point: lazily between a VMM thread and its own vCPU, eagerly between domains ---- */
 extern uint32_t arch_fpu_size;      /* bytes of one state area, 64-aligned, XSAVE standard format */
@@ -92,6 +98,16 @@ void arch_port_write(uint16_t port, uint32_t width_bytes, uint32_t value);
 /* ---- console of the machine, for the log until mgmt claims the port, and for the last words ---- */
 void arch_console_write(const char *text, size_t length);
 extern bool arch_console_claimed; /* true: only panic() writes */
+
+/*
+ * What the architecture knows, for the records that domains read: in bh_info tsc_hz, boot_tsc, wall_seconds, xsave_size, xcr0_supported,
+ * physical_address_bits, apic_ids, cpu_name, features; in bh_host_info rsdp and console_*, and in memory_kernel the bytes of the image
+ * and of early pages. kernel/ fills the rest. Called once each start / each host_info call.
+ */
+struct bh_info;
+struct bh_host_info;
+void arch_info_fill(struct bh_info *info);
+void arch_host_info_fill(struct bh_host_info *info);
 
 /* Reset by every known way, in order: ACPI reset register, 0xCF9, 8042, triple fault. */
 _Noreturn void arch_reset(void);
