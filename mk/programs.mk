@@ -102,10 +102,10 @@ $(B)/kernel.elf: $(KERNEL_OBJECTS) $(B)/obj/KERNEL.list arch/x86/kernel.ld
 	$(Q)$(LD) $(KERNEL_LDFLAGS) -T arch/x86/kernel.ld -Map $@.map -o $@ $(KERNEL_OBJECTS) \
 		$(shell $(CC) -print-libgcc-file-name)
 
-# QEMU's -kernel takes 32-bit ELF only; the entry runs in 32-bit mode anyway.
+# QEMU's -kernel refuses 64-bit ELF; the multiboot 1 header's address fields describe this flat copy.
 $(B)/bulkhead.mb: $(B)/kernel.elf
 	$(call say,OBJCOPY)
-	$(Q)$(OBJCOPY) -S -I elf64-x86-64 -O elf32-i386 $< $@
+	$(Q)$(OBJCOPY) -O binary $< $@
 
 ROOT_LDS := $(or $(wildcard root/root.ld),lib/domain.ld)
 $(B)/root.elf: $(ROOT_OBJECTS) $(B)/obj/ROOT.list $(ROOT_LDS) | $(NEWLIB)/.stamp
