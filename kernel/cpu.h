@@ -6,11 +6,10 @@
  */
 #pragma once
 
+#include "arch/x86/arch_inline.h"
 #include "bulkhead/abi.h"
 #include "kernel/list.h"
 #include "kernel/types.h"
-
-#define CPU_SLOT_SIZE 0x10000ull
 
 struct thread;
 struct vcpu;
@@ -85,15 +84,6 @@ struct cpu {
 	uint64_t count_spurious;
 };
 _Static_assert(sizeof(struct cpu) <= 4096, "the cpu record is one page");
-
-/* This pCPU's record. */
-static inline struct cpu *cpu_self(void)
-{
-	uint64_t sp;
-
-	__asm__ volatile("mov %%rsp, %0" : "=r"(sp));
-	return (struct cpu *)(sp & ~(CPU_SLOT_SIZE - 1));
-}
 
 extern struct cpu *cpus[BH_MAX_CPUS]; /* by index; NULL beyond cpus_count */
 extern uint32_t cpus_count;           /* pCPUs online; constant once domains run */

@@ -5,6 +5,7 @@
  */
 #pragma once
 
+#include "arch/x86/arch_inline.h"
 #include "kernel/cpu.h"
 #include "kernel/types.h"
 
@@ -27,25 +28,7 @@ static inline struct arch_frame *arch_user_frame(struct cpu *cpu)
 	return (struct arch_frame *)(cpu->kernel_stack_top - sizeof(struct arch_frame));
 }
 
-/* The direct map: all RAM that the kernel manages, readable and writable, never executable. */
-#define ARCH_DIRECT_MAP 0xffff800000000000ull
-static inline void *phys_to_virt(hpa_t pa)
-{
-	return (void *)(pa.raw + ARCH_DIRECT_MAP);
-}
-static inline hpa_t virt_to_phys(const void *va)
-{
-	return HPA((uint64_t)va - ARCH_DIRECT_MAP);
-}
-
 /* ---- time ---- */
-static inline uint64_t arch_tsc_read(void)
-{
-	uint32_t low, high;
-
-	__asm__ volatile("rdtsc" : "=a"(low), "=d"(high));
-	return ((uint64_t)high << 32) | low;
-}
 extern uint64_t arch_tsc_hz;
 /* One-shot timer interrupt of this pCPU at `tsc` (absolute; past = at once; BH_FOREVER = none). Sets CPU_WORK_TIMER when it fires. */
 void arch_timer_set(uint64_t tsc);
