@@ -8,7 +8,6 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/types.h>
-#include <unistd.h>
 
 #include "lib/call.h"
 #include "lib/heap.h"
@@ -16,7 +15,16 @@
 
 struct _reent;
 
-int kill(int process, int signal);
+int _close(int file);
+int _fstat(int file, struct stat *status);
+int _getpid(void);
+int _isatty(int file);
+int _kill(int process, int signal);
+off_t _lseek(int file, off_t offset, int whence);
+int _read(int file, char *data, int length);
+void *_sbrk(ptrdiff_t bytes);
+int _write(int file, const char *data, int length);
+_Noreturn void _exit(int status);
 void __malloc_lock(struct _reent *reent);
 void __malloc_unlock(struct _reent *reent);
 
@@ -28,7 +36,7 @@ size_t bh_heap_used_bytes(void)
 	return heap_used_bytes;
 }
 
-void *sbrk(ptrdiff_t bytes)
+void *_sbrk(ptrdiff_t bytes)
 {
 	size_t used = heap_used_bytes;
 
@@ -54,42 +62,40 @@ void __malloc_unlock(struct _reent *reent)
 	bh_mutex_unlock(&heap_mutex);
 }
 
-_READ_WRITE_RETURN_TYPE write(int file, const void *data, size_t length)
+int _write(int file, const char *data, int length)
 {
-	const char *text = data;
-
 	(void)file;
-	for (size_t done = 0; done < length;) {
-		size_t part = length - done < 200 ? length - done : 200;
+	for (int done = 0; done < length;) {
+		int part = length - done < 200 ? length - done : 200;
 
-		bh_log_write(text + done, part);
+		bh_log_write(data + done, (uint64_t)part);
 		done += part;
 	}
-	return (_READ_WRITE_RETURN_TYPE)length;
+	return length;
 }
 
-_READ_WRITE_RETURN_TYPE read(int file, void *data, size_t length)
+int _read(int file, char *data, int length)
 {
 	(void)file, (void)data, (void)length;
 	errno = EBADF;
 	return -1;
 }
 
-int close(int file)
+int _close(int file)
 {
 	(void)file;
 	errno = EBADF;
 	return -1;
 }
 
-off_t lseek(int file, off_t offset, int whence)
+off_t _lseek(int file, off_t offset, int whence)
 {
 	(void)file, (void)offset, (void)whence;
 	errno = ESPIPE;
 	return -1;
 }
 
-int fstat(int file, struct stat *status)
+int _fstat(int file, struct stat *status)
 {
 	(void)file;
 	memset(status, 0, sizeof(*status));
@@ -97,18 +103,18 @@ int fstat(int file, struct stat *status)
 	return 0;
 }
 
-int isatty(int file)
+int _isatty(int file)
 {
 	(void)file;
 	return 1;
 }
 
-pid_t getpid(void)
+int _getpid(void)
 {
 	return 1;
 }
 
-int kill(int process, int signal)
+int _kill(int process, int signal)
 {
 	(void)process, (void)signal;
 	errno = EINVAL;

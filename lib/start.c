@@ -12,6 +12,7 @@
 
 int main(void);
 _Noreturn void domain_start(uint64_t idx);
+void domain_guard_init(void);
 
 static volatile uint32_t threads_released;
 
@@ -47,6 +48,7 @@ _Noreturn void domain_start(uint64_t idx)
 		__builtin_trap();
 	}
 	if (idx == 0) {
+		domain_guard_init();
 		int status = main();
 
 		domain_fail("main returned %d", status);
