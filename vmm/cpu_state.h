@@ -1,62 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * The words in which the loaders and the emulator speak about a CPU: register numbers, segments, and
- * the bits of the control registers that they need. Numbers are the CPU's own encodings.
+ * The bits of CPU registers that the loaders and the emulator need. The registers themselves are those of
+ * struct bh_cpu_state.
  *
  * Must never: hold state. Manual: SDM 1 3.4, SDM 3A 2.5, SDM 3C 25.4.1 (segment access rights).
  */
 #pragma once
 
-#include <stdint.h>
+#include "bulkhead/abi.h"
 
-/* General registers, in ModRM order (SDM 2A 2.1.5). 8..15 are R8..R15. */
-enum cpu_register {
-	CPU_RAX = 0,
-	CPU_RCX = 1,
-	CPU_RDX = 2,
-	CPU_RBX = 3,
-	CPU_RSP = 4,
-	CPU_RBP = 5,
-	CPU_RSI = 6,
-	CPU_RDI = 7,
-	CPU_REGISTERS = 16,
-};
-
-/* Segment registers, in the order of the Sreg field (SDM 2D B.1.4.7). */
-enum cpu_segment_name {
-	CPU_ES = 0,
-	CPU_CS = 1,
-	CPU_SS = 2,
-	CPU_DS = 3,
-	CPU_FS = 4,
-	CPU_GS = 5,
-	CPU_SEGMENTS = 6,
-};
-
-/*
- * A segment register with its hidden part. `limit` is in bytes (granularity already applied).
- * `attributes` has the VMCS format: type 3:0, S 4, DPL 6:5, P 7, AVL 12, L 13, D/B 14, G 15, unusable 16.
- */
-struct cpu_segment {
-	uint64_t base;
-	uint32_t limit;
-	uint32_t attributes;
-	uint16_t selector;
-};
-
+/* Bits of struct bh_segment_state.attributes. */
 #define CPU_SEGMENT_TYPE_CODE	  0x0008u
 #define CPU_SEGMENT_TYPE_DOWN	  0x0004u /* of a data segment: expands down */
 #define CPU_SEGMENT_TYPE_WRITABLE 0x0002u /* of a data segment; of a code segment: readable */
+#define CPU_SEGMENT_DPL_SHIFT	  5
 #define CPU_SEGMENT_PRESENT	  0x0080u
 #define CPU_SEGMENT_LONG	  0x2000u
 #define CPU_SEGMENT_BIG		  0x4000u
 #define CPU_SEGMENT_UNUSABLE	  0x10000u
-
-/* GDTR and IDTR. */
-struct cpu_table {
-	uint64_t base;
-	uint32_t limit;
-};
 
 #define CPU_CR0_PE (1ull << 0)
 #define CPU_CR0_ET (1ull << 4)

@@ -71,10 +71,10 @@ static bool decode_legacy_prefix(struct decode_cursor *cursor, uint8_t byte)
 		}
 		return true;
 	case 0x64:
-		cursor->segment = CPU_FS;
+		cursor->segment = BH_SEG_FS;
 		return true;
 	case 0x65:
-		cursor->segment = CPU_GS;
+		cursor->segment = BH_SEG_GS;
 		return true;
 	case 0x66:
 		cursor->has_operand_prefix = true;
@@ -142,9 +142,9 @@ static uint8_t decode_address_bytes(const struct decode_cursor *cursor)
 /* SDM 2A table 2-1: 16-bit addressing forms. */
 static void decode_memory_16(struct decode_cursor *cursor, struct decode_memory *memory)
 {
-	static const uint8_t bases[8] = { CPU_RBX, CPU_RBX, CPU_RBP, CPU_RBP,
-					  CPU_RSI, CPU_RDI, CPU_RBP, CPU_RBX };
-	static const uint8_t indexes[4] = { CPU_RSI, CPU_RDI, CPU_RSI, CPU_RDI };
+	static const uint8_t bases[8] = { BH_GPR_RBX, BH_GPR_RBX, BH_GPR_RBP, BH_GPR_RBP,
+					  BH_GPR_RSI, BH_GPR_RDI, BH_GPR_RBP, BH_GPR_RBX };
+	static const uint8_t indexes[4] = { BH_GPR_RSI, BH_GPR_RDI, BH_GPR_RSI, BH_GPR_RDI };
 	uint8_t mod = cursor->modrm >> 6;
 	uint8_t rm = cursor->modrm & 7;
 
@@ -174,7 +174,7 @@ static void decode_memory_32(struct decode_cursor *cursor, struct decode_memory 
 		uint8_t sib = decode_next(cursor);
 		uint8_t index = (uint8_t)(((sib >> 3) & 7) | high_index);
 
-		if (index != CPU_RSP) {
+		if (index != BH_GPR_RSP) {
 			memory->index = index;
 			memory->scale = (uint8_t)(1u << (sib >> 6));
 		}
@@ -210,9 +210,9 @@ static bool decode_modrm(struct decode_cursor *cursor, struct decode_instruction
 	} else {
 		decode_memory_32(cursor, memory);
 	}
-	memory->segment = CPU_DS;
-	if (memory->base == CPU_RSP || memory->base == CPU_RBP) {
-		memory->segment = CPU_SS;
+	memory->segment = BH_SEG_DS;
+	if (memory->base == BH_GPR_RSP || memory->base == BH_GPR_RBP) {
+		memory->segment = BH_SEG_SS;
 	}
 	if (cursor->segment != DECODE_NO_REGISTER) {
 		memory->segment = cursor->segment;
@@ -341,10 +341,10 @@ static int decode_mov_offset(struct decode_cursor *cursor, uint8_t opcode,
 
 	decode_set_byte_or_full(cursor, opcode, out);
 	out->operation = DECODE_MOV;
-	out->reg = CPU_RAX;
+	out->reg = BH_GPR_RAX;
 	out->destination = is_load ? DECODE_PLACE_REGISTER : DECODE_PLACE_MEMORY;
 	out->source = is_load ? DECODE_PLACE_MEMORY : DECODE_PLACE_REGISTER;
-	out->memory.segment = cursor->segment != DECODE_NO_REGISTER ? cursor->segment : CPU_DS;
+	out->memory.segment = cursor->segment != DECODE_NO_REGISTER ? cursor->segment : BH_SEG_DS;
 	out->memory.displacement = decode_next_signed(cursor, out->address_bytes);
 	return BH_OK;
 }
@@ -365,10 +365,10 @@ static int decode_string(struct decode_cursor *cursor, uint8_t opcode,
 	}
 	is_at_rdi = out->operation == DECODE_INS || out->operation == DECODE_STOS ||
 		    out->operation == DECODE_SCAS;
-	out->memory.base = is_at_rdi ? CPU_RDI : CPU_RSI;
-	out->memory.segment = is_at_rdi				      ? CPU_ES :
+	out->memory.base = is_at_rdi ? BH_GPR_RDI : BH_GPR_RSI;
+	out->memory.segment = is_at_rdi				      ? BH_SEG_ES :
 			      cursor->segment != DECODE_NO_REGISTER ? cursor->segment :
-								      CPU_DS;
+								      BH_SEG_DS;
 	out->has_repeat = cursor->repeat != 0;
 	out->repeat_is_ne = cursor->repeat == DECODE_PREFIX_REPNE;
 	return BH_OK;
@@ -643,7 +643,7 @@ int decode_instruction(const uint8_t *bytes, uint32_t count, enum decode_mode mo
 	return BH_OK;
 }
 
-enum decode_mode decode_mode_of(uint64_t efer, const struct cpu_segment *cs)
+enum decode_mode decode_mode_of(uint64_t efer, const struct bh_segment_state *cs)
 {
 	if ((efer & CPU_EFER_LMA) != 0 && (cs->attributes & CPU_SEGMENT_LONG) != 0) {
 		return DECODE_MODE_64;
@@ -652,7 +652,7 @@ enum decode_mode decode_mode_of(uint64_t efer, const struct cpu_segment *cs)
 }
 
 uint64_t decode_memory_offset(const struct decode_instruction *in,
-			      const uint64_t gpr[CPU_REGISTERS], uint64_t rip)
+			      const uint64_t gpr[BH_GPR_COUNT], uint64_t rip)
 {
 	uint64_t offset = (uint64_t)in->memory.displacement;
 

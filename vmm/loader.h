@@ -60,22 +60,6 @@ struct loader_input {
 	uint64_t rsdp_gpa; /* 0: the guest gets no ACPI tables */
 };
 
-/* The boot vCPU's registers at the kernel's first instruction. What is not named here is as after INIT. */
-struct loader_cpu_state {
-	uint64_t gpr[CPU_REGISTERS]; /* by enum cpu_register */
-	uint64_t rip;
-	uint64_t rflags;
-	struct cpu_segment segment[CPU_SEGMENTS]; /* by enum cpu_segment_name */
-	struct cpu_segment tr;
-	struct cpu_segment ldtr;
-	struct cpu_table gdtr;
-	struct cpu_table idtr;
-	uint64_t cr0; /* as the guest is to read it: without NE, which VMX must hide (SDM 3C 23.8) */
-	uint64_t cr3;
-	uint64_t cr4;
-	uint64_t efer;
-};
-
 enum loader_kind {
 	LOADER_KIND_NONE = 0,
 	LOADER_KIND_BZIMAGE_64,
@@ -86,7 +70,11 @@ enum loader_kind {
 
 struct loader_result {
 	enum loader_kind kind;
-	struct loader_cpu_state state;
+	/*
+	 * The boot vCPU at the kernel's first instruction (BH_STATE_EMULATE groups). cr0 is as the guest is to read
+	 * it: without NE, which VMX must hide (SDM 3C 23.8).
+	 */
+	struct bh_cpu_state state;
 	uint64_t kernel_gpa;  /* lowest byte of the kernel in guest memory */
 	uint64_t kernel_size; /* bytes that it takes there, its zero-filled memory included */
 	uint64_t modules_gpa; /* lowest byte of initrd or modules; 0 when there are none */

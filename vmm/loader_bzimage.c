@@ -297,7 +297,7 @@ static int bzimage_set_state(const struct loader_input *in, const struct bzimage
 		loader_state_set_protected(&out->state, 0x10, 0x18);
 		out->state.rip = out->kernel_gpa;
 	}
-	out->state.gpr[CPU_RSI] = LOADER_BOOT_PARAMS_GPA;
+	out->state.gpr[BH_GPR_RSI] = LOADER_BOOT_PARAMS_GPA;
 	return error != BH_OK ? error : loader_state_write_gdt(in->memory, &out->state);
 }
 

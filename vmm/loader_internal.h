@@ -95,17 +95,17 @@ int loader_elf_load(struct loader_place *place, const struct loader_elf *elf,
 		    struct loader_result *out);
 
 /* Flat 32-bit protected mode, paging off, interrupts off: CS `code`, data segments `data`. */
-void loader_state_set_protected(struct loader_cpu_state *state, uint16_t code, uint16_t data);
+void loader_state_set_protected(struct bh_cpu_state *state, uint16_t code, uint16_t data);
 
 /* Long mode on the identity page tables: CS 0x10, data 0x18. */
-void loader_state_set_long(struct loader_cpu_state *state);
+void loader_state_set_long(struct bh_cpu_state *state);
 
 /* Writes the GDT that both Linux states use, and sets state->gdtr. */
-int loader_state_write_gdt(const struct guest_memory *memory, struct loader_cpu_state *state);
+int loader_state_write_gdt(const struct guest_memory *memory, struct bh_cpu_state *state);
 
 /* Writes page tables that map the first 4 GiB to themselves in 2 MiB pages, and sets state->cr3. */
 int loader_state_write_identity_map(const struct guest_memory *memory,
-				    struct loader_cpu_state *state);
+				    struct bh_cpu_state *state);
 
 /*
  * The loaders proper. work->place is empty but for `in`; loader_pvh_load() also finds work->elf filled.

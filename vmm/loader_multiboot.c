@@ -387,7 +387,7 @@ int loader_multiboot_load(struct loader_work *work, uint32_t header_offset,
 	}
 	out->kind = LOADER_KIND_MULTIBOOT;
 	loader_state_set_protected(&out->state, 0x10, 0x18);
-	out->state.gpr[CPU_RAX] = MULTIBOOT_BOOT_MAGIC;
-	out->state.gpr[CPU_RBX] = out->info_gpa;
+	out->state.gpr[BH_GPR_RAX] = MULTIBOOT_BOOT_MAGIC;
+	out->state.gpr[BH_GPR_RBX] = out->info_gpa;
 	return BH_OK;
 }

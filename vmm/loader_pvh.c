@@ -218,6 +218,6 @@ int loader_pvh_load(struct loader_work *work, struct loader_result *out)
 	out->kind = LOADER_KIND_PVH;
 	loader_state_set_protected(&out->state, 0x10, 0x18);
 	out->state.rip = elf->pvh_entry;
-	out->state.gpr[CPU_RBX] = out->info_gpa;
+	out->state.gpr[BH_GPR_RBX] = out->info_gpa;
 	return BH_OK;
 }

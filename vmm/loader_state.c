@@ -30,32 +30,32 @@
 #define STATE_2M	   0x200000ull
 #define STATE_GIGABYTES	   4u
 
-static void state_set_common(struct loader_cpu_state *state, uint32_t code_attributes,
+static void state_set_common(struct bh_cpu_state *state, uint32_t code_attributes,
 			     uint16_t code, uint16_t data)
 {
-	for (int i = 0; i < CPU_SEGMENTS; i++) {
-		state->segment[i] = (struct cpu_segment){
+	for (int i = BH_SEG_ES; i <= BH_SEG_GS; i++) {
+		state->segments[i] = (struct bh_segment_state){
 			.base = 0,
 			.limit = 0xffffffffu,
-			.attributes = i == CPU_CS ? code_attributes : STATE_DATA,
-			.selector = i == CPU_CS ? code : data,
+			.attributes = i == BH_SEG_CS ? code_attributes : STATE_DATA,
+			.selector = i == BH_SEG_CS ? code : data,
 		};
 	}
-	state->tr = (struct cpu_segment){
+	state->segments[BH_SEG_TR] = (struct bh_segment_state){
 		.limit = STATE_TSS_LIMIT,
 		.attributes = STATE_TSS_BUSY,
 	};
-	state->ldtr = (struct cpu_segment){ .attributes = CPU_SEGMENT_UNUSABLE };
+	state->segments[BH_SEG_LDTR] = (struct bh_segment_state){ .attributes = CPU_SEGMENT_UNUSABLE };
 	state->rflags = CPU_RFLAGS_FIXED;
 }
 
-void loader_state_set_protected(struct loader_cpu_state *state, uint16_t code, uint16_t data)
+void loader_state_set_protected(struct bh_cpu_state *state, uint16_t code, uint16_t data)
 {
 	state_set_common(state, STATE_CODE_32, code, data);
 	state->cr0 = CPU_CR0_PE | CPU_CR0_ET;
 }
 
-void loader_state_set_long(struct loader_cpu_state *state)
+void loader_state_set_long(struct bh_cpu_state *state)
 {
 	state_set_common(state, STATE_CODE_64, STATE_LINUX_CODE, STATE_LINUX_DATA);
 	state->cr0 = CPU_CR0_PE | CPU_CR0_ET | CPU_CR0_PG;
@@ -63,7 +63,7 @@ void loader_state_set_long(struct loader_cpu_state *state)
 	state->efer = CPU_EFER_LME | CPU_EFER_LMA;
 }
 
-int loader_state_write_gdt(const struct guest_memory *memory, struct loader_cpu_state *state)
+int loader_state_write_gdt(const struct guest_memory *memory, struct bh_cpu_state *state)
 {
 	bool is_long = (state->efer & CPU_EFER_LMA) != 0;
 	const uint64_t gdt[4] = {
@@ -79,7 +79,7 @@ int loader_state_write_gdt(const struct guest_memory *memory, struct loader_cpu_
 }
 
 int loader_state_write_identity_map(const struct guest_memory *memory,
-				    struct loader_cpu_state *state)
+				    struct bh_cpu_state *state)
 {
 	const uint64_t table_flags = STATE_PTE_PRESENT | STATE_PTE_WRITABLE;
 	uint64_t bytes = (2 + STATE_GIGABYTES) * LOADER_PAGE_BYTES;

@@ -22,7 +22,7 @@
 
 #define RIP 0x123456789000ull
 
-static uint64_t gpr[CPU_REGISTERS];
+static uint64_t gpr[BH_GPR_COUNT];
 static uint64_t random_state = 0x9e3779b97f4a7c15ull;
 static uint32_t compared;
 static ZydisDecoder decoders[3];
@@ -469,7 +469,7 @@ static void test_cut_short(void **state)
 
 static void test_mode(void **state)
 {
-	struct cpu_segment cs = { .attributes = 0xa09b };
+	struct bh_segment_state cs = { .attributes = 0xa09b };
 
 	(void)state;
 	assert_int_equal(decode_mode_of(CPU_EFER_LMA, &cs), DECODE_MODE_64);
@@ -486,7 +486,7 @@ static int set_up(void **state)
 	ZydisDecoderInit(&decoders[0], ZYDIS_MACHINE_MODE_LEGACY_16, ZYDIS_STACK_WIDTH_16);
 	ZydisDecoderInit(&decoders[1], ZYDIS_MACHINE_MODE_LEGACY_32, ZYDIS_STACK_WIDTH_32);
 	ZydisDecoderInit(&decoders[2], ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64);
-	for (int i = 0; i < CPU_REGISTERS; i++) {
+	for (int i = 0; i < BH_GPR_COUNT; i++) {
 		gpr[i] = random_next();
 	}
 	return 0;

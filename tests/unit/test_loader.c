@@ -120,12 +120,12 @@ static void test_bzimage_64(void **state)
 	assert_int_equal(loader_load(&input, &result), BH_OK);
 	assert_int_equal(result.kind, LOADER_KIND_BZIMAGE_64);
 	assert_int_equal(result.state.rip, 0x1000200);
-	assert_int_equal(result.state.gpr[CPU_RSI], LOADER_BOOT_PARAMS_GPA);
+	assert_int_equal(result.state.gpr[BH_GPR_RSI], LOADER_BOOT_PARAMS_GPA);
 	assert_int_equal(result.state.cr0, 0x80000011);
 	assert_int_equal(result.state.efer, CPU_EFER_LME | CPU_EFER_LMA);
-	assert_int_equal(result.state.segment[CPU_CS].selector, 0x10);
-	assert_int_equal(result.state.segment[CPU_CS].attributes, 0xa09b);
-	assert_int_equal(result.state.segment[CPU_DS].selector, 0x18);
+	assert_int_equal(result.state.segments[BH_SEG_CS].selector, 0x10);
+	assert_int_equal(result.state.segments[BH_SEG_CS].attributes, 0xa09b);
+	assert_int_equal(result.state.segments[BH_SEG_DS].selector, 0x18);
 	assert_memory_equal(params + 0x202, "HdrS", 4);
 	assert_int_equal(params[0x210], 0xff);
 	assert_int_equal(params[0x211], 0x01);
@@ -150,7 +150,7 @@ static void test_bzimage_32(void **state)
 	assert_int_equal(result.kind, LOADER_KIND_BZIMAGE_32);
 	assert_int_equal(result.state.rip, 0x1000000);
 	assert_int_equal(result.state.cr0, 0x11);
-	assert_int_equal(result.state.segment[CPU_CS].attributes, 0xc09b);
+	assert_int_equal(result.state.segments[BH_SEG_CS].attributes, 0xc09b);
 	assert_int_equal(ram64(LOADER_GDT_GPA + 0x10), 0x00cf9b000000ffff);
 }
 
@@ -252,7 +252,7 @@ static void test_pvh(void **state)
 	assert_int_equal(ram[0x1001000], 0);
 	assert_int_equal(ram[0x1002fff], 0);
 	assert_int_equal(ram[0x1003000], 0x55);
-	info = result.state.gpr[CPU_RBX];
+	info = result.state.gpr[BH_GPR_RBX];
 	assert_int_equal(info, result.info_gpa);
 	assert_int_equal(ram32(info), 0x336ec578);
 	assert_int_equal(ram32(info + 4), 1);
@@ -306,11 +306,11 @@ static void put_multiboot_header(uint32_t at, uint32_t flags)
 
 static void check_multiboot_info(void)
 {
-	uint64_t info = result.state.gpr[CPU_RBX];
+	uint64_t info = result.state.gpr[BH_GPR_RBX];
 	uint32_t list;
 
 	assert_int_equal(result.kind, LOADER_KIND_MULTIBOOT);
-	assert_int_equal(result.state.gpr[CPU_RAX], 0x2badb002);
+	assert_int_equal(result.state.gpr[BH_GPR_RAX], 0x2badb002);
 	assert_int_equal(result.state.cr0, 0x11);
 	assert_int_equal(ram32(info), 0x24d);
 	assert_int_equal(ram32(info + 4), 0x9fc00 >> 10);
