@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the files of arch/x86/svm share. Nothing outside of it includes this. */
+#pragma once
+
+#include "arch/x86/hvm.h"
+#include "arch/x86/svm/vmcb.h"
+
+/* In vcpu->hvm_private. */
+struct svm_private {
+	uint64_t shadow_rip;  /* svm_lacks_shadow: where the guest stood in an interrupt shadow */
+	uint64_t iret_rip;    /* NMI handler's IRET, about to be executed */
+	uint64_t host_fs_base; /* what the host's VMCB has been given */
+	uint32_t shadow;      /* svm_lacks_shadow: shadow_rip counts */
+	uint8_t is_nmi_blocked; /* an NMI handler runs: until its IRET */
+	uint8_t is_at_iret;   /* iret_rip counts */
+	uint8_t is_stepping;  /* RFLAGS.TF is ours, for one instruction */
+	uint8_t had_tf;       /* the guest's own RFLAGS.TF while stepping */
+	uint8_t flush;        /* before the next entry, forget this guest's translations */
+	uint8_t debug_dirty;
+	uint8_t pad[2];
+	uint64_t spec_ctrl;
+};
+_Static_assert(sizeof(struct svm_private) <= sizeof(((struct vcpu *)0)->hvm_private), "fits");
+
+static inline struct vmcb *svm_vmcb(struct vcpu *vcpu)
+{
+	return vcpu->hvm_state;
+}
+
+static inline struct svm_private *svm_private(struct vcpu *vcpu)
+{
+	return (struct svm_private *)(void *)vcpu->hvm_private;
+}
+
+extern bool svm_has_next_rip, svm_has_flush_by_asid, svm_has_decode_assists, svm_has_1g, svm_has_tsc_aux;
+extern bool svm_lacks_shadow; /* QEMU's TCG: VMRUN does not load the interrupt shadow */
+extern uint32_t svm_asid_max;
+
+/* switch.S */
+void svm_switch(struct vcpu *vcpu, hpa_t host_vmcb);
+/* fast.c: finish the exit and return the VMCB's physical address to enter again, or 0 for the slow path. Runs at GIF=0. */
+uint64_t svm_exit_fast(struct vcpu *vcpu);
+/* exit.c: the exit that the VMCB tells of, for the vendor-free slow path. */
+void svm_exit_decode(struct vcpu *vcpu, struct vm_exit *exit);
+/* state.c */
+void svm_vcpu_reset(struct vcpu *vcpu);
+void svm_get_state(struct vcpu *vcpu, uint32_t groups, struct bh_cpu_state *state);
+int svm_set_state(struct vcpu *vcpu, uint32_t groups, const struct bh_cpu_state *state) must_check;
+uint64_t svm_get_msr(struct vcpu *vcpu, uint32_t msr);
+void svm_set_msr(struct vcpu *vcpu, uint32_t msr, uint64_t value);
+uint64_t svm_get_rip(struct vcpu *vcpu);
+uint64_t svm_get_dr(struct vcpu *vcpu, uint32_t number);
+void svm_set_dr(struct vcpu *vcpu, uint32_t number, uint64_t value);
+/* event.c */
+uint32_t svm_get_cr8(struct vcpu *vcpu);
+void svm_set_cr8(struct vcpu *vcpu, uint32_t cr8);
+bool svm_interrupt_ready(struct vcpu *vcpu);
+bool svm_nmi_ready(struct vcpu *vcpu);
+void svm_inject(struct vcpu *vcpu, uint32_t inject, uint32_t error_code);
+void svm_set_interrupt_window(struct vcpu *vcpu, uint32_t priority);
+void svm_set_nmi_window(struct vcpu *vcpu, bool is_on);
+uint32_t svm_get_shadow(struct vcpu *vcpu);
+void svm_set_shadow(struct vcpu *vcpu, uint32_t shadow);
+/* After every slow exit, before anything else looks: shadows, stepping, the end of NMI handlers. True: this #DB was ours. */
+bool svm_exit_settle(struct vcpu *vcpu);
