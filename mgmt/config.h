@@ -15,9 +15,9 @@
 
 #define CONFIG_NAME_SIZE    32u
 #define CONFIG_PATH_SIZE    128u
-#define CONFIG_RAMDISK_SIZE 512u
+#define CONFIG_RAMDISK_SIZE 64u
 #define CONFIG_CMDLINE_SIZE 2048u
-#define CONFIG_RAMDISKS_MAX 8u
+#define CONFIG_RAMDISKS_MAX 15u
 #define CONFIG_CPUS_MAX     256u
 #define CONFIG_VCPUS_MAX    64u
 #define CONFIG_GUESTS_MAX   1024u
@@ -56,9 +56,11 @@ struct config_texts {
 	char text[CONFIG_RAMDISKS_MAX][CONFIG_RAMDISK_SIZE];
 };
 
-/* A set of pCPUs; is_any leaves the choice to the partition manager, and bits is then empty. */
+/* A set of pCPUs; is_any leaves the choice to the partition manager, and bits is then empty. Unless
+ * is_shared, no other guest runs on a pCPU that is named. */
 struct config_cpus {
 	bool is_any;
+	bool is_shared;
 	uint64_t bits[CONFIG_CPUS_MAX / 64u];
 };
 

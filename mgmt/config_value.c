@@ -175,6 +175,10 @@ static bool parse_cpus(const struct config_key *key, void *record, const char *t
 		for (; first <= last; first++) {
 			cpus.bits[first / 64] |= 1ull << (first % 64);
 		}
+		if (strcmp(text, " shared") == 0) {
+			cpus.is_shared = true;
+			break;
+		}
 		if (*text == '\0') {
 			break;
 		}
@@ -334,6 +338,9 @@ void config_cpus_print(const struct config_cpus *cpus, char *out, size_t size)
 		}
 		used += (size_t)length;
 		cpu = last;
+	}
+	if (cpus->is_shared && used < size) {
+		snprintf(out + used, size - used, " shared");
 	}
 }
 

@@ -177,7 +177,7 @@ static void refuses_bad_values(void **state)
 		"cpus=,1",
 		"cpus=1-",
 		"cpus=1--2",
-		"cpus=one",
+		"cpus=one", "cpus=1 share",
 		"weight=0",
 		"weight=65536",
 		"autostart=maybe",
@@ -212,11 +212,11 @@ static void bounds_repeats_and_lengths(void **state)
 
 	(void)state;
 	used = (size_t)sprintf(text, "[guest a]\nkernel=k\n");
-	for (i = 0; i < 9; i++) {
+	for (i = 0; i < 16; i++) {
 		used += (size_t)sprintf(text + used, "ramdisk=r%d\n", i);
 	}
 	assert_false(parse(text));
-	assert_error(11, 9, "more than 8 times");
+	assert_error(18, 9, "more than 15 times");
 	used = (size_t)sprintf(text, "[guest a]\nkernel=k\ncmdline=");
 	memset(text + used, 'x', 2047);
 	text[used + 2047] = '\0';
@@ -257,14 +257,14 @@ static void prints_what_it_reads(void **state)
 	(void)state;
 	assert_true(
 		parse("[host]\nname=x1\n[guest a]\nkernel=\"my kernel\"\nramdisk=\"r;1\"\n"
-	              "ramdisk=two\ncmdline='a \"b\" \\c # d'\nmemory=1536M\ncpus=0,2-5,64\n"
+	              "ramdisk=two\ncmdline='a \"b\" \\c # d'\nmemory=1536M\ncpus=0,2-5,64 shared\n"
 	              "vcpus=8\nautostart=on\non-crash=preserve\nweight=1\ncap=800\nconsole=no\n"
 	              "debug-exit=1\n"));
 	first = config.guests[0];
 	out.used = 0;
 	config_print_host(&config.host, append, &out);
 	config_print_guest(&config.guests[0], append, &out);
-	assert_non_null(strstr(out.bytes, "cpus = 0,2-5,64\n"));
+	assert_non_null(strstr(out.bytes, "cpus = \"0,2-5,64 shared\"\n"));
 	assert_non_null(strstr(out.bytes, "memory = 1536M\n"));
 	assert_true(parse(out.bytes));
 	assert_memory_equal(&first, &config.guests[0], sizeof(first));

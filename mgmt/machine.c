@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * The real machine below the management logic (see machine.h): fixed addresses and kernel calls.
+ */
+#include "mgmt/machine.h"
+
+#include "lib/call.h"
+#include "lib/time.h"
+
+uint64_t machine_now_tsc(void)
+{
+	return bh_tsc();
+}
+
+uint64_t machine_tsc_hz(void)
+{
+	return bh_info()->tsc_hz;
+}
+
+const struct bh_info *machine_kernel_info(void)
+{
+	return bh_info();
+}
+
+const struct mgmt_info *machine_info(void)
+{
+	return (const struct mgmt_info *)MGMT_VA_INFO;
+}
+
+const struct root_status *machine_status(void)
+{
+	return (const struct root_status *)MGMT_VA_STATUS;
+}
+
+struct root_channel *machine_root_channel(void)
+{
+	return (struct root_channel *)MGMT_VA_CHANNEL;
+}
+
+struct ledger *machine_ledger(void)
+{
+	return (struct ledger *)MGMT_VA_LEDGER;
+}
+
+struct vmm_channel *machine_vmm_channel(uint32_t slot)
+{
+	return (struct vmm_channel *)(MGMT_VA_VMM + slot * MGMT_VA_VMM_STRIDE);
+}
+
+struct bh_console *machine_vmm_console(uint32_t slot)
+{
+	return (struct bh_console *)(MGMT_VA_VMM + slot * MGMT_VA_VMM_STRIDE + MGMT_VA_VMM_CONSOLE);
+}
+
+void machine_signal_root(void)
+{
+	bh_event_signal(MGMT_HANDLE_ROOT);
+}
+
+void machine_signal_vmm_command(uint32_t slot)
+{
+	bh_event_signal(MGMT_HANDLE_VMM + slot * 2);
+}
+
+void machine_signal_vmm_console(uint32_t slot)
+{
+	bh_event_signal(MGMT_HANDLE_VMM + slot * 2 + 1);
+}
+
+int machine_vcpu_stats(uint32_t slot, uint32_t vcpu_idx, struct bh_vcpu_stats *stats)
+{
+	return bh_vcpu_stats(MGMT_HANDLE_VCPU + slot * BH_MAX_VCPUS + vcpu_idx, stats);
+}
+
+int machine_host_info(struct bh_host_info *info)
+{
+	return bh_host_info(MGMT_HANDLE_HOST, info);
+}

@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What lies below the management logic: time, the records shared with root and the VMMs, and their events.
+ *
+ * The partition manager, console and verbs reach the world through these functions alone, so that their
+ * tests can put a machine of their own below them. machine.c is the real one. Shared records are read
+ * once, with machine_load*(), and the copy is checked: a VMM may write anything at any time.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "bulkhead/abi.h"
+#include "bulkhead/protocol.h"
+#include "mgmt/ledger.h"
+
+uint64_t machine_now_tsc(void);
+uint64_t machine_tsc_hz(void);
+const struct bh_info *machine_kernel_info(void);
+const struct mgmt_info *machine_info(void);
+const struct root_status *machine_status(void);
+struct root_channel *machine_root_channel(void);
+struct ledger *machine_ledger(void);
+
+/* Valid only while root says that the slot is not free, and until a destroy request is sent. */
+struct vmm_channel *machine_vmm_channel(uint32_t slot);
+struct bh_console *machine_vmm_console(uint32_t slot);
+
+void machine_signal_root(void);
+void machine_signal_vmm_command(uint32_t slot);
+void machine_signal_vmm_console(uint32_t slot);
+
+/* Zero or a negative enum bh_error. */
+int machine_vcpu_stats(uint32_t slot, uint32_t vcpu_idx, struct bh_vcpu_stats *stats);
+int machine_host_info(struct bh_host_info *info);
+
+static inline uint32_t machine_load32(const uint32_t *field)
+{
+	return __atomic_load_n(field, __ATOMIC_ACQUIRE);
+}
+
+static inline uint64_t machine_load64(const uint64_t *field)
+{
+	return __atomic_load_n(field, __ATOMIC_ACQUIRE);
+}
+
+static inline void machine_store32(uint32_t *field, uint32_t value)
+{
+	__atomic_store_n(field, value, __ATOMIC_RELEASE);
+}
+
+static inline void machine_store64(uint64_t *field, uint64_t value)
+{
+	__atomic_store_n(field, value, __ATOMIC_RELEASE);
+}
