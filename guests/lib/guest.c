@@ -223,6 +223,7 @@ static void trap_init(void)
 	uint64_t base = (uint64_t)tss;
 
 	*(uint64_t *)(void *)(tss + 4) = (uint64_t)(trap_stack + sizeof(trap_stack));
+	*(uint16_t *)(void *)(tss + 102) = sizeof(tss); /* no I/O permission map */
 	gdt[6] = (sizeof(tss) - 1) | ((base & 0xffffff) << 16) | (0x89ull << 40) |
 	         ((base >> 24 & 0xff) << 56);
 	gdt[7] = base >> 32;
