@@ -1,0 +1,36 @@
+# SPDX-License-Identifier: Apache-2.0
+#
+# The demo's files, boot images with the demo on them, and the two commands that boot it.
+
+DEMO_INITRAMFS := $(B)/demo/demo.cpio.gz
+DEMO_FILES := $(DEMO_INITRAMFS) $(B)/third_party/linux-cloud/vmlinuz \
+	$(B)/third_party/linux-generic/vmlinuz
+
+IMAGES := $(B)/bulkhead.efi $(B)/bulkhead.img $(B)/bulkhead.iso $(B)/pxe
+
+$(B)/third_party/.fetched: scripts/fetch scripts/pins
+	$(Q)scripts/fetch
+	@touch $@
+$(B)/third_party/linux-cloud/vmlinuz $(B)/third_party/linux-generic/vmlinuz \
+$(B)/third_party/busybox/busybox: $(B)/third_party/.fetched ;
+
+$(DEMO_INITRAMFS): scripts/make-initramfs $(B)/third_party/.fetched \
+		$(shell find guests/linux-demo -type f 2>/dev/null)
+	$(call say,CPIO)
+	$(Q)$(PYTHON) scripts/make-initramfs $@ $(B)/third_party/busybox/busybox guests/linux-demo \
+		$(wildcard $(B)/third_party/linux-cloud/modules $(B)/third_party/linux-generic/modules)
+
+.PHONY: demo fetch image run
+
+fetch: $(B)/third_party/.fetched
+demo: $(DEMO_FILES)
+
+image: all demo
+	$(Q)$(PYTHON) scripts/make-image
+
+# From a fresh machine to the demo: the packages, the fetched parts, the build, the boot.
+run:
+	@scripts/setup build run
+	@scripts/fetch
+	@$(MAKE) all demo
+	@scripts/boot --platform qemu --boot uefi --cpus 4 --memory 2G

@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: Apache-2.0
+#
+# Unit tests and fuzz targets on the host, system tests on the emulators, and their sum.
+#
+# tests/unit/test_NAME.c is a cmocka program, tests/fuzz/fuzz_NAME.c a libFuzzer target. A line
+# `// sources: FILE...` in it names what it is linked with, `// libraries: -lX` what else,
+# `// flags: -X` further compiler flags.
+
+header_line = $(shell sed -n 's/^.*[/ ][/*] *$(2): *//p' $(1) | sed 's,\*/,,')
+
+UNIT_TESTS := $(patsubst tests/unit/test_%.c,$(B)/unit/%,$(sort $(wildcard tests/unit/test_*.c)))
+FUZZERS := $(patsubst tests/fuzz/fuzz_%.c,$(B)/fuzz/%,$(sort $(wildcard tests/fuzz/fuzz_*.c)))
+RESULTS := $(B)/results
+SECONDS ?= 60
+JOBS_FUZZ ?= 2
+
+# One host object per program and source: the flags of programs differ.
+define host_program
+$(1)_HOST_SOURCES := $(2) $(call header_line,$(2),sources)
+$(1)_HOST_OBJECTS := $$(patsubst %,$(1).o/%.o,$$($(1)_HOST_SOURCES))
+$(1).o/%.c.o: %.c | $(VERSION_HEADER)
+	@mkdir -p $$(@D)
+	$$(Q)$(HOST_CC) $(HOST_CFLAGS) $(3) $(call header_line,$(2),flags) -MMD -MP -MF $$@.d -MT $$@ \
+		-c -o $$@ $$<
+$(1): $$($(1)_HOST_OBJECTS)
+	$$(call say,HOSTLD)
+	$$(Q)$(HOST_CC) $(HOST_CFLAGS) $(3) -o $$@ $$^ $(call header_line,$(2),libraries) $(4)
+-include $$(addsuffix .d,$$($(1)_HOST_OBJECTS))
+endef
+$(foreach test,$(UNIT_TESTS),$(eval $(call host_program,$(test),tests/unit/test_$(notdir $(test)).c,,-lcmocka)))
+$(foreach test,$(FUZZERS),$(eval $(call host_program,$(test),tests/fuzz/fuzz_$(notdir $(test)).c,-fsanitize=fuzzer,)))
+
+.PHONY: check-unit check-qemu check-bochs check check-parts fuzz fuzzers unit bench
+
+unit: $(UNIT_TESTS)
+fuzzers: $(FUZZERS)
+
+check-unit: $(UNIT_TESTS) $(FUZZERS)
+	@rm -rf $(RESULTS)/unit && mkdir -p $(RESULTS)/unit
+	$(Q)$(PYTHON) scripts/check-unit $(RESULTS)/unit $(UNIT_TESTS) --fuzzers $(FUZZERS)
+	@$(PYTHON) scripts/summary $(RESULTS)/unit
+
+fuzz: $(FUZZERS)
+	$(Q)$(PYTHON) scripts/fuzz --seconds $(SECONDS) --jobs $(JOBS_FUZZ) $(FUZZERS)
+
+# What the system tests boot: all programs, the guests and the demo's files.
+BOOTABLE := $(PROGRAMS) $(GUESTS) $(DEMO_FILES)
+
+check-qemu check-bochs: check-%: $(BOOTABLE)
+	@rm -rf $(RESULTS)/$* && mkdir -p $(RESULTS)/$*
+	$(Q)$(PYTHON) -m pytest -q -p no:cacheprovider --platform $* -c tests/system/pytest.ini \
+		--rootdir . --junit-xml=$(RESULTS)/$*/system.xml $(PYTEST_ARGS) tests/system; \
+		status=$$?; $(PYTHON) scripts/summary $(RESULTS)/$*; exit $$status
+
+# Every part runs, also after one failed; the last line is the sum of all.
+check:
+	@scripts/setup
+	@rm -rf $(RESULTS); status=0; \
+	$(MAKE) all demo || status=1; \
+	for part in lint check-unit check-qemu check-bochs; do \
+		echo "== $$part"; $(MAKE) $$part || status=1; \
+	done; \
+	$(PYTHON) scripts/summary $(RESULTS) || status=1; exit $$status
+
+bench: $(BOOTABLE)
+	$(Q)scripts/bench
