@@ -42,7 +42,7 @@ include mk/images.mk
 include mk/tests.mk
 include mk/lint.mk
 
-all: $(PROGRAMS) $(GUESTS)
+all: $(PROGRAMS) $(GUESTS) $(TEST_DOMAINS)
 
 .PHONY: clean distclean
 clean:

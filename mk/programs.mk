@@ -128,6 +128,17 @@ $(B)/vmm.elf: $(VMM_OBJECTS) $(B)/obj/VMM.list lib/domain.ld | $(NEWLIB)/.stamp
 	$(Q)$(LD) $(DOMAIN_LDFLAGS) -T lib/domain.ld -Map $@.map -o $@ $(VMM_OBJECTS) \
 		--start-group $(DOMAIN_LIBS) --end-group
 
+# Domains of the system tests, which root starts in place of mgmt or a VMM (`scripts/boot --program`).
+TEST_DOMAINS := $(patsubst tests/domains/%/main.c,$(B)/domains/%.elf,$(wildcard tests/domains/*/main.c))
+TEST_DOMAIN_LIB := $(call objects,domain,$(LIB_SOURCES))
+.PRECIOUS: $(B)/obj/domain/tests/domains/%/main.c.o
+$(B)/domains/%.elf: $(B)/obj/domain/tests/domains/%/main.c.o $(TEST_DOMAIN_LIB) lib/domain.ld
+	$(call say,LD)
+	@mkdir -p $(@D)
+	$(Q)$(LD) $(DOMAIN_LDFLAGS) -T lib/domain.ld -o $@ $< $(TEST_DOMAIN_LIB) \
+		--start-group $(DOMAIN_LIBS) --end-group
+	$(Q)$(OBJCOPY) -S $@
+
 # Copies without symbols, as they are booted.
 $(B)/boot-files/%: $(B)/%
 	@mkdir -p $(@D)

@@ -45,11 +45,12 @@ class Content:
         self.config = Path(config) if config else None
         self.files = {name: Path(path) for name, path in (files or {}).items()}
         self.cmdline = cmdline
+        self.programs = {}  # name -> path of programs that replace ours
 
     def program(self, name):
         """The file of one program of Bulkhead, as it is booted (no symbols)."""
-        return BUILD / "boot-files" / {"root": "root.bin", "kernel": "kernel.elf"}.get(
-            name, name + ".elf")
+        file = {"root": "root.bin", "kernel": "kernel.elf"}.get(name, name + ".elf")
+        return self.programs.get(name, BUILD / "boot-files" / file)
 
     def modules(self):
         """Name -> path of the modules that follow the kernel when a boot loader reads them."""
