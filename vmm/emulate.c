@@ -413,7 +413,7 @@ enum emulate_result emulate_fetch(struct emulate *emulate, uint8_t bytes[DECODE_
 		uint32_t room;
 
 		if (result != EMULATE_DONE) {
-			return *count != 0 ? EMULATE_DONE : result;
+			return *count != 0 && result == EMULATE_FAULT ? EMULATE_DONE : result;
 		}
 		room = emulate_fetch_room(emulate, &reference, operand.pieces[0].gpa);
 		if (room > DECODE_LENGTH_MAX - *count) {
