@@ -13,10 +13,10 @@
 
 struct vmx_caps vmx_caps;
 
-/* Guest-owned CR4 bits if the CPU has them: no state of the host hangs on them, and CPUID may show them. MCE stays the host's. */
+/* Guest-owned CR4 bits if the CPU has them. MCE stays the host's; OSXSAVE is ours because CPUID asks for it, and PKE with it. */
 #define CR4_GUEST_OWNED \
 	(CR4_VME | CR4_PVI | CR4_TSD | CR4_DE | CR4_PSE | CR4_PAE | CR4_PGE | CR4_PCE | CR4_OSFXSR | CR4_OSXMMEXCPT | CR4_UMIP | \
-		CR4_FSGSBASE | CR4_PCIDE | CR4_OSXSAVE | CR4_SMEP | CR4_SMAP)
+		CR4_FSGSBASE | CR4_PCIDE | CR4_SMEP | CR4_SMAP)
 
 /* One control word: `needed` must be possible, `wished` is taken where it is; the rest is as the CPU demands. SDM 3D A.3-A.5. */
 static bool vmx_controls_compute(uint32_t msr, uint32_t needed, uint32_t wished, uint32_t *controls)
@@ -113,7 +113,8 @@ static bool vmx_cpu_compute(bool has_true, const char **reason)
 static bool vmx_cpu2_compute(const char **reason)
 {
 	uint32_t wished = CPU2_WBINVD_EXITING | vmx_wish(FEATURE_VMX_VPID, CPU2_VPID) | vmx_wish(FEATURE_VMX_RDTSCP, CPU2_RDTSCP) |
-		vmx_wish(FEATURE_VMX_INVPCID, CPU2_INVPCID) | vmx_wish(FEATURE_VMX_XSAVES, CPU2_XSAVES);
+		vmx_wish(FEATURE_VMX_INVPCID, CPU2_INVPCID) | vmx_wish(FEATURE_VMX_PAUSE_LOOP, CPU2_PAUSE_LOOP) |
+		vmx_wish(FEATURE_VMX_XSAVES, CPU2_XSAVES);
 
 	*reason = "VT-x lacks EPT";
 	if (!feature_has(FEATURE_VMX_EPT)) {

@@ -4,6 +4,7 @@
  * that neither an entry nor an exit switches. Guest values of those stay loaded from the first entry until vmx_leave().
  */
 #include "arch/x86/asm.h"
+#include "arch/x86/feature.h"
 #include "arch/x86/reg/cr.h"
 #include "arch/x86/reg/msr.h"
 #include "arch/x86/reg/segment.h"
@@ -13,12 +14,15 @@
 #define VPID_LAST 0xffffu
 
 const uint32_t vmx_switched_msrs[VMX_MSR_COUNT] = {
-	[VMX_MSR_STAR] = MSR_STAR,       [VMX_MSR_LSTAR] = MSR_LSTAR,     [VMX_MSR_CSTAR] = MSR_CSTAR,
-	[VMX_MSR_SFMASK] = MSR_SFMASK,   [VMX_MSR_TSC_AUX] = MSR_TSC_AUX, [VMX_MSR_KERNEL_GS_BASE] = MSR_KERNEL_GS_BASE,
+	[VMX_MSR_STAR] = MSR_STAR,
+	[VMX_MSR_LSTAR] = MSR_LSTAR,
+	[VMX_MSR_CSTAR] = MSR_CSTAR,
+	[VMX_MSR_SFMASK] = MSR_SFMASK,
+	[VMX_MSR_KERNEL_GS_BASE] = MSR_KERNEL_GS_BASE,
 };
 
-/* The host's values of those that are the same on every pCPU; TSC_AUX and KERNEL_GS_BASE are read where they are needed. */
-static uint64_t host_msrs[VMX_MSR_COUNT];
+/* The host's values of those that are the same on every pCPU. KERNEL_GS_BASE is the pCPU's record, TSC_AUX its index (arch/x86/cpu.c). */
+static uint64_t host_msrs[VMX_MSR_KERNEL_GS_BASE];
 /* Limits of the host's GDT and IDT: an exit leaves 0xffff in both (SDM 3C 27.5.2), which would show the rest of the page to ring 3. */
 static uint16_t host_gdt_limit, host_idt_limit;
 
@@ -96,12 +100,11 @@ static void vmx_host_fields_write(struct vmx_vcpu *x, struct cpu *cpu)
 	if (host_gdt_limit == 0) {
 		host_gdt_limit = gdtr.limit;
 		host_idt_limit = idtr.limit;
-		for (uint32_t i = 0; i < VMX_MSR_TSC_AUX; i++) {
+		for (uint32_t i = 0; i < VMX_MSR_KERNEL_GS_BASE; i++) {
 			host_msrs[i] = msr_read(vmx_switched_msrs[i]);
 		}
 	}
-	x->host_cr4 = cr4_read();
-	vmcs_write(VMCS_HOST_CR4, x->host_cr4);
+	vmcs_write(VMCS_HOST_CR4, cr4_read());
 	vmcs_write(VMCS_HOST_EFER, msr_read(MSR_EFER));
 	if (vmx_caps.has_pat) {
 		vmcs_write(VMCS_HOST_PAT, msr_read(MSR_PAT));
@@ -174,6 +177,27 @@ void vmx_unload(struct vcpu *vcpu)
 	x->is_launched = 0;
 }
 
+bool vmx_attach(struct vcpu *vcpu)
+{
+	struct cpu *cpu = cpu_self();
+
+	if (cpu->hvm_current == vcpu) {
+		return false;
+	}
+	vmcs_load(vcpu->hvm_page);
+	cpu->hvm_current = vcpu;
+	return vcpu->cpu == NULL;
+}
+
+void vmx_detach(struct vcpu *vcpu, bool was_attached)
+{
+	if (was_attached) {
+		vmcs_clear(vcpu->hvm_page);
+		vmx_of(vcpu)->is_launched = 0;
+		cpu_self()->hvm_current = NULL;
+	}
+}
+
 static void vmx_host_field_update(uint64_t field, uint64_t value, uint64_t *cached)
 {
 	if (value != *cached) {
@@ -190,6 +214,19 @@ static uint64_t vmx_host_msr(uint32_t i)
 	return host_msrs[i];
 }
 
+/* SPEC_CTRL and TSC_AUX: the guest writes them by exits, so the record is always right. Compare before writing. */
+static void vmx_plain_msrs_load(struct vmx_vcpu *x, uint64_t spec_ctrl, uint64_t tsc_aux)
+{
+	if (x->spec_ctrl != spec_ctrl) {
+		msr_write(MSR_SPEC_CTRL, spec_ctrl);
+		x->spec_ctrl = spec_ctrl;
+	}
+	if (x->tsc_aux != tsc_aux && feature_has(FEATURE_RDTSCP)) {
+		msr_write(MSR_TSC_AUX, tsc_aux);
+		x->tsc_aux = tsc_aux;
+	}
+}
+
 static void vmx_guest_load(struct vcpu *vcpu)
 {
 	struct vmx_vcpu *x = vmx_of(vcpu);
@@ -202,6 +239,11 @@ static void vmx_guest_load(struct vcpu *vcpu)
 			msr_write(vmx_switched_msrs[i], x->msrs[i]);
 		}
 	}
+	if (x->is_debug_armed != 0) {
+		vmx_debug_load(vcpu);
+	}
+	x->tsc_aux = x->host_cpu->idx;
+	x->spec_ctrl = 0;
 	x->is_guest_loaded = 1;
 }
 
@@ -213,6 +255,7 @@ void vmx_prepare_entry(struct vcpu *vcpu)
 	if (x->is_guest_loaded == 0) {
 		vmx_guest_load(vcpu);
 	}
+	vmx_plain_msrs_load(x, vcpu->msr_spec_ctrl, vcpu->msr_tsc_aux);
 	/* TS changes with the owner of the FPU; an exit loads this field. */
 	vmx_host_field_update(VMCS_HOST_CR0, cr0_read(), &x->host_cr0);
 	if (cr2_read() != vcpu->cr2) {
@@ -220,7 +263,7 @@ void vmx_prepare_entry(struct vcpu *vcpu)
 	}
 	if (x->needs_invept != 0) {
 		vmx_invept(vmx_caps.has_invept_single ? VMX_INVALIDATE_SINGLE : VMX_INVALIDATE_ALL,
-			ptable_root_value(&vcpu->vm->npt) | vmx_caps.ept_bits);
+			vmx_ept_pointer(vcpu->vm));
 		x->needs_invept = 0;
 	}
 	if (x->needs_invvpid != 0) {
@@ -247,6 +290,7 @@ void vmx_leave(struct vcpu *vcpu)
 			msr_write(vmx_switched_msrs[i], vmx_host_msr(i));
 		}
 	}
+	vmx_plain_msrs_load(x, 0, x->host_cpu->idx);
 	table = vmx_gdtr_read();
 	table.limit = host_gdt_limit;
 	__asm__ volatile("lgdt %0" : : "m"(table));
@@ -255,56 +299,4 @@ void vmx_leave(struct vcpu *vcpu)
 	__asm__ volatile("lidt %0" : : "m"(table));
 	vmx_debug_save(vcpu);
 	x->is_guest_loaded = 0;
-}
-
-#define DEFINE_DR(n) \
-	static inline uint64_t dr##n##_read(void) \
-	{ \
-		uint64_t value; \
-\
-		__asm__ volatile("mov %%dr" #n ", %0" : "=r"(value)); \
-		return value; \
-	} \
-	static inline void dr##n##_write(uint64_t value) \
-	{ \
-		__asm__ volatile("mov %0, %%dr" #n : : "r"(value)); \
-	}
-DEFINE_DR(0)
-DEFINE_DR(1)
-DEFINE_DR(2)
-DEFINE_DR(3)
-DEFINE_DR(6)
-#undef DEFINE_DR
-
-void vmx_debug_load(struct vcpu *vcpu)
-{
-	struct vmx_vcpu *x = vmx_of(vcpu);
-
-	if (x->is_debug_loaded != 0) {
-		return;
-	}
-	/* An exit leaves DR7 = 0x400, so these mean nothing to the host (SDM 3C 27.5.1). */
-	dr0_write(vcpu->dr[0]);
-	dr1_write(vcpu->dr[1]);
-	dr2_write(vcpu->dr[2]);
-	dr3_write(vcpu->dr[3]);
-	dr6_write(vcpu->dr6);
-	vmx_cpu_controls_set(vcpu, CPU_DR_EXITING, false);
-	x->is_debug_loaded = 1;
-}
-
-void vmx_debug_save(struct vcpu *vcpu)
-{
-	struct vmx_vcpu *x = vmx_of(vcpu);
-
-	if (x->is_debug_loaded == 0) {
-		return;
-	}
-	vcpu->dr[0] = dr0_read();
-	vcpu->dr[1] = dr1_read();
-	vcpu->dr[2] = dr2_read();
-	vcpu->dr[3] = dr3_read();
-	vcpu->dr6 = dr6_read();
-	vmx_cpu_controls_set(vcpu, CPU_DR_EXITING, true);
-	x->is_debug_loaded = 0;
 }
