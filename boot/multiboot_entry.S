@@ -8,7 +8,8 @@
 #include "arch/x86/reg/msr.h"
 #include "arch/x86/reg/segment.h"
 
-#define PHYSICAL(symbol) (symbol - image_virtual_offset)
+#define IMAGE_VIRTUAL_OFFSET 0xffffffff80000000 /* as in arch/x86/kernel.ld */
+#define PHYSICAL(symbol) (symbol - IMAGE_VIRTUAL_OFFSET)
 #define BOOT_STACK_SIZE 8192
 
 #define MULTIBOOT1_MAGIC 0x1badb002
@@ -196,9 +197,33 @@ boot_enter_c:
 	call *%rax
 	ud2
 
+	.code32
+	.global boot_ap_entry32
+/* Another pCPU, from the real-mode trampoline (arch/x86/trampoline.S): protected mode with the boot GDT, no stack. The tables are made. */
+boot_ap_entry32:
+	movl $SELECTOR_KERNEL_DS, %eax
+	movl %eax, %ds
+	movl %eax, %es
+	movl %eax, %ss
+	movl $CR4_PAE, %eax
+	movl %eax, %cr4
+	movl $PHYSICAL(boot_pml4), %eax
+	movl %eax, %cr3
+	movl $MSR_EFER, %ecx
+	xorl %edx, %edx
+	movl $(EFER_LME | EFER_NXE), %eax
+	wrmsr
+	movl $(CR0_PG | CR0_WP | CR0_NE | CR0_ET | CR0_MP | CR0_PE), %eax
+	movl %eax, %cr0
+	ljmpl $SELECTOR_KERNEL_CS, $1f
+	.code64
+1:	movabsq $smp_ap_entry, %rax
+	jmp *%rax
+
 	.balign 8
+	.global boot_gdt
 boot_gdt:
-	.quad 0, GDT_KERNEL_CS, GDT_KERNEL_DS
+	.quad 0, GDT_KERNEL_CS, GDT_KERNEL_DS, GDT_BOOT_CS32
 boot_gdt_pointer:
 	.short boot_gdt_pointer - boot_gdt - 1
 	.long boot_gdt

@@ -42,6 +42,8 @@ void arch_cpu_idle(void);
 void arch_interrupts_poll(void);
 /* Stop this pCPU for ever. */
 _Noreturn void arch_cpu_stop(void);
+/* Stop all others for ever, by NMI: for panic and power-off. Waits a moment, not for an answer. */
+void arch_cpus_stop_others(void);
 
 /* ---- threads ---- */
 /* Make a first frame: ring 3, interrupts on, all registers zero but those given. */
@@ -81,6 +83,14 @@ void arch_port_write(uint16_t port, uint32_t width_bytes, uint32_t value);
 /* ---- console of the machine, for the log until mgmt claims the port, and for the last words ---- */
 void arch_console_write(const char *text, size_t length);
 extern bool arch_console_claimed; /* true: only panic() writes */
+struct arch_console {
+	bool is_present;
+	bool is_level, is_low; /* of the interrupt */
+	uint16_t port;
+	uint32_t gsi; /* 0xffffffff: none */
+	uint32_t baud;
+};
+extern struct arch_console arch_console;
 
 /*
  * What the architecture knows, for the records that domains read: in bh_info tsc_hz, boot_tsc, wall_seconds, xsave_size, xcr0_supported,

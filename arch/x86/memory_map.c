@@ -10,7 +10,12 @@
 #define MEMORY_FLOOR 0x100000ull
 #define EARLY_LIMIT 0x100000000ull /* the boot page tables end here */
 
+#define LOW_PAGE_USUAL 0x8000u /* clear of what BIOSes keep at the bottom and at the top of low memory */
+#define LOW_PAGE_FIRST 0x1000u
+#define LOW_PAGE_END 0xa0000u
+
 static hpa_t early_start, early_next, early_end;
+static uint32_t low_page;
 
 static void range_add(struct boot_info *info, uint64_t base, uint64_t end, uint32_t kind)
 {
@@ -84,6 +89,36 @@ static void ranges_merge(struct boot_info *info)
 	info->memory_count = count;
 }
 
+static bool low_page_is_free(const struct boot_info *info, uint32_t page)
+{
+	bool is_free = false;
+
+	for (uint32_t i = 0; i < info->memory_count; i++) {
+		const struct boot_memory *memory = &info->memory[i];
+
+		if (memory->kind == BOOT_MEMORY_FREE) {
+			is_free |= memory->base <= page && page + PAGE_SIZE <= memory->base + memory->size;
+		} else if (memory->base < page + PAGE_SIZE && page < memory->base + memory->size) {
+			return false;
+		}
+	}
+	return is_free;
+}
+
+/* Before the first MiB is dropped from the map. */
+static void low_page_choose(const struct boot_info *info)
+{
+	low_page = low_page_is_free(info, LOW_PAGE_USUAL) ? LOW_PAGE_USUAL : 0;
+	for (uint32_t page = LOW_PAGE_FIRST; low_page == 0 && page < LOW_PAGE_END; page += (uint32_t)PAGE_SIZE) {
+		low_page = low_page_is_free(info, page) ? page : 0;
+	}
+}
+
+uint32_t memory_map_low_page(void)
+{
+	return low_page;
+}
+
 /* Whole pages: inwards for FREE, outwards for all else. Entries that wrap are dropped. */
 static void ranges_align(struct boot_info *info)
 {
@@ -127,6 +162,7 @@ void memory_map_prepare(struct boot_info *info)
 {
 	uint32_t count;
 
+	low_page_choose(info);
 	ranges_align(info);
 	ranges_sort(info);
 	ranges_merge(info);

@@ -23,20 +23,22 @@ _Noreturn void arch_start(void);
 /* The rest of the start, on the boot pCPU's own stack. */
 _Noreturn void arch_start_on_slot(void);
 /* Leave the current stack for good. */
-_Noreturn void stack_switch(uint64_t stack_top, _Noreturn void (*function)(void));
+_Noreturn void stack_switch(uint64_t stack_top, void (*function)(void));
 
 /* Sort, merge, cut out image and modules, drop what cannot be used. After this every FREE range is page-aligned and above 1 MiB. */
 void memory_map_prepare(struct boot_info *info);
 /* Take the early pages out of the map: just before kernel_start. */
 void memory_map_finish(struct boot_info *info);
 uint64_t memory_map_early_bytes(void);
+/* A page below 1 MiB that is RAM and nobody's, for the real-mode trampoline; 0 = none. */
+uint32_t memory_map_low_page(void);
 /* One cleared page, taken from the front of a FREE range below 4 GiB. For ever. Panics when there is none. Before kernel_start only. */
 hpa_t arch_early_page(void);
 /* `count` pages in a row, the same way. */
 hpa_t arch_early_pages(uint32_t count);
 
 /* ---- arch/x86/paging.c ---- */
-extern hpa_t kernel_pml4; /* kernel half; every domain's table copies its entries 256..511 */
+/* kernel_pml4 (arch.h): kernel half; every domain's table copies its entries 256..511 */
 #define ARCH_CPU_SLOTS 0xffffff0000000000ull
 /* Make and load the final kernel page tables. */
 void paging_init(void);

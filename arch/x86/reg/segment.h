@@ -16,6 +16,8 @@
 #define GDT_KERNEL_DS 0x00cf93000000ffff
 #define GDT_USER_DS 0x00cff3000000ffff
 #define GDT_USER_CS 0x00affb000000ffff
+#define GDT_BOOT_CS32 0x00cf9b000000ffff /* boot GDT only */
+#define SELECTOR_BOOT_CS32 0x18
 #define GDT_TSS_TYPE 0x0000890000000000
 
 /* Interrupt stack table entries (SDM 3A 6.14.5). */

@@ -1,0 +1,229 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Local APIC: xAPIC by memory, x2APIC by MSR, the latter where the CPU has it. One timer shot at a time: TSC deadline where there is
+ * one, else the countdown. Interrupt handlers here only end the interrupt and set work bits. SDM 3A 11.4-11.12.
+ */
+#include "arch/x86/apic.h"
+
+#include "arch/x86/asm.h"
+#include "arch/x86/feature.h"
+#include "arch/x86/ioapic.h"
+#include "arch/x86/reg/apic.h"
+#include "arch/x86/reg/msr.h"
+#include "arch/x86/start.h"
+#include "arch/x86/vector.h"
+#include "kernel/object.h"
+
+#define IPI_WAIT_LOOPS 1000000u
+
+bool apic_is_x2apic;
+
+static volatile uint32_t *registers;
+static bool has_deadline;
+static uint64_t ticks_per_tsc; /* 32.32 fixed point: countdown ticks in one TSC tick */
+static uint64_t wanted_tsc[BH_MAX_CPUS]; /* what arch_timer_set asked for; own pCPU only */
+
+static uint32_t apic_read(uint32_t reg)
+{
+	return apic_is_x2apic ? (uint32_t)msr_read(MSR_X2APIC + reg / 16) : registers[reg / 4];
+}
+
+static void apic_write(uint32_t reg, uint32_t value)
+{
+	if (apic_is_x2apic) {
+		msr_write(MSR_X2APIC + reg / 16, value);
+	} else {
+		registers[reg / 4] = value;
+	}
+}
+
+void apic_init(uint64_t base)
+{
+	uint64_t msr = msr_read(MSR_APIC_BASE);
+
+	apic_is_x2apic = feature_has(FEATURE_X2APIC);
+	if (base == 0) {
+		base = msr & APIC_BASE_ADDRESS;
+	}
+	if (!apic_is_x2apic) {
+		registers = device_map(HPA(base), PAGE_SIZE);
+		CHECK(registers != NULL);
+	}
+	has_deadline = feature_has(FEATURE_TSC_DEADLINE);
+}
+
+/* Bring IA32_APIC_BASE into our mode; from x2APIC back to xAPIC only through "disabled" (SDM 3A 11.12.5). */
+static void apic_mode_load(void)
+{
+	uint64_t msr = msr_read(MSR_APIC_BASE);
+
+	if (!apic_is_x2apic && (msr & APIC_BASE_X2APIC)) {
+		msr &= ~(uint64_t)(APIC_BASE_X2APIC | APIC_BASE_ENABLE);
+		msr_write(MSR_APIC_BASE, msr);
+	}
+	msr |= APIC_BASE_ENABLE;
+	msr_write(MSR_APIC_BASE, msr);
+	if (apic_is_x2apic) {
+		msr_write(MSR_APIC_BASE, msr | APIC_BASE_X2APIC);
+	}
+}
+
+void apic_cpu_init(void)
+{
+	apic_mode_load();
+	apic_write(APIC_SVR, APIC_SVR_ENABLE | VECTOR_SPURIOUS);
+	apic_write(APIC_TPR, 0);
+	apic_write(APIC_LVT_LINT0, APIC_LVT_MASKED);
+	apic_write(APIC_LVT_LINT1, APIC_LVT_NMI);
+	apic_write(APIC_LVT_ERROR, VECTOR_ERROR);
+	apic_write(APIC_TIMER_INITIAL, 0);
+	apic_write(APIC_TIMER_DIVIDE, APIC_TIMER_DIVIDE_1);
+	apic_write(APIC_LVT_TIMER, VECTOR_TIMER | (has_deadline ? APIC_LVT_TIMER_DEADLINE : APIC_LVT_TIMER_ONE_SHOT));
+	/* The LVT write must be seen before the first deadline (SDM 3A 11.5.4.1). */
+	__asm__ volatile("mfence" : : : "memory");
+	wanted_tsc[cpu_self()->idx] = BH_FOREVER;
+}
+
+uint32_t apic_id_read(void)
+{
+	uint32_t id = apic_read(APIC_ID);
+
+	return apic_is_x2apic ? id : id >> 24;
+}
+
+void apic_eoi(void)
+{
+	apic_write(APIC_EOI, 0);
+}
+
+void apic_ipi_send(uint32_t apic_id, uint32_t icr_low)
+{
+	if (apic_is_x2apic) {
+		/* x2APIC writes are not ordered with earlier stores: the target must see what the IPI is about. */
+		__asm__ volatile("mfence\n\tlfence" : : : "memory");
+		msr_write(MSR_X2APIC + APIC_ICR_LOW / 16, (uint64_t)apic_id << 32 | icr_low);
+		return;
+	}
+	for (uint32_t i = 0; i < IPI_WAIT_LOOPS && (apic_read(APIC_ICR_LOW) & APIC_ICR_PENDING); i++) {
+		cpu_pause();
+	}
+	apic_write(APIC_ICR_HIGH, apic_id << 24);
+	apic_write(APIC_ICR_LOW, icr_low);
+}
+
+/* ---- timer ---- */
+
+void apic_timer_count_start(void)
+{
+	apic_write(APIC_TIMER_INITIAL, ~0u);
+}
+
+uint32_t apic_timer_count_elapsed(void)
+{
+	return ~0u - apic_read(APIC_TIMER_CURRENT);
+}
+
+bool apic_timer_has_deadline(void)
+{
+	return has_deadline;
+}
+
+void apic_timer_set_rate(uint64_t timer_hz)
+{
+	apic_write(APIC_TIMER_INITIAL, 0);
+	ticks_per_tsc = (uint64_t)(((unsigned __int128)timer_hz << 32) / arch_tsc_hz);
+}
+
+void arch_timer_set(uint64_t tsc)
+{
+	uint64_t now = arch_tsc_read(), ticks;
+
+	wanted_tsc[cpu_self()->idx] = tsc;
+	if (has_deadline) {
+		/* Zero would disarm. */
+		msr_write(MSR_TSC_DEADLINE, tsc == BH_FOREVER ? 0 : tsc | (tsc == 0));
+		return;
+	}
+	if (tsc == BH_FOREVER) {
+		apic_write(APIC_TIMER_INITIAL, 0);
+		return;
+	}
+	/* Too long for the counter: it fires early and timer_fired() arms the rest. */
+	tsc = tsc > now ? tsc - now : 0;
+	ticks = tsc > GENMASK(40, 0) ? ~0u : (uint64_t)(((unsigned __int128)tsc * ticks_per_tsc) >> 32) + 1;
+	apic_write(APIC_TIMER_INITIAL, ticks < ~0u ? (uint32_t)ticks : ~0u);
+}
+
+static void timer_fired(struct cpu *cpu)
+{
+	uint64_t wanted = wanted_tsc[cpu->idx];
+
+	if (wanted == BH_FOREVER) {
+		return;
+	}
+	if (arch_tsc_read() < wanted) {
+		arch_timer_set(wanted);
+		return;
+	}
+	wanted_tsc[cpu->idx] = BH_FOREVER;
+	__atomic_or_fetch(&cpu->work, CPU_WORK_TIMER, __ATOMIC_RELAXED);
+}
+
+/*
+ * QEMU's multi-threaded TCG may lose an interrupt that arrives during a world switch. A slow tick to all pCPUs (smp.c starts it, there only)
+ * makes the local APIC deliver what it still holds; a timer shot that got lost for good is made up for here.
+ */
+static void net_tick(struct cpu *cpu)
+{
+	uint64_t wanted = wanted_tsc[cpu->idx];
+
+	if (wanted != BH_FOREVER && arch_tsc_read() >= wanted) {
+		timer_fired(cpu);
+	}
+}
+
+/* ---- interrupts ---- */
+
+void apic_interrupt(uint32_t vector)
+{
+	struct cpu *cpu = cpu_self();
+
+	cpu->count_interrupts++;
+	if (vector >= VECTOR_GSI_FIRST && vector <= VECTOR_GSI_LAST) {
+		ioapic_interrupt(vector);
+		return;
+	}
+	switch (vector) {
+	case VECTOR_TIMER:
+		apic_eoi();
+		timer_fired(cpu);
+		break;
+	case VECTOR_NOTIFY:
+		cpu->count_ipis++;
+		apic_eoi();
+		break;
+	case VECTOR_NET:
+		apic_eoi();
+		net_tick(cpu);
+		break;
+	case VECTOR_ERROR:
+		apic_write(APIC_ESR, 0);
+		log_print_limited("cpu %u: local APIC error %x", cpu->idx, apic_read(APIC_ESR));
+		apic_eoi();
+		break;
+	default:
+		/* Spurious (APIC or PIC): not in service, so no EOI. */
+		cpu->count_spurious++;
+		break;
+	}
+}
+
+void arch_cpu_notify(struct cpu *cpu)
+{
+	apic_ipi_send(cpu->apic_id, APIC_ICR_FIXED | APIC_ICR_ASSERT | VECTOR_NOTIFY);
+}
+
+void arch_interrupts_poll(void)
+{
+	__asm__ volatile("sti\n\tnop\n\tcli" : : : "memory");
+}
