@@ -30,6 +30,8 @@ static bh_handle_t info_region, channel_region, status_region, ledger_region, po
 static struct program mgmt_files[BH_MODULES_MAX]; /* by index in mgmt_info.files */
 static struct program config_file;
 static uint64_t last_start_ns;
+static uint64_t
+	mgmt_regions_bytes; /* what root itself paid for mgmt: image, stack, domain record */
 
 bool mgmt_file_find(uint32_t file_idx, struct program *file)
 {
@@ -38,6 +40,13 @@ bool mgmt_file_find(uint32_t file_idx, struct program *file)
 	}
 	*file = mgmt_files[file_idx];
 	return true;
+}
+
+uint64_t root_used_bytes(void)
+{
+	struct bh_domain_info info;
+
+	return bh_domain_info(BH_HANDLE_SELF, &info) == BH_OK ? info.used_bytes : 0;
 }
 
 void mgmt_notify(void)
@@ -52,7 +61,7 @@ void mgmt_notify(void)
 		root_status->memory_root = info.used_bytes;
 	}
 	if (mgmt_domain != 0 && bh_domain_info(mgmt_domain, &info) == BH_OK) {
-		root_status->memory_mgmt = info.used_bytes;
+		root_status->memory_mgmt = info.used_bytes + mgmt_regions_bytes;
 	}
 	bh_event_signal(notify_event);
 }
@@ -209,6 +218,7 @@ static int mgmt_start(void)
 	if (!program_find("mgmt", &mgmt)) {
 		return BH_ERR_NOT_FOUND;
 	}
+	uint64_t used_before = root_used_bytes();
 	int64_t domain = owned_keep(&mgmt_owned, bh_domain_create(&params));
 
 	if (domain < 0) {
@@ -221,9 +231,10 @@ static int mgmt_start(void)
 	error = error < 0 ? error : mgmt_map_memory();
 	error = error < 0 ? error : program_load(&mgmt, mgmt_domain, &mgmt_owned, &plan.entry);
 	if (error == BH_OK) {
-		partitions_attach_mgmt();
+		partitions_attach_mgmt(); /* before its first instruction */
 		error = program_start(&plan, mgmt_domain, &mgmt_owned);
 	}
+	mgmt_regions_bytes = root_used_bytes() - used_before - MGMT_QUOTA_BYTES;
 	return error;
 }
 

@@ -386,11 +386,15 @@ static int partition_build(struct partition *partition, const struct root_partit
 	return error;
 }
 
-static uint64_t root_used_bytes(void)
+/* What a partition costs beside its guest's memory: what root paid, less the part of the VMM's quota that it has not used. */
+static uint64_t overhead_bytes(const struct partition *partition, uint64_t used_before)
 {
 	struct bh_domain_info info;
+	uint64_t paid = root_used_bytes() - used_before - partition->memory_bytes;
 
-	return bh_domain_info(BH_HANDLE_SELF, &info) == BH_OK ? info.used_bytes : 0;
+	return bh_domain_info(partition->domain, &info) == BH_OK
+	               ? paid - info.quota_bytes + info.used_bytes
+	               : paid;
 }
 
 int partition_create(const struct root_partition_params *params)

@@ -40,6 +40,8 @@ extern struct root_channel *const root_channel;
 extern struct root_status *const root_status;
 extern bh_handle_t root_events; /* root's event set */
 
+/* Bytes of root's quota that are in use, children's quotas included. */
+uint64_t root_used_bytes(void);
 /* One line in the kernel log. */
 void root_log(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
