@@ -27,6 +27,11 @@ const struct mgmt_info *machine_info(void)
 	return (const struct mgmt_info *)MGMT_VA_INFO;
 }
 
+const struct bh_log *machine_log(void)
+{
+	return (const struct bh_log *)BH_VA_LOG;
+}
+
 const struct root_status *machine_status(void)
 {
 	return (const struct root_status *)MGMT_VA_STATUS;

@@ -19,6 +19,7 @@ uint64_t machine_now_tsc(void);
 uint64_t machine_tsc_hz(void);
 const struct bh_info *machine_kernel_info(void);
 const struct mgmt_info *machine_info(void);
+const struct bh_log *machine_log(void);
 const struct root_status *machine_status(void);
 struct root_channel *machine_root_channel(void);
 struct ledger *machine_ledger(void);

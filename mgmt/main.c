@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * The management domain: start, take-over after its own restart, and one loop over one event set.
+ *
+ * Everything here runs in one thread and nothing waits but bh_event_wait(). A part that has something to do
+ * later says so by a deadline.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "bulkhead/protocol.h"
+#include "lib/call.h"
+#include "lib/heap.h"
+#include "lib/threads.h"
+#include "lib/time.h"
+#include "mgmt/machine.h"
+#include "mgmt/partition.h"
+#include "mgmt/serial.h"
+#include "mgmt/shell.h"
+#include "mgmt/stats.h"
+#include "mgmt/verb.h"
+
+BH_HEAP_DEFINE(2 * 1024 * 1024);
+
+int main(void);
+
+static struct shell shell;
+static uint64_t tick_tsc;
+
+static void print(const char *text)
+{
+	serial_write_text(text, strlen(text));
+}
+
+static void print_result_bytes(void *context, const char *bytes, size_t size)
+{
+	(void)context;
+	serial_write_text(bytes, size);
+}
+
+/* Reads the configuration module; what is wrong with it is told, the rest is taken. */
+static void load_boot_configuration(void)
+{
+	const struct mgmt_info *info = machine_info();
+	struct result result;
+
+	if (info->config_bytes == 0) {
+		print("no configuration file: no guests are defined\n");
+		return;
+	}
+	result_init(&result);
+	if (!verb_load_text(info->config_name, (const char *)MGMT_VA_CONFIG, info->config_bytes,
+	                    &result)) {
+		result_print(&result, false, print_result_bytes, NULL);
+	}
+	result_free(&result);
+}
+
+static void say_missing_files(void)
+{
+	const struct mgmt_info *info = machine_info();
+	uint32_t i;
+
+	for (i = 0; i < info->files_count && i < BH_MODULES_MAX; i++) {
+		if (info->files[i].is_missing != 0) {
+			char line[96];
+
+			snprintf(line, sizeof(line), "missing file: %.48s\n", info->files[i].name);
+			print(line);
+		}
+	}
+}
+
+static void say_hello(void)
+{
+	const struct bh_info *info = machine_kernel_info();
+	char line[200];
+
+	snprintf(line, sizeof(line),
+	         "\nBulkhead %.48s on %.48s, %u pCPUs. 'help' lists the verbs.\n", info->version,
+	         info->cpu_name, (unsigned int)info->cpus_count);
+	print(line);
+	say_missing_files();
+}
+
+/* The first start reads the boot file; a later one finds the ledger. */
+static void take_up(void)
+{
+	struct ledger *ledger = machine_ledger();
+
+	if (ledger_open(ledger)) {
+		partition_init();
+		ledger_event(ledger, machine_now_tsc(), "", "mgmt was started again (start %u)",
+		             (unsigned int)machine_info()->starts_count);
+		print("mgmt was started again; the guests run on\n");
+	} else {
+		partition_init();
+	}
+	if (ledger->is_boot_done == 0) {
+		load_boot_configuration();
+		ledger->is_boot_done = 1;
+		partition_autostart();
+	}
+}
+
+static uint64_t next_deadline(void)
+{
+	uint64_t deadline = tick_tsc;
+	uint64_t others[] = { serial_deadline_tsc(), partition_deadline_tsc(),
+		              shell_deadline_tsc(&shell) };
+	uint32_t i;
+
+	for (i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
+		deadline = others[i] < deadline ? others[i] : deadline;
+	}
+	/* A deadline of 0 would poll. */
+	return deadline != 0 ? deadline : 1;
+}
+
+static void do_tick(void)
+{
+	if (machine_now_tsc() >= tick_tsc) {
+		stats_tick();
+		tick_tsc = machine_now_tsc() + STATS_TICK_SECONDS * machine_tsc_hz();
+	}
+}
+
+/* Verbs mark work for the manager, and the manager's results end waits: each goes twice. */
+static void do_work(void)
+{
+	int round;
+
+	for (round = 0; round < 2; round++) {
+		partition_poll();
+		shell_poll(&shell);
+	}
+	partition_poll();
+}
+
+int main(void)
+{
+	static const struct shell_io io = {
+		.read = serial_read,
+		.room = serial_room,
+		.write = serial_write,
+		.write_text = serial_write_text,
+	};
+	bool has_serial = serial_init();
+
+	say_hello();
+	take_up();
+	shell_init(&shell, &io);
+	if (has_serial) {
+		shell_start(&shell);
+	}
+	for (;;) {
+		uint64_t bits[BH_EVENT_WORDS] = { 0 };
+
+		do_work();
+		bh_event_wait(MGMT_HANDLE_EVENTS, next_deadline(), bits);
+		serial_service((bits[0] >> MGMT_EVENT_SERIAL & 1) != 0);
+		do_tick();
+	}
+}

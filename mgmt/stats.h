@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Rates from counters: how busy a guest is and how often it exits, over the last few seconds.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "mgmt/ledger.h"
+
+#define STATS_TICK_SECONDS 5u
+
+struct stats_rates {
+	uint32_t cpu_tenths; /* 1000 = one pCPU wholly busy */
+	uint64_t exits_per_second;
+};
+
+/* Keeps a sample of every running guest. Call about every STATS_TICK_SECONDS. */
+void stats_tick(void);
+
+/* Rates since a sample 5 to 10 s ago, or since the guest's start. vcpu_idx < 0: the whole guest. False if it does not run. */
+bool stats_read(const struct guest *guest, int vcpu_idx, struct stats_rates *rates);
+
+/* All exits of a vCPU. */
+struct bh_vcpu_stats;
+uint64_t stats_count_exits(const struct bh_vcpu_stats *stats);

@@ -1,0 +1,562 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * Verbs that only look: info, list, vcpus, files, log, events, exits, stats. They change nothing but which news
+ * count as seen.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "lib/heap.h"
+#include "mgmt/machine.h"
+#include "mgmt/partition.h"
+#include "mgmt/shell.h"
+#include "mgmt/stats.h"
+#include "mgmt/verb.h"
+
+#define COUNT_OF(array) ((uint32_t)(sizeof(array) / sizeof((array)[0])))
+
+static uint64_t seconds_since(uint64_t tsc)
+{
+	uint64_t now = machine_now_tsc();
+
+	return now > tsc ? (now - tsc) / machine_tsc_hz() : 0;
+}
+
+static bool is_alive(const struct guest *guest)
+{
+	return guest->state == GUEST_RUNNING || guest->state == GUEST_PAUSED ||
+	       guest->state == GUEST_SHUTTING_DOWN || guest->state == GUEST_STARTING;
+}
+
+/* A fixed-size text of a shared page, which might lack its end. */
+static void put_fixed(struct result *result, const char *text, size_t size)
+{
+	char copy[512];
+
+	size = size < sizeof(copy) ? size : sizeof(copy);
+	memcpy(copy, text, size);
+	copy[size - 1] = '\0';
+	result_text(result, copy);
+}
+
+/* ---- info ------------------------------------------------------------------------------------ */
+
+static const struct result_column info_columns[] = {
+	{ "name", "name", RESULT_TEXT },
+	{ "version", "version", RESULT_TEXT },
+	{ "uptime", "uptime_seconds", RESULT_DURATION },
+	{ "processor", "processor", RESULT_TEXT },
+	{ "virtualisation", "virtualisation", RESULT_TEXT },
+	{ "pCPUs", "pcpus", RESULT_COUNT },
+	{ "TSC MHz", "tsc_mhz", RESULT_COUNT },
+	{ "memory", "memory_bytes", RESULT_BYTES },
+	{ "memory free", "memory_free_bytes", RESULT_BYTES },
+	{ "memory kernel", "memory_kernel_bytes", RESULT_BYTES },
+	{ "memory root", "memory_root_bytes", RESULT_BYTES },
+	{ "memory mgmt", "memory_mgmt_bytes", RESULT_BYTES },
+	{ "heap mgmt", "heap_mgmt_bytes", RESULT_BYTES },
+	{ "guests", "guests", RESULT_COUNT },
+	{ "guests running", "guests_running", RESULT_COUNT },
+	{ "mgmt starts", "mgmt_starts", RESULT_COUNT },
+	{ "features", "features", RESULT_TEXT },
+};
+
+static const char *vendor_name(uint32_t vendor)
+{
+	return vendor == BH_VENDOR_VMX ? "VT-x" : vendor == BH_VENDOR_SVM ? "AMD-V" : "none";
+}
+
+static void count_guests(uint32_t *defined, uint32_t *running)
+{
+	uint32_t slot;
+
+	*defined = 0;
+	*running = 0;
+	for (slot = 0; slot < BH_PARTITIONS_MAX; slot++) {
+		const struct guest *guest = partition_guest(slot);
+
+		if (guest != NULL) {
+			*defined += 1;
+			*running += is_alive(guest) ? 1 : 0;
+		}
+	}
+}
+
+void verb_info(struct verb_call *call, struct result *result)
+{
+	const struct bh_info *kernel = machine_kernel_info();
+	struct bh_host_info host;
+	uint32_t defined;
+	uint32_t running;
+
+	(void)call;
+	memset(&host, 0, sizeof(host));
+	machine_host_info(&host);
+	count_guests(&defined, &running);
+	result_begin(result, "info", RESULT_RECORD, info_columns, COUNT_OF(info_columns));
+	result_text(result, machine_ledger()->host.name);
+	put_fixed(result, kernel->version, sizeof(kernel->version));
+	result_value(result, seconds_since(kernel->boot_tsc));
+	put_fixed(result, kernel->cpu_name, sizeof(kernel->cpu_name));
+	result_text(result, vendor_name(kernel->vendor));
+	result_value(result, kernel->cpus_count);
+	result_value(result, kernel->tsc_hz / 1000000);
+	result_value(result, host.memory_total);
+	result_value(result, host.memory_free);
+	result_value(result, host.memory_kernel);
+	result_value(result, machine_load64(&machine_status()->memory_root));
+	result_value(result, machine_load64(&machine_status()->memory_mgmt));
+	result_value(result, bh_heap_used_bytes());
+	result_value(result, defined);
+	result_value(result, running);
+	result_value(result, machine_info()->starts_count);
+	put_fixed(result, kernel->features, sizeof(kernel->features));
+}
+
+/* ---- list ------------------------------------------------------------------------------------ */
+
+static const struct result_column list_columns[] = {
+	{ "ID", "id", RESULT_COUNT },
+	{ "NAME", "name", RESULT_TEXT },
+	{ "STATE", "state", RESULT_TEXT },
+	{ "VCPU", "vcpus", RESULT_COUNT },
+	{ "PCPUS", "pcpus", RESULT_TEXT },
+	{ "MEM", "memory_bytes", RESULT_BYTES },
+	{ "CPU%", "cpu_percent", RESULT_TENTHS },
+	{ "EXIT/s", "exits_per_second", RESULT_COUNT },
+	{ "UPTIME", "uptime_seconds", RESULT_DURATION },
+	{ "RESTARTS", "restarts", RESULT_COUNT },
+	/* with -v */
+	{ "WEIGHT", "weight", RESULT_COUNT },
+	{ "CAP", "cap_percent", RESULT_COUNT },
+	{ "AUTOSTART", "autostart", RESULT_FLAG },
+	{ "KERNEL", "kernel", RESULT_TEXT },
+	{ "REASON", "reason", RESULT_TEXT },
+};
+
+#define LIST_SHORT_COLUMNS 10u
+
+static void put_pcpus(const struct guest *guest, struct result *result)
+{
+	struct config_cpus cpus = { .is_any = false };
+	char text[64];
+	uint32_t i;
+
+	for (i = 0; i < guest->vcpus_count; i++) {
+		uint32_t cpu = guest->pcpu[i] % CONFIG_CPUS_MAX;
+
+		cpus.bits[cpu / 64] |= 1ull << (cpu % 64);
+	}
+	config_cpus_print(&cpus, text, sizeof(text));
+	result_text(result, text);
+}
+
+static void put_row(const struct guest *guest, bool is_verbose, struct result *result)
+{
+	bool has_partition = guest->has_partition != 0;
+	struct stats_rates rates;
+
+	result_value(result, guest->id);
+	result_text(result, guest->config.name);
+	result_text(result, partition_state_name(guest->state));
+	result_value(result, has_partition ? guest->vcpus_count : guest->config.vcpu_count);
+	if (has_partition) {
+		put_pcpus(guest, result);
+	} else {
+		result_empty(result);
+	}
+	result_value(result, has_partition ? guest->memory_bytes : guest->config.memory_bytes);
+	if (is_alive(guest) && stats_read(guest, -1, &rates)) {
+		result_value(result, rates.cpu_tenths);
+		result_value(result, rates.exits_per_second);
+		result_value(result, seconds_since(guest->started_tsc));
+	} else {
+		result_empty(result);
+		result_empty(result);
+		result_empty(result);
+	}
+	result_value(result, guest->restarts_count);
+	if (is_verbose) {
+		result_value(result, guest->config.weight);
+		result_value(result, guest->config.cap_percent);
+		result_value(result, guest->config.has_autostart);
+		result_text(result, guest->config.kernel);
+		result_text(result, guest->reason);
+	}
+}
+
+void verb_list(struct verb_call *call, struct result *result)
+{
+	uint64_t last_id = 0;
+	bool is_more = true;
+
+	result_begin(result, "guests", RESULT_TABLE, list_columns,
+	             call->is_verbose ? COUNT_OF(list_columns) : LIST_SHORT_COLUMNS);
+	/* In the order of their definition, whatever slot they have. */
+	while (is_more) {
+		const struct guest *next = NULL;
+		uint32_t slot;
+
+		for (slot = 0; slot < BH_PARTITIONS_MAX; slot++) {
+			const struct guest *guest = partition_guest(slot);
+
+			if (guest != NULL && guest->id > last_id &&
+			    (next == NULL || guest->id < next->id)) {
+				next = guest;
+			}
+		}
+		is_more = next != NULL;
+		if (is_more) {
+			last_id = next->id;
+			put_row(next, call->is_verbose, result);
+		}
+	}
+}
+
+/* ---- vcpus ----------------------------------------------------------------------------------- */
+
+static const struct result_column vcpu_columns[] = {
+	{ "NAME", "name", RESULT_TEXT },
+	{ "VCPU", "vcpu", RESULT_COUNT },
+	{ "PCPU", "pcpu", RESULT_COUNT },
+	{ "CPU%", "cpu_percent", RESULT_TENTHS },
+	{ "EXIT/s", "exits_per_second", RESULT_COUNT },
+	{ "EXITS", "exits", RESULT_COUNT },
+	{ "VMM-EXITS", "vmm_exits", RESULT_COUNT },
+	{ "INJECTED", "injections", RESULT_COUNT },
+};
+
+static void put_vcpus(const struct guest *guest, struct result *result)
+{
+	uint32_t i;
+
+	for (i = 0; i < guest->vcpus_count && partition_has_vmm(guest); i++) {
+		struct bh_vcpu_stats stats;
+		struct stats_rates rates;
+
+		if (machine_vcpu_stats(partition_slot(guest), i, &stats) != BH_OK) {
+			return;
+		}
+		result_text(result, guest->config.name);
+		result_value(result, i);
+		result_value(result, guest->pcpu[i]);
+		if (stats_read(guest, (int)i, &rates)) {
+			result_value(result, rates.cpu_tenths);
+			result_value(result, rates.exits_per_second);
+		} else {
+			result_empty(result);
+			result_empty(result);
+		}
+		result_value(result, stats_count_exits(&stats));
+		result_value(result, stats.vmm_exits);
+		result_value(result, stats.injections);
+	}
+}
+
+void verb_vcpus(struct verb_call *call, struct result *result)
+{
+	uint32_t slot;
+
+	result_begin(result, "vcpus", RESULT_TABLE, vcpu_columns, COUNT_OF(vcpu_columns));
+	for (slot = 0; slot < BH_PARTITIONS_MAX; slot++) {
+		const struct guest *guest = partition_guest(slot);
+
+		if (guest != NULL && (call->guest == NULL || guest == call->guest)) {
+			put_vcpus(guest, result);
+		}
+	}
+}
+
+/* ---- files ----------------------------------------------------------------------------------- */
+
+static const struct result_column file_columns[] = {
+	{ "NAME", "name", RESULT_TEXT },
+	{ "SIZE", "size_bytes", RESULT_BYTES },
+	{ "STATE", "state", RESULT_TEXT },
+};
+
+void verb_files(struct verb_call *call, struct result *result)
+{
+	const struct mgmt_info *info = machine_info();
+	uint32_t i;
+
+	(void)call;
+	result_begin(result, "files", RESULT_TABLE, file_columns, COUNT_OF(file_columns));
+	if (info->config_bytes != 0) {
+		put_fixed(result, info->config_name, sizeof(info->config_name));
+		result_value(result, info->config_bytes);
+		result_text(result, "configuration");
+	}
+	for (i = 0; i < info->files_count && i < BH_MODULES_MAX; i++) {
+		put_fixed(result, info->files[i].name, sizeof(info->files[i].name));
+		if (info->files[i].is_missing != 0) {
+			result_empty(result);
+			result_text(result, "missing");
+		} else {
+			result_value(result, info->files[i].size_bytes);
+			result_text(result, "ready");
+		}
+	}
+}
+
+/* ---- log and events -------------------------------------------------------------------------- */
+
+/* Adds what the kernel's log has from *position on. */
+static void add_log(uint64_t *position, struct result *result)
+{
+	const struct bh_log *log = machine_log();
+	uint64_t head = machine_load64(&log->head);
+	char part[257];
+	size_t used = 0;
+
+	if (*position > head || head - *position > BH_LOG_BYTES) {
+		*position = head > BH_LOG_BYTES ? head - BH_LOG_BYTES : 0;
+	}
+	while (*position < head) {
+		char c = log->text[*position % BH_LOG_BYTES];
+
+		part[used++] = c == '\n' || c == '\t' || (c >= 0x20 && c < 0x7f) ? c : '?';
+		*position += 1;
+		if (used == sizeof(part) - 1 || *position == head) {
+			part[used] = '\0';
+			result_raw(result, part);
+			used = 0;
+		}
+	}
+}
+
+static void follow_log(struct shell_follow *follow, struct result *result)
+{
+	add_log(&follow->position, result);
+}
+
+void verb_log(struct verb_call *call, struct result *result)
+{
+	struct shell_follow follow = { .poll = follow_log, .position = 0 };
+
+	result_raw(result, "");
+	add_log(&follow.position, result);
+	if (call->is_following) {
+		shell_begin_follow(call->shell, &follow);
+	}
+}
+
+static const struct result_column event_columns[] = {
+	{ "TIME", "seconds", RESULT_TENTHS },
+	{ "GUEST", "guest", RESULT_TEXT },
+	{ "EVENT", "event", RESULT_TEXT },
+};
+
+static uint64_t event_tenths(const struct ledger_event *event)
+{
+	return (event->tsc - machine_kernel_info()->boot_tsc) / (machine_tsc_hz() / 10);
+}
+
+static void follow_events(struct shell_follow *follow, struct result *result)
+{
+	const struct ledger *ledger = machine_ledger();
+
+	for (; follow->position < ledger->events_count; follow->position++) {
+		const struct ledger_event *event =
+			&ledger->events[follow->position % LEDGER_EVENTS];
+		char time[24];
+
+		result_format(RESULT_TENTHS, event_tenths(event), time, sizeof(time));
+		result_raw_format(result, "%s  %s  %s\n", time,
+		                  event->guest[0] != '\0' ? event->guest : "-", event->text);
+	}
+}
+
+void verb_events(struct verb_call *call, struct result *result)
+{
+	const struct ledger *ledger = machine_ledger();
+	uint64_t first = ledger->events_count > LEDGER_EVENTS ? ledger->events_count - LEDGER_EVENTS
+	                                                      : 0;
+	struct shell_follow follow = { .poll = follow_events, .position = first };
+
+	if (call->is_following) {
+		follow_events(&follow, result);
+		shell_begin_follow(call->shell, &follow);
+		return;
+	}
+	result_begin(result, "events", RESULT_TABLE, event_columns, COUNT_OF(event_columns));
+	for (; first < ledger->events_count; first++) {
+		const struct ledger_event *event = &ledger->events[first % LEDGER_EVENTS];
+
+		result_value(result, event_tenths(event));
+		result_text(result, event->guest);
+		result_text(result, event->text);
+	}
+}
+
+/* ---- exits and stats ------------------------------------------------------------------------- */
+
+static const char *const reason_names[BH_REASON_COUNT] = {
+	[BH_REASON_IO] = "io",
+	[BH_REASON_MMIO] = "mmio",
+	[BH_REASON_CPUID] = "cpuid",
+	[BH_REASON_MSR_READ] = "msr-read",
+	[BH_REASON_MSR_WRITE] = "msr-write",
+	[BH_REASON_HLT] = "hlt",
+	[BH_REASON_HYPERCALL] = "hypercall",
+	[BH_REASON_INTERRUPT] = "interrupt",
+	[BH_REASON_INTERRUPT_WINDOW] = "interrupt-window",
+	[BH_REASON_NMI] = "nmi",
+	[BH_REASON_EXCEPTION] = "exception",
+	[BH_REASON_CR] = "cr",
+	[BH_REASON_DR] = "dr",
+	[BH_REASON_XSETBV] = "xsetbv",
+	[BH_REASON_INVALIDATE] = "invalidate",
+	[BH_REASON_APIC] = "apic",
+	[BH_REASON_EOI] = "eoi",
+	[BH_REASON_PAUSE] = "pause",
+	[BH_REASON_TASK_SWITCH] = "task-switch",
+	[BH_REASON_SHUTDOWN] = "shutdown",
+	[BH_REASON_PRIVILEGED] = "privileged",
+	[BH_REASON_DOORBELL] = "doorbell",
+	[BH_REASON_OTHER] = "other",
+};
+
+#define EXITS_VCPUS_MAX 16u
+
+static const struct result_column exit_columns[2 + EXITS_VCPUS_MAX] = {
+	{ "REASON", "reason", RESULT_TEXT }, { "TOTAL", "total", RESULT_COUNT },
+	{ "V0", "vcpu0", RESULT_COUNT },     { "V1", "vcpu1", RESULT_COUNT },
+	{ "V2", "vcpu2", RESULT_COUNT },     { "V3", "vcpu3", RESULT_COUNT },
+	{ "V4", "vcpu4", RESULT_COUNT },     { "V5", "vcpu5", RESULT_COUNT },
+	{ "V6", "vcpu6", RESULT_COUNT },     { "V7", "vcpu7", RESULT_COUNT },
+	{ "V8", "vcpu8", RESULT_COUNT },     { "V9", "vcpu9", RESULT_COUNT },
+	{ "V10", "vcpu10", RESULT_COUNT },   { "V11", "vcpu11", RESULT_COUNT },
+	{ "V12", "vcpu12", RESULT_COUNT },   { "V13", "vcpu13", RESULT_COUNT },
+	{ "V14", "vcpu14", RESULT_COUNT },   { "V15", "vcpu15", RESULT_COUNT },
+};
+
+/* Counters of all vCPUs; false with an error if the guest has none now. */
+static bool read_all(const struct guest *guest, struct bh_vcpu_stats *all, struct result *result)
+{
+	uint32_t i;
+
+	if (!partition_has_vmm(guest)) {
+		result_error(result, guest->config.name, "counters last as long as the partition",
+		             "the guest is %s", partition_state_name(guest->state));
+		return false;
+	}
+	for (i = 0; i < guest->vcpus_count; i++) {
+		int error = machine_vcpu_stats(partition_slot(guest), i, &all[i]);
+
+		if (error != BH_OK) {
+			result_error(result, guest->config.name, "",
+			             "the kernel gives no counters (error %d)", error);
+			return false;
+		}
+	}
+	return true;
+}
+
+void verb_exits(struct verb_call *call, struct result *result)
+{
+	static struct bh_vcpu_stats all[BH_MAX_VCPUS];
+	const struct guest *guest = call->guest;
+	uint32_t columns = guest->vcpus_count < EXITS_VCPUS_MAX ? guest->vcpus_count
+	                                                        : EXITS_VCPUS_MAX;
+	uint32_t reason;
+	uint32_t i;
+
+	if (!read_all(guest, all, result)) {
+		return;
+	}
+	/* The first vCPUs have a column each; TOTAL counts all. */
+	result_begin(result, "exits", RESULT_TABLE, exit_columns, 2 + columns);
+	for (reason = 0; reason < BH_REASON_COUNT; reason++) {
+		uint64_t total = 0;
+
+		for (i = 0; i < guest->vcpus_count; i++) {
+			total += all[i].exits[reason];
+		}
+		if (total == 0) {
+			continue;
+		}
+		result_text(result, reason_names[reason]);
+		result_value(result, total);
+		for (i = 0; i < columns; i++) {
+			result_value(result, all[i].exits[reason]);
+		}
+	}
+}
+
+static const struct result_column stats_columns[] = {
+	{ "name", "name", RESULT_TEXT },
+	{ "id", "id", RESULT_COUNT },
+	{ "state", "state", RESULT_TEXT },
+	{ "uptime", "uptime_seconds", RESULT_DURATION },
+	{ "restarts", "restarts", RESULT_COUNT },
+	{ "boots", "boots", RESULT_COUNT },
+	{ "memory", "memory_bytes", RESULT_BYTES },
+	{ "overhead", "overhead_bytes", RESULT_BYTES },
+	{ "cpu percent", "cpu_percent", RESULT_TENTHS },
+	{ "exits", "exits", RESULT_COUNT },
+	{ "exits per second", "exits_per_second", RESULT_COUNT },
+	{ "exits to VMM", "vmm_exits", RESULT_COUNT },
+	{ "injections", "injections", RESULT_COUNT },
+	{ "guest time", "guest_seconds", RESULT_DURATION },
+	{ "halted time", "halted_seconds", RESULT_DURATION },
+	{ "device accesses", "device_accesses", RESULT_COUNT },
+	{ "unclaimed accesses", "unclaimed_accesses", RESULT_COUNT },
+	{ "console output", "console_bytes", RESULT_COUNT },
+};
+
+static void sum_stats(const struct bh_vcpu_stats *all, uint32_t count, struct bh_vcpu_stats *sum)
+{
+	uint32_t i;
+	uint32_t reason;
+
+	memset(sum, 0, sizeof(*sum));
+	for (i = 0; i < count; i++) {
+		for (reason = 0; reason < BH_REASON_COUNT; reason++) {
+			sum->exits[reason] += all[i].exits[reason];
+		}
+		sum->vmm_exits += all[i].vmm_exits;
+		sum->injections += all[i].injections;
+		sum->guest_tsc += all[i].guest_tsc;
+		sum->halt_tsc += all[i].halt_tsc;
+		sum->unclaimed += all[i].unclaimed;
+	}
+}
+
+void verb_stats(struct verb_call *call, struct result *result)
+{
+	static struct bh_vcpu_stats all[BH_MAX_VCPUS];
+	const struct guest *guest = call->guest;
+	uint32_t slot = partition_slot(guest);
+	const struct vmm_channel *channel;
+	struct stats_rates rates = { 0, 0 };
+	struct bh_vcpu_stats sum;
+
+	if (!read_all(guest, all, result)) {
+		return;
+	}
+	channel = machine_vmm_channel(slot);
+	sum_stats(all, guest->vcpus_count, &sum);
+	stats_read(guest, -1, &rates);
+	result_begin(result, "guest", RESULT_RECORD, stats_columns, COUNT_OF(stats_columns));
+	result_text(result, guest->config.name);
+	result_value(result, guest->id);
+	result_text(result, partition_state_name(guest->state));
+	result_value(result, seconds_since(guest->started_tsc));
+	result_value(result, guest->restarts_count);
+	result_value(result, machine_load64(&channel->boots_count));
+	result_value(result, guest->memory_bytes);
+	result_value(result, machine_load64(&machine_status()->slots[slot].overhead_bytes));
+	result_value(result, rates.cpu_tenths);
+	result_value(result, stats_count_exits(&sum));
+	result_value(result, rates.exits_per_second);
+	result_value(result, sum.vmm_exits);
+	result_value(result, sum.injections);
+	result_value(result, sum.guest_tsc / machine_tsc_hz());
+	result_value(result, sum.halt_tsc / machine_tsc_hz());
+	result_value(result, machine_load64(&channel->device_accesses));
+	result_value(result, machine_load64(&channel->unclaimed_accesses) + sum.unclaimed);
+	result_value(result, machine_load64(&machine_vmm_console(slot)->out_head));
+	result_begin(result, "vcpus", RESULT_TABLE, vcpu_columns, COUNT_OF(vcpu_columns));
+	put_vcpus(guest, result);
+}
