@@ -422,8 +422,7 @@ int partition_create(const struct root_partition_params *params)
 	}
 	root_status->slots[params->slot].vcpus_count = params->vcpus_count;
 	root_status->slots[params->slot].memory_bytes = params->memory_bytes;
-	root_status->slots[params->slot].overhead_bytes = root_used_bytes() - used_before -
-	                                                  params->memory_bytes;
+	root_status->slots[params->slot].overhead_bytes = overhead_bytes(partition, used_before);
 	root_status->slots[params->slot].death_state = BH_DOMAIN_ALIVE;
 	root_status->slots[params->slot].state = ROOT_SLOT_ALIVE;
 	return BH_OK;
