@@ -11,10 +11,10 @@
 
 #include "bulkhead/errors.h"
 
-#define DECODE_REX_B 0x1u
-#define DECODE_REX_X 0x2u
-#define DECODE_REX_R 0x4u
-#define DECODE_REX_W 0x8u
+#define DECODE_REX_B        0x1u
+#define DECODE_REX_X        0x2u
+#define DECODE_REX_R        0x4u
+#define DECODE_REX_W        0x8u
 
 #define DECODE_PREFIX_REPNE 0xf2u
 #define DECODE_PREFIX_REP   0xf3u
@@ -29,7 +29,7 @@ struct decode_cursor {
 	bool has_address_prefix;
 	bool is_cut_short;
 	uint8_t repeat; /* the last of F2 and F3, or 0 */
-	uint8_t rex;	/* low four bits */
+	uint8_t rex;    /* low four bits */
 	bool has_rex;
 	uint8_t segment; /* override, or DECODE_NO_REGISTER */
 	uint8_t modrm;
@@ -143,7 +143,7 @@ static uint8_t decode_address_bytes(const struct decode_cursor *cursor)
 static void decode_memory_16(struct decode_cursor *cursor, struct decode_memory *memory)
 {
 	static const uint8_t bases[8] = { BH_GPR_RBX, BH_GPR_RBX, BH_GPR_RBP, BH_GPR_RBP,
-					  BH_GPR_RSI, BH_GPR_RDI, BH_GPR_RBP, BH_GPR_RBX };
+		                          BH_GPR_RSI, BH_GPR_RDI, BH_GPR_RBP, BH_GPR_RBX };
 	static const uint8_t indexes[4] = { BH_GPR_RSI, BH_GPR_RDI, BH_GPR_RSI, BH_GPR_RDI };
 	uint8_t mod = cursor->modrm >> 6;
 	uint8_t rm = cursor->modrm & 7;
@@ -204,7 +204,7 @@ static bool decode_modrm(struct decode_cursor *cursor, struct decode_instruction
 		return false;
 	}
 	out->reg = (uint8_t)(((cursor->modrm >> 3) & 7) |
-			     ((cursor->rex & DECODE_REX_R) != 0 ? 8 : 0));
+	                     ((cursor->rex & DECODE_REX_R) != 0 ? 8 : 0));
 	if (out->address_bytes == 2) {
 		decode_memory_16(cursor, memory);
 	} else {
@@ -228,14 +228,14 @@ static void decode_set_bytes(struct decode_instruction *out, uint8_t bytes)
 
 /* "b" for an even opcode, "v" for an odd one: how most of the map is laid out. */
 static void decode_set_byte_or_full(const struct decode_cursor *cursor, uint8_t opcode,
-				    struct decode_instruction *out)
+                                    struct decode_instruction *out)
 {
 	decode_set_bytes(out, (opcode & 1) != 0 ? decode_operand_bytes(cursor) : 1);
 }
 
 /* Without REX, byte registers 4 to 7 are AH, CH, DH, BH (SDM 2A table 2-2, r8). */
 static void decode_fix_byte_register(const struct decode_cursor *cursor,
-				     struct decode_instruction *out)
+                                     struct decode_instruction *out)
 {
 	if (out->operand_bytes == 1 && !cursor->has_rex && out->reg >= 4) {
 		out->reg -= 4;
@@ -245,7 +245,7 @@ static void decode_fix_byte_register(const struct decode_cursor *cursor,
 
 /* ModRM with a register and memory. */
 static int decode_register_form(struct decode_cursor *cursor, struct decode_instruction *out,
-				bool is_load)
+                                bool is_load)
 {
 	if (!decode_modrm(cursor, out)) {
 		return BH_ERR_UNSUPPORTED;
@@ -258,7 +258,7 @@ static int decode_register_form(struct decode_cursor *cursor, struct decode_inst
 
 /* Takes an immediate for the operation's size; 64-bit operations have 32 bits of it. */
 static void decode_immediate(struct decode_cursor *cursor, struct decode_instruction *out,
-			     bool is_byte)
+                             bool is_byte)
 {
 	uint32_t bytes = out->operand_bytes < 4 ? out->operand_bytes : 4;
 
@@ -278,7 +278,7 @@ static int decode_group_form(struct decode_cursor *cursor, struct decode_instruc
 }
 
 static int decode_group_1(struct decode_cursor *cursor, uint8_t opcode,
-			  struct decode_instruction *out)
+                          struct decode_instruction *out)
 {
 	decode_set_byte_or_full(cursor, opcode, out);
 	if (decode_group_form(cursor, out) != BH_OK) {
@@ -290,10 +290,10 @@ static int decode_group_1(struct decode_cursor *cursor, uint8_t opcode,
 }
 
 static int decode_group_3(struct decode_cursor *cursor, uint8_t opcode,
-			  struct decode_instruction *out)
+                          struct decode_instruction *out)
 {
 	static const enum decode_operation operations[8] = { DECODE_TEST, DECODE_TEST, DECODE_NOT,
-							     DECODE_NEG };
+		                                             DECODE_NEG };
 
 	decode_set_byte_or_full(cursor, opcode, out);
 	if (decode_group_form(cursor, out) != BH_OK) {
@@ -308,7 +308,7 @@ static int decode_group_3(struct decode_cursor *cursor, uint8_t opcode,
 
 /* Groups 4 and 5 (FE, FF): INC, DEC, PUSH; group 1A (8F): POP. */
 static int decode_group_5(struct decode_cursor *cursor, uint8_t opcode,
-			  struct decode_instruction *out)
+                          struct decode_instruction *out)
 {
 	uint8_t which;
 
@@ -335,7 +335,7 @@ static int decode_group_5(struct decode_cursor *cursor, uint8_t opcode,
 
 /* A0-A3: AL/rAX and an absolute offset of the address size. */
 static int decode_mov_offset(struct decode_cursor *cursor, uint8_t opcode,
-			     struct decode_instruction *out)
+                             struct decode_instruction *out)
 {
 	bool is_load = opcode < 0xa2;
 
@@ -350,10 +350,11 @@ static int decode_mov_offset(struct decode_cursor *cursor, uint8_t opcode,
 }
 
 static int decode_string(struct decode_cursor *cursor, uint8_t opcode,
-			 struct decode_instruction *out)
+                         struct decode_instruction *out)
 {
-	static const enum decode_operation operations[6] = { DECODE_MOVS, DECODE_CMPS, DECODE_NONE,
-							     DECODE_STOS, DECODE_LODS, DECODE_SCAS };
+	static const enum decode_operation operations[6] = {
+		DECODE_MOVS, DECODE_CMPS, DECODE_NONE, DECODE_STOS, DECODE_LODS, DECODE_SCAS
+	};
 	bool is_at_rdi;
 
 	decode_set_byte_or_full(cursor, opcode, out);
@@ -364,18 +365,18 @@ static int decode_string(struct decode_cursor *cursor, uint8_t opcode,
 		out->operation = operations[(opcode - 0xa4) >> 1];
 	}
 	is_at_rdi = out->operation == DECODE_INS || out->operation == DECODE_STOS ||
-		    out->operation == DECODE_SCAS;
+	            out->operation == DECODE_SCAS;
 	out->memory.base = is_at_rdi ? BH_GPR_RDI : BH_GPR_RSI;
-	out->memory.segment = is_at_rdi				      ? BH_SEG_ES :
-			      cursor->segment != DECODE_NO_REGISTER ? cursor->segment :
-								      BH_SEG_DS;
+	out->memory.segment = is_at_rdi                               ? BH_SEG_ES
+	                      : cursor->segment != DECODE_NO_REGISTER ? cursor->segment
+	                                                              : BH_SEG_DS;
 	out->has_repeat = cursor->repeat != 0;
 	out->repeat_is_ne = cursor->repeat == DECODE_PREFIX_REPNE;
 	return BH_OK;
 }
 
 static int decode_one_byte_map(struct decode_cursor *cursor, uint8_t opcode,
-			       struct decode_instruction *out)
+                               struct decode_instruction *out)
 {
 	decode_set_byte_or_full(cursor, opcode, out);
 	if (opcode < 0x40 && (opcode & 7) < 4) {
@@ -447,14 +448,14 @@ static uint8_t decode_mandatory_prefix(const struct decode_cursor *cursor)
 
 /* Which bytes an SSE move takes, 0 if this opcode with this prefix is none; *is_aligned, *is_load likewise. */
 static uint8_t decode_vector_bytes(const struct decode_cursor *cursor, uint8_t opcode,
-				   bool *is_aligned, bool *is_load)
+                                   bool *is_aligned, bool *is_load)
 {
 	uint8_t prefix = decode_mandatory_prefix(cursor);
 	uint8_t general = (cursor->rex & DECODE_REX_W) != 0 ? 8 : 4;
 
 	*is_aligned = false;
 	*is_load = opcode == 0x10 || opcode == 0x28 || opcode == 0x6e || opcode == 0x6f ||
-		   (opcode == 0x7e && prefix == DECODE_PREFIX_REP);
+	           (opcode == 0x7e && prefix == DECODE_PREFIX_REP);
 	switch (opcode) {
 	case 0x10: /* MOVUPS, MOVUPD, MOVSS, MOVSD */
 	case 0x11:
@@ -483,7 +484,7 @@ static uint8_t decode_vector_bytes(const struct decode_cursor *cursor, uint8_t o
 }
 
 static int decode_vector(struct decode_cursor *cursor, uint8_t opcode,
-			 struct decode_instruction *out)
+                         struct decode_instruction *out)
 {
 	bool is_aligned;
 	bool is_load;
@@ -610,7 +611,7 @@ static bool decode_lock_is_valid(const struct decode_instruction *out)
 }
 
 int decode_instruction(const uint8_t *bytes, uint32_t count, enum decode_mode mode,
-		       struct decode_instruction *out)
+                       struct decode_instruction *out)
 {
 	struct decode_cursor cursor = {
 		.bytes = bytes,
@@ -631,8 +632,8 @@ int decode_instruction(const uint8_t *bytes, uint32_t count, enum decode_mode mo
 	if (cursor.is_cut_short) {
 		return BH_ERR_FORMAT;
 	}
-	error = opcode == 0x0f ? decode_two_byte_map(&cursor, out) :
-				 decode_one_byte_map(&cursor, opcode, out);
+	error = opcode == 0x0f ? decode_two_byte_map(&cursor, out)
+	                       : decode_one_byte_map(&cursor, opcode, out);
 	if (cursor.is_cut_short) {
 		return BH_ERR_FORMAT;
 	}
@@ -651,8 +652,8 @@ enum decode_mode decode_mode_of(uint64_t efer, const struct bh_segment_state *cs
 	return (cs->attributes & CPU_SEGMENT_BIG) != 0 ? DECODE_MODE_32 : DECODE_MODE_16;
 }
 
-uint64_t decode_memory_offset(const struct decode_instruction *in,
-			      const uint64_t gpr[BH_GPR_COUNT], uint64_t rip)
+uint64_t decode_memory_offset(const struct decode_instruction *in, const uint64_t gpr[BH_GPR_COUNT],
+                              uint64_t rip)
 {
 	uint64_t offset = (uint64_t)in->memory.displacement;
 

@@ -64,7 +64,7 @@ enum decode_operation {
 	DECODE_SCAS,
 	DECODE_INS,
 	DECODE_OUTS,
-	DECODE_VECTOR,	       /* a move between memory and an XMM register, the rest of it zeroed */
+	DECODE_VECTOR, /* a move between memory and an XMM register, the rest of it zeroed */
 	DECODE_VECTOR_ALIGNED, /* the same, #GP(0) unless the address is a multiple of 16 */
 };
 
@@ -81,10 +81,10 @@ enum decode_place {
 
 /* The address of the memory operand: segment : base + index * scale + displacement. */
 struct decode_memory {
-	uint8_t base;	 /* enum bh_gpr or DECODE_NO_REGISTER */
-	uint8_t index;	 /* the same */
-	uint8_t scale;	 /* 1, 2, 4 or 8; 0 without an index */
-	uint8_t segment; /* enum bh_segment, override applied */
+	uint8_t base;         /* enum bh_gpr or DECODE_NO_REGISTER */
+	uint8_t index;        /* the same */
+	uint8_t scale;        /* 1, 2, 4 or 8; 0 without an index */
+	uint8_t segment;      /* enum bh_segment, override applied */
 	bool is_rip_relative; /* to the end of the instruction */
 	int64_t displacement;
 };
@@ -117,7 +117,7 @@ struct decode_instruction {
  * the list above. *out is defined only for BH_OK.
  */
 int decode_instruction(const uint8_t *bytes, uint32_t count, enum decode_mode mode,
-		       struct decode_instruction *out);
+                       struct decode_instruction *out);
 
 /*
  * The mode that a CPU with this EFER and CS decodes in (SDM 3A 3.4.5, 5.2.1). CS.D counts in real mode
@@ -129,5 +129,5 @@ enum decode_mode decode_mode_of(uint64_t efer, const struct bh_segment_state *cs
  * Offset of the memory operand in its segment, wrapped to the address size. `gpr` is in enum bh_gpr
  * order; `rip` is that of the instruction itself.
  */
-uint64_t decode_memory_offset(const struct decode_instruction *in,
-			      const uint64_t gpr[BH_GPR_COUNT], uint64_t rip);
+uint64_t decode_memory_offset(const struct decode_instruction *in, const uint64_t gpr[BH_GPR_COUNT],
+                              uint64_t rip);

@@ -32,7 +32,7 @@ enum emulate_result emulate_finish(struct emulate *emulate, const struct decode_
 
 /* The value that the instruction brings along: a register or an immediate. */
 static uint64_t emulate_other_operand(const struct emulate *emulate,
-				      const struct decode_instruction *in)
+                                      const struct decode_instruction *in)
 {
 	if (in->source == DECODE_PLACE_IMMEDIATE) {
 		return emulate_truncate((uint64_t)in->immediate, in->operand_bytes);
@@ -45,7 +45,7 @@ static uint64_t emulate_other_operand(const struct emulate *emulate,
 
 /* ADD to CMP, TEST, NOT, NEG, INC, DEC. */
 static enum emulate_result emulate_do_arithmetic(struct emulate *emulate,
-						 const struct decode_instruction *in)
+                                                 const struct decode_instruction *in)
 {
 	bool is_compare = in->operation == DECODE_CMP || in->operation == DECODE_TEST;
 	bool is_store = in->destination == DECODE_PLACE_MEMORY && !is_compare;
@@ -96,7 +96,7 @@ static uint64_t emulate_extend(const struct decode_instruction *in, uint64_t val
 
 /* MOV, MOVZX, MOVSX, MOVBE. */
 static enum emulate_result emulate_do_move(struct emulate *emulate,
-					   const struct decode_instruction *in)
+                                           const struct decode_instruction *in)
 {
 	bool is_store = in->destination == DECODE_PLACE_MEMORY;
 	struct emulate_operand operand;
@@ -124,7 +124,7 @@ static enum emulate_result emulate_do_move(struct emulate *emulate,
 
 /* BT, BTS, BTR, BTC. A bit number in a register reaches beyond the operand, in both directions. */
 static enum emulate_result emulate_do_bit(struct emulate *emulate,
-					  const struct decode_instruction *in)
+                                          const struct decode_instruction *in)
 {
 	uint32_t bits = 8u * in->operand_bytes;
 	uint64_t other = emulate_other_operand(emulate, in);
@@ -141,8 +141,8 @@ static enum emulate_result emulate_do_bit(struct emulate *emulate,
 
 		shifted.memory.displacement += words * in->operand_bytes;
 	}
-	result = emulate_locate_memory(emulate, &shifted, in->operation == DECODE_BT ? 0 : WALK_WRITE,
-				       &operand);
+	result = emulate_locate_memory(emulate, &shifted,
+	                               in->operation == DECODE_BT ? 0 : WALK_WRITE, &operand);
 	if (result == EMULATE_DONE) {
 		result = emulate_read(emulate, &operand, &memory);
 	}
@@ -150,9 +150,9 @@ static enum emulate_result emulate_do_bit(struct emulate *emulate,
 		return result;
 	}
 	if (in->operation != DECODE_BT) {
-		value = in->operation == DECODE_BTS ? memory | mask :
-			in->operation == DECODE_BTR ? memory & ~mask :
-						      memory ^ mask;
+		value = in->operation == DECODE_BTS   ? memory | mask
+		        : in->operation == DECODE_BTR ? memory & ~mask
+		                                      : memory ^ mask;
 		result = emulate_replace(emulate, &operand, memory, value);
 		if (result != EMULATE_DONE) {
 			return result;
@@ -165,7 +165,7 @@ static enum emulate_result emulate_do_bit(struct emulate *emulate,
 
 /* XCHG, XADD, CMPXCHG: memory is always written, a failed CMPXCHG puts back what was there. */
 static enum emulate_result emulate_do_exchange(struct emulate *emulate,
-					       const struct decode_instruction *in)
+                                               const struct decode_instruction *in)
 {
 	struct bh_cpu_state *cpu = emulate->cpu;
 	uint64_t other = emulate_register_read(cpu, in);
@@ -186,7 +186,8 @@ static enum emulate_result emulate_do_exchange(struct emulate *emulate,
 	if (in->operation == DECODE_XADD) {
 		value = emulate_arithmetic(DECODE_XADD, in->operand_bytes, memory, other, &flags);
 	} else if (in->operation == DECODE_CMPXCHG) {
-		(void)emulate_arithmetic(DECODE_CMP, in->operand_bytes, accumulator, memory, &flags);
+		(void)emulate_arithmetic(DECODE_CMP, in->operand_bytes, accumulator, memory,
+		                         &flags);
 		value = accumulator == memory ? other : memory;
 	}
 	result = emulate_replace(emulate, &operand, memory, value);
@@ -207,7 +208,7 @@ static enum emulate_result emulate_do_exchange(struct emulate *emulate,
  * the sixteen-byte one is not, and comes here only for devices.
  */
 static enum emulate_result emulate_do_pair(struct emulate *emulate,
-					   const struct decode_instruction *in)
+                                           const struct decode_instruction *in)
 {
 	struct bh_cpu_state *cpu = emulate->cpu;
 	uint32_t half = in->operand_bytes;
@@ -240,8 +241,8 @@ static enum emulate_result emulate_do_pair(struct emulate *emulate,
 	}
 	memcpy(&old, memory, sizeof(old));
 	memcpy(&replacement, value, sizeof(replacement));
-	result = in->memory_bytes == 8 ? emulate_replace(emulate, &operand, old, replacement) :
-					 emulate_write(emulate, &operand, value);
+	result = in->memory_bytes == 8 ? emulate_replace(emulate, &operand, old, replacement)
+	                               : emulate_write(emulate, &operand, value);
 	if (result != EMULATE_DONE) {
 		return result;
 	}
@@ -261,7 +262,7 @@ static enum emulate_result emulate_do_pair(struct emulate *emulate,
 
 /* Width of the stack pointer in bytes (SDM 1 6.2.3). */
 static uint32_t emulate_stack_bytes(const struct emulate *emulate,
-				    const struct decode_instruction *in)
+                                    const struct decode_instruction *in)
 {
 	if (in->mode == DECODE_MODE_64) {
 		return 8;
@@ -270,8 +271,8 @@ static uint32_t emulate_stack_bytes(const struct emulate *emulate,
 }
 
 static enum emulate_result emulate_locate_stack(struct emulate *emulate,
-						const struct decode_instruction *in, uint64_t rsp,
-						uint32_t access, struct emulate_operand *out)
+                                                const struct decode_instruction *in, uint64_t rsp,
+                                                uint32_t access, struct emulate_operand *out)
 {
 	const struct emulate_reference reference = {
 		.mode = in->mode,
@@ -286,7 +287,7 @@ static enum emulate_result emulate_locate_stack(struct emulate *emulate,
 
 /* PUSH and POP of a memory operand. POP's address is computed with rSP already moved (SDM 2B, POP). */
 static enum emulate_result emulate_do_stack(struct emulate *emulate,
-					    const struct decode_instruction *in)
+                                            const struct decode_instruction *in)
 {
 	struct bh_cpu_state *cpu = emulate->cpu;
 	bool is_push = in->operation == DECODE_PUSH;
@@ -299,7 +300,7 @@ static enum emulate_result emulate_do_stack(struct emulate *emulate,
 	uint64_t value = 0;
 
 	result = emulate_locate_stack(emulate, in, is_push ? moved_rsp : old_rsp,
-				      is_push ? WALK_WRITE : 0, &stack);
+	                              is_push ? WALK_WRITE : 0, &stack);
 	if (result != EMULATE_DONE) {
 		return result;
 	}
@@ -323,7 +324,7 @@ static enum emulate_result emulate_do_stack(struct emulate *emulate,
 
 /* SSE moves. */
 static enum emulate_result emulate_do_vector(struct emulate *emulate,
-					     const struct decode_instruction *in)
+                                             const struct decode_instruction *in)
 {
 	bool is_store = in->destination == DECODE_PLACE_MEMORY;
 	uint8_t value[EMULATE_BYTES_MAX] = { 0 };
@@ -383,7 +384,7 @@ enum emulate_result emulate_execute(struct emulate *emulate, const struct decode
 
 /* How many bytes can be taken from where `gpa` and `offset` point, to the end of the page and of CS. */
 static uint32_t emulate_fetch_room(const struct emulate *emulate,
-				   const struct emulate_reference *reference, uint64_t gpa)
+                                   const struct emulate_reference *reference, uint64_t gpa)
 {
 	uint32_t room = 4096 - (uint32_t)(gpa % 4096);
 	uint64_t last = emulate->cpu->segments[BH_SEG_CS].limit;
@@ -395,7 +396,7 @@ static uint32_t emulate_fetch_room(const struct emulate *emulate,
 }
 
 enum emulate_result emulate_fetch(struct emulate *emulate, uint8_t bytes[DECODE_LENGTH_MAX],
-				  uint32_t *count)
+                                  uint32_t *count)
 {
 	const struct bh_cpu_state *cpu = emulate->cpu;
 	struct emulate_reference reference = {
@@ -419,8 +420,8 @@ enum emulate_result emulate_fetch(struct emulate *emulate, uint8_t bytes[DECODE_
 		if (room > DECODE_LENGTH_MAX - *count) {
 			room = DECODE_LENGTH_MAX - *count;
 		}
-		if (guest_memory_read(emulate->memory, operand.pieces[0].gpa, bytes + *count, room) !=
-		    BH_OK) {
+		if (guest_memory_read(emulate->memory, operand.pieces[0].gpa, bytes + *count,
+		                      room) != BH_OK) {
 			return *count != 0 ? EMULATE_DONE : EMULATE_UNSUPPORTED;
 		}
 		*count += room;

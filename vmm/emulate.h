@@ -42,21 +42,22 @@ struct emulate_fault {
 
 /* One vCPU as the emulator sees it. The caller fills all but `fault`; cpu may be the run page's record. */
 struct emulate {
-	struct bh_cpu_state *cpu; /* gpr, rip, rflags, segments, cr0, cr3, cr4, efer; CPL is SS.DPL */
+	struct bh_cpu_state
+		*cpu; /* gpr, rip, rflags, segments, cr0, cr3, cr4, efer; CPL is SS.DPL */
 	const struct guest_memory *memory;
 	const struct emulate_bus *bus;
-	uint8_t (*xmm)[16];	 /* 16 registers, or NULL: SSE moves are unsupported */
-	uint32_t repeat_max;	 /* iterations of a REP per call; 0 counts as 1 */
+	uint8_t (*xmm)[16];    /* 16 registers, or NULL: SSE moves are unsupported */
+	uint32_t repeat_max;   /* iterations of a REP per call; 0 counts as 1 */
 	uint8_t physical_bits; /* of the guest's CPUID; 0: 52 */
 	struct emulate_fault fault;
 };
 
 enum emulate_result {
 	EMULATE_DONE = 0, /* RIP is at the next instruction */
-	EMULATE_AGAIN,	  /* a REP with work left, or a lost race for a locked operand: RIP is unchanged, run on */
-	EMULATE_FAULT,	  /* nothing done: inject emulate->fault */
+	EMULATE_AGAIN, /* a REP with work left, or a lost race for a locked operand: RIP is unchanged, run on */
+	EMULATE_FAULT,       /* nothing done: inject emulate->fault */
 	EMULATE_UNSUPPORTED, /* an instruction that decode.h does not list; nothing done */
-	EMULATE_FAILED,	     /* a callback returned an error; nothing done but what the device did */
+	EMULATE_FAILED, /* a callback returned an error; nothing done but what the device did */
 };
 
 /*
@@ -64,7 +65,7 @@ enum emulate_result {
  * EMULATE_DONE with *count > 0, or EMULATE_FAULT when not even its first byte can be fetched.
  */
 enum emulate_result emulate_fetch(struct emulate *emulate, uint8_t bytes[DECODE_LENGTH_MAX],
-				  uint32_t *count);
+                                  uint32_t *count);
 
 /* Does one decoded instruction. */
 enum emulate_result emulate_execute(struct emulate *emulate, const struct decode_instruction *in);

@@ -8,8 +8,9 @@
 #include "vmm/cpu_state.h"
 #include "vmm/emulate_internal.h"
 
-#define EMULATE_STATUS_FLAGS                                                                     \
-	(CPU_RFLAGS_CF | CPU_RFLAGS_PF | CPU_RFLAGS_AF | CPU_RFLAGS_ZF | CPU_RFLAGS_SF | CPU_RFLAGS_OF)
+#define EMULATE_STATUS_FLAGS                                                             \
+	(CPU_RFLAGS_CF | CPU_RFLAGS_PF | CPU_RFLAGS_AF | CPU_RFLAGS_ZF | CPU_RFLAGS_SF | \
+	 CPU_RFLAGS_OF)
 
 uint64_t emulate_truncate(uint64_t value, uint32_t bytes)
 {
@@ -46,7 +47,7 @@ static uint64_t emulate_add(uint32_t bytes, uint64_t a, uint64_t b, uint64_t car
 
 /* a - b - borrow. */
 static uint64_t emulate_subtract(uint32_t bytes, uint64_t a, uint64_t b, uint64_t borrow,
-				 uint64_t *flags)
+                                 uint64_t *flags)
 {
 	uint64_t result = emulate_truncate(a - b - borrow, bytes);
 	uint64_t borrows = (~a & b) | ((~a | b) & result);
@@ -59,7 +60,7 @@ static uint64_t emulate_subtract(uint32_t bytes, uint64_t a, uint64_t b, uint64_
 }
 
 uint64_t emulate_arithmetic(enum decode_operation operation, uint32_t bytes, uint64_t a, uint64_t b,
-			    uint64_t *rflags)
+                            uint64_t *rflags)
 {
 	uint64_t changed = EMULATE_STATUS_FLAGS;
 	uint64_t carry = *rflags & CPU_RFLAGS_CF;
@@ -133,7 +134,7 @@ uint64_t emulate_register_read(const struct bh_cpu_state *cpu, const struct deco
 }
 
 void emulate_register_write(struct bh_cpu_state *cpu, const struct decode_instruction *in,
-			    uint64_t value)
+                            uint64_t value)
 {
 	if (in->is_reg_high) {
 		cpu->gpr[in->reg] = (cpu->gpr[in->reg] & ~0xff00ull) | (value & 0xff) << 8;

@@ -37,33 +37,34 @@ enum emulate_result emulate_raise(struct emulate *emulate, uint8_t vector, uint3
 uint8_t emulate_cpl(const struct bh_cpu_state *cpu);
 
 /* Checks segment and paging of an operand. Changes nothing but A and D bits. */
-enum emulate_result emulate_locate(struct emulate *emulate, const struct emulate_reference *reference,
-				   struct emulate_operand *out);
+enum emulate_result emulate_locate(struct emulate *emulate,
+                                   const struct emulate_reference *reference,
+                                   struct emulate_operand *out);
 
 /* The memory operand of `in`, at its address with the registers as they are. */
 enum emulate_result emulate_locate_memory(struct emulate *emulate,
-					  const struct decode_instruction *in, uint32_t access,
-					  struct emulate_operand *out);
+                                          const struct decode_instruction *in, uint32_t access,
+                                          struct emulate_operand *out);
 
 /* Whole operands, little-endian. EMULATE_DONE or EMULATE_FAILED. */
 enum emulate_result emulate_read(struct emulate *emulate, const struct emulate_operand *operand,
-				 void *to);
+                                 void *to);
 enum emulate_result emulate_write(struct emulate *emulate, const struct emulate_operand *operand,
-				  const void *from);
+                                  const void *from);
 
 /*
  * The second half of read-modify-write. An aligned operand in RAM is replaced in one step if it still is
  * `old`, else EMULATE_AGAIN; all others are simply written.
  */
 enum emulate_result emulate_replace(struct emulate *emulate, const struct emulate_operand *operand,
-				    uint64_t old, uint64_t value);
+                                    uint64_t old, uint64_t value);
 
 /*
  * The result of an arithmetic or logic operation on operands of 1, 2, 4 or 8 bytes, and its flags; one
  * operand: in `a`. Flags that the SDM calls undefined are cleared. Pure.
  */
 uint64_t emulate_arithmetic(enum decode_operation operation, uint32_t bytes, uint64_t a, uint64_t b,
-			    uint64_t *rflags);
+                            uint64_t *rflags);
 
 /* The low `bytes` bytes of a value. */
 uint64_t emulate_truncate(uint64_t value, uint32_t bytes);
@@ -71,7 +72,7 @@ uint64_t emulate_truncate(uint64_t value, uint32_t bytes);
 /* The operand register of an instruction; a 4-byte write clears the upper half (SDM 1 3.4.1.1). */
 uint64_t emulate_register_read(const struct bh_cpu_state *cpu, const struct decode_instruction *in);
 void emulate_register_write(struct bh_cpu_state *cpu, const struct decode_instruction *in,
-			    uint64_t value);
+                            uint64_t value);
 
 /* Writes the low `bytes` bytes of a general register as the CPU does. */
 void emulate_gpr_write(struct bh_cpu_state *cpu, uint32_t reg, uint32_t bytes, uint64_t value);

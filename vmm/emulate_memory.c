@@ -18,7 +18,7 @@
 enum emulate_result emulate_raise(struct emulate *emulate, uint8_t vector, uint32_t error_code)
 {
 	bool has_code = vector == CPU_VECTOR_GP || vector == CPU_VECTOR_SS ||
-			vector == CPU_VECTOR_PF;
+	                vector == CPU_VECTOR_PF;
 
 	emulate->fault = (struct emulate_fault){
 		.vector = vector,
@@ -48,7 +48,7 @@ static bool emulate_is_canonical(const struct bh_cpu_state *cpu, uint64_t linear
 
 /* May this segment be accessed so at all (SDM 3A 5.5)? Real mode has limits, but no types. */
 static bool emulate_type_allows(const struct bh_cpu_state *cpu,
-				const struct bh_segment_state *segment, uint32_t access)
+                                const struct bh_segment_state *segment, uint32_t access)
 {
 	uint32_t attributes = segment->attributes;
 	bool is_write = (access & WALK_WRITE) != 0;
@@ -69,7 +69,7 @@ static bool emulate_type_allows(const struct bh_cpu_state *cpu,
 }
 
 static bool emulate_limit_allows(const struct bh_segment_state *segment, uint64_t offset,
-				 uint32_t bytes)
+                                 uint32_t bytes)
 {
 	uint64_t last = offset + bytes - 1;
 	bool is_code = (segment->attributes & CPU_SEGMENT_TYPE_CODE) != 0;
@@ -84,8 +84,8 @@ static bool emulate_limit_allows(const struct bh_segment_state *segment, uint64_
 
 /* From segment and offset to a linear address. */
 static enum emulate_result emulate_check_segment(struct emulate *emulate,
-						 const struct emulate_reference *reference,
-						 uint64_t *linear)
+                                                 const struct emulate_reference *reference,
+                                                 uint64_t *linear)
 {
 	const struct bh_cpu_state *cpu = emulate->cpu;
 	const struct bh_segment_state *segment = &cpu->segments[reference->segment];
@@ -112,7 +112,7 @@ static enum emulate_result emulate_check_segment(struct emulate *emulate,
 }
 
 static enum emulate_result emulate_translate(struct emulate *emulate, uint64_t linear,
-					     uint32_t access, uint64_t *gpa)
+                                             uint32_t access, uint64_t *gpa)
 {
 	const struct bh_cpu_state *cpu = emulate->cpu;
 	const struct walk_paging paging = {
@@ -137,8 +137,9 @@ static enum emulate_result emulate_translate(struct emulate *emulate, uint64_t l
 	return error == BH_OK ? EMULATE_DONE : EMULATE_AGAIN;
 }
 
-enum emulate_result emulate_locate(struct emulate *emulate, const struct emulate_reference *reference,
-				   struct emulate_operand *out)
+enum emulate_result emulate_locate(struct emulate *emulate,
+                                   const struct emulate_reference *reference,
+                                   struct emulate_operand *out)
 {
 	uint32_t left = reference->bytes;
 	uint64_t linear = 0;
@@ -172,8 +173,8 @@ enum emulate_result emulate_locate(struct emulate *emulate, const struct emulate
 }
 
 enum emulate_result emulate_locate_memory(struct emulate *emulate,
-					  const struct decode_instruction *in, uint32_t access,
-					  struct emulate_operand *out)
+                                          const struct decode_instruction *in, uint32_t access,
+                                          struct emulate_operand *out)
 {
 	const struct emulate_reference reference = {
 		.mode = in->mode,
@@ -199,7 +200,7 @@ static uint32_t emulate_access_bytes(uint32_t bytes)
 }
 
 static enum emulate_result emulate_device_read(struct emulate *emulate, uint64_t gpa,
-					       uint32_t bytes, uint8_t *to)
+                                               uint32_t bytes, uint8_t *to)
 {
 	while (bytes != 0) {
 		uint32_t size = emulate_access_bytes(bytes);
@@ -217,7 +218,7 @@ static enum emulate_result emulate_device_read(struct emulate *emulate, uint64_t
 }
 
 static enum emulate_result emulate_device_write(struct emulate *emulate, uint64_t gpa,
-						uint32_t bytes, const uint8_t *from)
+                                                uint32_t bytes, const uint8_t *from)
 {
 	while (bytes != 0) {
 		uint32_t size = emulate_access_bytes(bytes);
@@ -235,7 +236,7 @@ static enum emulate_result emulate_device_write(struct emulate *emulate, uint64_
 }
 
 enum emulate_result emulate_read(struct emulate *emulate, const struct emulate_operand *operand,
-				 void *to)
+                                 void *to)
 {
 	uint8_t *at = to;
 
@@ -245,7 +246,7 @@ enum emulate_result emulate_read(struct emulate *emulate, const struct emulate_o
 		if (operand->pieces[i].host != NULL) {
 			memcpy(at, operand->pieces[i].host, bytes);
 		} else if (emulate_device_read(emulate, operand->pieces[i].gpa, bytes, at) !=
-			   EMULATE_DONE) {
+		           EMULATE_DONE) {
 			return EMULATE_FAILED;
 		}
 		at += bytes;
@@ -254,7 +255,7 @@ enum emulate_result emulate_read(struct emulate *emulate, const struct emulate_o
 }
 
 enum emulate_result emulate_write(struct emulate *emulate, const struct emulate_operand *operand,
-				  const void *from)
+                                  const void *from)
 {
 	const uint8_t *at = from;
 
@@ -264,7 +265,7 @@ enum emulate_result emulate_write(struct emulate *emulate, const struct emulate_
 		if (operand->pieces[i].host != NULL) {
 			memcpy(operand->pieces[i].host, at, bytes);
 		} else if (emulate_device_write(emulate, operand->pieces[i].gpa, bytes, at) !=
-			   EMULATE_DONE) {
+		           EMULATE_DONE) {
 			return EMULATE_FAILED;
 		}
 		at += bytes;
@@ -282,28 +283,28 @@ static bool emulate_compare_exchange(void *at, uint32_t bytes, uint64_t old, uin
 	switch (bytes) {
 	case 1:
 		return __atomic_compare_exchange_n((uint8_t *)at, &old_8, (uint8_t)value, false,
-						   __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
+		                                   __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
 	case 2:
 		return __atomic_compare_exchange_n((uint16_t *)at, &old_16, (uint16_t)value, false,
-						   __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
+		                                   __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
 	case 4:
 		return __atomic_compare_exchange_n((uint32_t *)at, &old_32, (uint32_t)value, false,
-						   __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
+		                                   __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
 	default:
 		return __atomic_compare_exchange_n((uint64_t *)at, &old, value, false,
-						   __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
+		                                   __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
 	}
 }
 
 enum emulate_result emulate_replace(struct emulate *emulate, const struct emulate_operand *operand,
-				    uint64_t old, uint64_t value)
+                                    uint64_t old, uint64_t value)
 {
 	uint8_t *host = operand->pieces[0].host;
 	uint32_t bytes = operand->pieces[0].bytes;
 
 	if (operand->pieces_count == 1 && host != NULL && (uintptr_t)host % bytes == 0) {
-		return emulate_compare_exchange(host, bytes, old, value) ? EMULATE_DONE :
-									  EMULATE_AGAIN;
+		return emulate_compare_exchange(host, bytes, old, value) ? EMULATE_DONE
+		                                                         : EMULATE_AGAIN;
 	}
 	return emulate_write(emulate, operand, &value);
 }

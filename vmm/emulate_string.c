@@ -11,7 +11,7 @@
 
 /* Adds to a register in the width of the instruction's addresses. */
 static void string_advance(struct emulate *emulate, const struct decode_instruction *in,
-			   uint32_t reg, int64_t bytes)
+                           uint32_t reg, int64_t bytes)
 {
 	uint64_t value = emulate->cpu->gpr[reg] + (uint64_t)bytes;
 
@@ -19,8 +19,8 @@ static void string_advance(struct emulate *emulate, const struct decode_instruct
 }
 
 static enum emulate_result string_locate(struct emulate *emulate,
-					 const struct decode_instruction *in, uint32_t reg,
-					 uint32_t access, struct emulate_operand *out)
+                                         const struct decode_instruction *in, uint32_t reg,
+                                         uint32_t access, struct emulate_operand *out)
 {
 	const struct emulate_reference reference = {
 		.mode = in->mode,
@@ -34,9 +34,8 @@ static enum emulate_result string_locate(struct emulate *emulate,
 }
 
 /* Locates and reads the operand at rSI or rDI. */
-static enum emulate_result string_read(struct emulate *emulate,
-				       const struct decode_instruction *in, uint32_t reg,
-				       uint64_t *value)
+static enum emulate_result string_read(struct emulate *emulate, const struct decode_instruction *in,
+                                       uint32_t reg, uint64_t *value)
 {
 	struct emulate_operand operand;
 	enum emulate_result result = string_locate(emulate, in, reg, 0, &operand);
@@ -60,8 +59,9 @@ static enum emulate_result string_port(struct emulate *emulate, const struct dec
 		if (result != EMULATE_DONE) {
 			return result;
 		}
-		return bus->port_out(bus->context, port, in->operand_bytes, (uint32_t)memory) < 0 ?
-			       EMULATE_FAILED : EMULATE_DONE;
+		return bus->port_out(bus->context, port, in->operand_bytes, (uint32_t)memory) < 0
+		               ? EMULATE_FAILED
+		               : EMULATE_DONE;
 	}
 	result = string_locate(emulate, in, BH_GPR_RDI, WALK_WRITE, &operand);
 	if (result != EMULATE_DONE) {
@@ -75,7 +75,7 @@ static enum emulate_result string_port(struct emulate *emulate, const struct dec
 
 /* MOVS and STOS. */
 static enum emulate_result string_store(struct emulate *emulate,
-					const struct decode_instruction *in)
+                                        const struct decode_instruction *in)
 {
 	uint64_t value = emulate->cpu->gpr[BH_GPR_RAX];
 	struct emulate_operand operand;
@@ -109,14 +109,15 @@ static enum emulate_result string_load(struct emulate *emulate, const struct dec
 	if (in->operation == DECODE_LODS) {
 		emulate_gpr_write(cpu, BH_GPR_RAX, in->operand_bytes, first);
 	} else {
-		(void)emulate_arithmetic(DECODE_CMP, in->operand_bytes, first, second, &cpu->rflags);
+		(void)emulate_arithmetic(DECODE_CMP, in->operand_bytes, first, second,
+		                         &cpu->rflags);
 	}
 	return EMULATE_DONE;
 }
 
 /* One iteration, registers included. */
 static enum emulate_result string_iterate(struct emulate *emulate,
-					  const struct decode_instruction *in)
+                                          const struct decode_instruction *in)
 {
 	bool is_down = (emulate->cpu->rflags & CPU_RFLAGS_DF) != 0;
 	int64_t step = is_down ? -(int64_t)in->operand_bytes : in->operand_bytes;

@@ -41,7 +41,7 @@ int guest_memory_read(const struct guest_memory *memory, uint64_t gpa, void *to,
 }
 
 int guest_memory_write(const struct guest_memory *memory, uint64_t gpa, const void *from,
-		       uint64_t length)
+                       uint64_t length)
 {
 	void *to;
 

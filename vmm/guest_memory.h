@@ -33,7 +33,7 @@ void *guest_memory_at(const struct guest_memory *memory, uint64_t gpa, uint64_t 
 /* Bounded copies out of and into the guest. BH_ERR_ADDRESS, and nothing copied, if any of it is outside. */
 int guest_memory_read(const struct guest_memory *memory, uint64_t gpa, void *to, uint64_t length);
 int guest_memory_write(const struct guest_memory *memory, uint64_t gpa, const void *from,
-		       uint64_t length);
+                       uint64_t length);
 
 /* Fills [gpa, gpa + length) with zeros. BH_ERR_ADDRESS, and nothing changed, if any of it is outside. */
 int guest_memory_zero(const struct guest_memory *memory, uint64_t gpa, uint64_t length);

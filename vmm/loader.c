@@ -19,13 +19,13 @@
 static struct loader_work loader_work;
 
 int loader_fail(const struct loader_input *in, struct loader_result *out, int error,
-		const char *format, ...)
+                const char *format, ...)
 {
 	va_list arguments;
 	int used;
 
-	used = snprintf(out->error, sizeof(out->error), "kernel '%.40s': ",
-			in->kernel_name != NULL ? in->kernel_name : "");
+	used = snprintf(out->error, sizeof(out->error),
+	                "kernel '%.40s': ", in->kernel_name != NULL ? in->kernel_name : "");
 	if (used < 0 || (size_t)used >= sizeof(out->error)) {
 		return error;
 	}
@@ -82,16 +82,21 @@ static int loader_load_other(const struct loader_input *in, struct loader_result
 		return loader_multiboot_load(&loader_work, header_offset, out);
 	}
 	if (is_elf) {
-		return loader_fail(in, out, BH_ERR_FORMAT,
-				   "an ELF with neither a PVH note (Xen, type 18) nor a multiboot 1 "
-				   "header in its first 8192 bytes");
+		return loader_fail(
+			in, out, BH_ERR_FORMAT,
+			"an ELF with neither a PVH note (Xen, type 18) nor a multiboot 1 "
+			"header in its first 8192 bytes");
 	}
-	if (in->kernel_size >= 4 && memcmp(bytes, "\x7f" "ELF", 4) == 0) {
+	if (in->kernel_size >= 4 && memcmp(bytes,
+	                                   "\x7f"
+	                                   "ELF",
+	                                   4) == 0) {
 		return loader_fail(in, out, BH_ERR_FORMAT, "an ELF that cannot be loaded: %s", why);
 	}
 	return loader_fail(in, out, BH_ERR_FORMAT,
-			   "not a bzImage (no HdrS at 0x202), PVH ELF or multiboot 1 image; "
-			   "found %s", loader_guess_type(bytes, in->kernel_size));
+	                   "not a bzImage (no HdrS at 0x202), PVH ELF or multiboot 1 image; "
+	                   "found %s",
+	                   loader_guess_type(bytes, in->kernel_size));
 }
 
 static int loader_check_input(const struct loader_input *in, struct loader_result *out)
@@ -101,16 +106,16 @@ static int loader_check_input(const struct loader_input *in, struct loader_resul
 	}
 	if (in->modules_count > LOADER_MODULES_MAX) {
 		return loader_fail(in, out, BH_ERR_LIMIT, "%u ramdisks or modules; at most %u",
-				   (unsigned int)in->modules_count, LOADER_MODULES_MAX);
+		                   (unsigned int)in->modules_count, LOADER_MODULES_MAX);
 	}
 	if (in->e820_count == 0 || in->e820_count > LOADER_E820_MAX) {
 		return loader_fail(in, out, BH_ERR_INVALID, "a memory map of %u entries; 1 to %u",
-				   (unsigned int)in->e820_count, LOADER_E820_MAX);
+		                   (unsigned int)in->e820_count, LOADER_E820_MAX);
 	}
 	for (uint32_t i = 0; i < in->modules_count; i++) {
 		if (in->modules[i].size == 0 || in->modules[i].bytes == NULL) {
 			return loader_fail(in, out, BH_ERR_FORMAT, "ramdisk '%.40s' is empty",
-					   in->modules[i].name != NULL ? in->modules[i].name : "");
+			                   in->modules[i].name != NULL ? in->modules[i].name : "");
 		}
 	}
 	return BH_OK;

@@ -19,7 +19,7 @@
 #include "vmm/guest_memory.h"
 
 #define LOADER_MODULES_MAX 32
-#define LOADER_E820_MAX	   128
+#define LOADER_E820_MAX    128
 #define LOADER_ERROR_BYTES 160
 
 enum loader_e820_type {
@@ -54,7 +54,7 @@ struct loader_input {
 	const char *kernel_name; /* for messages, and the first word of a multiboot command line */
 	const struct loader_module *modules;
 	uint32_t modules_count;
-	const char *cmdline;	      /* may be NULL */
+	const char *cmdline;            /* may be NULL */
 	const struct loader_e820 *e820; /* sorted by base, without overlaps */
 	uint32_t e820_count;
 	uint64_t rsdp_gpa; /* 0: the guest gets no ACPI tables */

@@ -13,46 +13,46 @@
 #include "vmm/loader_internal.h"
 
 /* The setup header: offsets in the image, and the same in boot_params. */
-#define BZ_SETUP_SECTS	     0x1f1u
-#define BZ_BOOT_FLAG	     0x1feu
-#define BZ_JUMP		     0x200u
-#define BZ_MAGIC	     0x202u
-#define BZ_VERSION	     0x206u
-#define BZ_TYPE_OF_LOADER    0x210u
-#define BZ_LOADFLAGS	     0x211u
-#define BZ_CODE32_START	     0x214u
-#define BZ_RAMDISK_IMAGE     0x218u
-#define BZ_RAMDISK_SIZE	     0x21cu
-#define BZ_CMD_LINE_PTR	     0x228u
-#define BZ_INITRD_ADDR_MAX   0x22cu
-#define BZ_KERNEL_ALIGNMENT  0x230u
-#define BZ_RELOCATABLE	     0x234u
-#define BZ_XLOADFLAGS	     0x236u
-#define BZ_CMDLINE_SIZE	     0x238u
-#define BZ_PREF_ADDRESS	     0x258u
-#define BZ_INIT_SIZE	     0x260u
-#define BZ_HEADER_END	     0x268u /* of what is read here; protocol 2.12 and later */
-#define BZ_HEADER_END_MAX    0x290u /* room for it in boot_params */
-#define BZ_HEADER_END_MIN    0x22cu /* protocol 2.02 */
+#define BZ_SETUP_SECTS      0x1f1u
+#define BZ_BOOT_FLAG        0x1feu
+#define BZ_JUMP             0x200u
+#define BZ_MAGIC            0x202u
+#define BZ_VERSION          0x206u
+#define BZ_TYPE_OF_LOADER   0x210u
+#define BZ_LOADFLAGS        0x211u
+#define BZ_CODE32_START     0x214u
+#define BZ_RAMDISK_IMAGE    0x218u
+#define BZ_RAMDISK_SIZE     0x21cu
+#define BZ_CMD_LINE_PTR     0x228u
+#define BZ_INITRD_ADDR_MAX  0x22cu
+#define BZ_KERNEL_ALIGNMENT 0x230u
+#define BZ_RELOCATABLE      0x234u
+#define BZ_XLOADFLAGS       0x236u
+#define BZ_CMDLINE_SIZE     0x238u
+#define BZ_PREF_ADDRESS     0x258u
+#define BZ_INIT_SIZE        0x260u
+#define BZ_HEADER_END       0x268u /* of what is read here; protocol 2.12 and later */
+#define BZ_HEADER_END_MAX   0x290u /* room for it in boot_params */
+#define BZ_HEADER_END_MIN   0x22cu /* protocol 2.02 */
 
-#define BZ_LOADED_HIGH	     0x01u /* loadflags */
-#define BZ_KEEP_SEGMENTS     0x40u /* loadflags */
-#define BZ_XLF_KERNEL_64     0x01u
-#define BZ_XLF_ABOVE_4G	     0x02u
-#define BZ_ENTRY_64	     0x200u
-#define BZ_LOADER_UNDEFINED  0xffu
-#define BZ_SECTOR_BYTES	     512u
+#define BZ_LOADED_HIGH      0x01u /* loadflags */
+#define BZ_KEEP_SEGMENTS    0x40u /* loadflags */
+#define BZ_XLF_KERNEL_64    0x01u
+#define BZ_XLF_ABOVE_4G     0x02u
+#define BZ_ENTRY_64         0x200u
+#define BZ_LOADER_UNDEFINED 0xffu
+#define BZ_SECTOR_BYTES     512u
 
 /* Other fields of boot_params (zero-page.rst). */
-#define BZ_PARAMS_BYTES		0x1000u
-#define BZ_PARAMS_ACPI_RSDP	0x070u
-#define BZ_PARAMS_EXT_RAMDISK	0x0c0u
-#define BZ_PARAMS_EXT_SIZE	0x0c4u
-#define BZ_PARAMS_EXT_CMDLINE	0x0c8u
-#define BZ_PARAMS_E820_ENTRIES	0x1e8u
-#define BZ_PARAMS_E820_TABLE	0x2d0u
-#define BZ_PARAMS_E820_BYTES	20u
-#define BZ_PARAMS_E820_MAX	128u
+#define BZ_PARAMS_BYTES        0x1000u
+#define BZ_PARAMS_ACPI_RSDP    0x070u
+#define BZ_PARAMS_EXT_RAMDISK  0x0c0u
+#define BZ_PARAMS_EXT_SIZE     0x0c4u
+#define BZ_PARAMS_EXT_CMDLINE  0x0c8u
+#define BZ_PARAMS_E820_ENTRIES 0x1e8u
+#define BZ_PARAMS_E820_TABLE   0x2d0u
+#define BZ_PARAMS_E820_BYTES   20u
+#define BZ_PARAMS_E820_MAX     128u
 
 /* The header, read once and given the defaults of the older protocol versions. */
 struct bzimage_header {
@@ -60,7 +60,7 @@ struct bzimage_header {
 	uint64_t code_offset; /* of the protected-mode code, in the image */
 	uint64_t code_size;
 	uint64_t header_end;
-	uint64_t initrd_max; /* the last address that an initrd may use */
+	uint64_t initrd_max;  /* the last address that an initrd may use */
 	uint64_t cmdline_max; /* characters, without the NUL */
 	uint64_t alignment;
 	bool is_relocatable;
@@ -118,34 +118,36 @@ static uint64_t bzimage_header_bytes(uint32_t version)
 }
 
 static int bzimage_read_header(const struct loader_input *in, struct bzimage_header *header,
-			       struct loader_result *out)
+                               struct loader_result *out)
 {
 	const uint8_t *bytes = in->kernel;
 	uint64_t sectors;
 
 	memset(header, 0, sizeof(*header));
 	if (in->kernel_size < BZ_HEADER_END_MIN || loader_read16(bytes, BZ_BOOT_FLAG) != 0xaa55) {
-		return loader_fail(in, out, BH_ERR_FORMAT,
-				   "a bzImage whose setup header is cut short or lacks 55 AA at 0x1fe");
+		return loader_fail(
+			in, out, BH_ERR_FORMAT,
+			"a bzImage whose setup header is cut short or lacks 55 AA at 0x1fe");
 	}
 	header->version = loader_read16(bytes, BZ_VERSION);
 	if (header->version < 0x0202 || (bytes[BZ_LOADFLAGS] & BZ_LOADED_HIGH) == 0) {
-		return loader_fail(in, out, BH_ERR_FORMAT,
-				   "boot protocol %u.%02u, %s; needed is 2.02 or later, loaded high",
-				   header->version >> 8, header->version & 0xffu,
-				   (bytes[BZ_LOADFLAGS] & BZ_LOADED_HIGH) != 0 ? "loaded high" :
-										 "a zImage");
+		return loader_fail(
+			in, out, BH_ERR_FORMAT,
+			"boot protocol %u.%02u, %s; needed is 2.02 or later, loaded high",
+			header->version >> 8, header->version & 0xffu,
+			(bytes[BZ_LOADFLAGS] & BZ_LOADED_HIGH) != 0 ? "loaded high" : "a zImage");
 	}
 	sectors = bytes[BZ_SETUP_SECTS] != 0 ? bytes[BZ_SETUP_SECTS] : 4;
 	header->code_offset = (sectors + 1) * BZ_SECTOR_BYTES;
 	header->header_end = BZ_MAGIC + bytes[BZ_JUMP + 1];
 	if (header->header_end < bzimage_header_bytes(header->version) ||
 	    header->header_end > header->code_offset || header->code_offset >= in->kernel_size) {
-		return loader_fail(in, out, BH_ERR_FORMAT,
-				   "setup header ends at 0x%llx and code starts at 0x%llx of 0x%llx bytes",
-				   (unsigned long long)header->header_end,
-				   (unsigned long long)header->code_offset,
-				   (unsigned long long)in->kernel_size);
+		return loader_fail(
+			in, out, BH_ERR_FORMAT,
+			"setup header ends at 0x%llx and code starts at 0x%llx of 0x%llx bytes",
+			(unsigned long long)header->header_end,
+			(unsigned long long)header->code_offset,
+			(unsigned long long)in->kernel_size);
 	}
 	if (header->header_end > BZ_HEADER_END_MAX) {
 		header->header_end = BZ_HEADER_END_MAX;
@@ -153,15 +155,16 @@ static int bzimage_read_header(const struct loader_input *in, struct bzimage_hea
 	header->code_size = in->kernel_size - header->code_offset;
 	bzimage_read_optional(bytes, header);
 	if (header->has_entry_64 && header->code_size <= BZ_ENTRY_64) {
-		return loader_fail(in, out, BH_ERR_FORMAT, "%llu bytes of code end before the entry",
-				   (unsigned long long)header->code_size);
+		return loader_fail(in, out, BH_ERR_FORMAT,
+		                   "%llu bytes of code end before the entry",
+		                   (unsigned long long)header->code_size);
 	}
 	return BH_OK;
 }
 
 /* Finds the load address: the preferred one, or for a relocatable kernel any that is aligned. */
 static int bzimage_place_kernel(struct loader_place *place, const struct bzimage_header *header,
-				struct loader_result *out)
+                                struct loader_result *out)
 {
 	struct loader_wish wish = {
 		.size = header->memory_size,
@@ -173,8 +176,8 @@ static int bzimage_place_kernel(struct loader_place *place, const struct bzimage
 
 	if (header->alignment == 0 || (header->alignment & (header->alignment - 1)) != 0) {
 		return loader_fail(place->in, out, BH_ERR_FORMAT,
-				   "kernel_alignment 0x%llx is not a power of two",
-				   (unsigned long long)header->alignment);
+		                   "kernel_alignment 0x%llx is not a power of two",
+		                   (unsigned long long)header->alignment);
 	}
 	if (header->preferred < LOADER_4G && header->memory_size < LOADER_4G - header->preferred) {
 		out->kernel_gpa = header->preferred;
@@ -184,11 +187,12 @@ static int bzimage_place_kernel(struct loader_place *place, const struct bzimage
 		error = loader_place_find(place, &wish, &out->kernel_gpa);
 	}
 	if (error != BH_OK) {
-		return loader_fail(place->in, out, BH_ERR_MEMORY,
-				   "needs %llu KiB of memory at 0x%llx; the guest has %llu KiB in all",
-				   (unsigned long long)(header->memory_size >> 10),
-				   (unsigned long long)header->preferred,
-				   (unsigned long long)(loader_place_total(place->in) >> 10));
+		return loader_fail(
+			place->in, out, BH_ERR_MEMORY,
+			"needs %llu KiB of memory at 0x%llx; the guest has %llu KiB in all",
+			(unsigned long long)(header->memory_size >> 10),
+			(unsigned long long)header->preferred,
+			(unsigned long long)(loader_place_total(place->in) >> 10));
 	}
 	out->kernel_size = header->memory_size;
 	return BH_OK;
@@ -196,15 +200,17 @@ static int bzimage_place_kernel(struct loader_place *place, const struct bzimage
 
 /* Joins the ramdisks, each padded to 4 bytes as the kernel's cpio reader wants. */
 static int bzimage_load_initrd(struct loader_place *place, const struct bzimage_header *header,
-			       struct loader_result *out, uint64_t *size)
+                               struct loader_result *out, uint64_t *size)
 {
 	const struct loader_input *in = place->in;
-	struct loader_wish wish = { .alignment = LOADER_PAGE_BYTES, .min = 0x100000, .is_high = true };
+	struct loader_wish wish = { .alignment = LOADER_PAGE_BYTES,
+		                    .min = 0x100000,
+		                    .is_high = true };
 	uint64_t offset = 0;
 	int error = BH_OK;
 
-	wish.max = header->is_loaded_above_4g && header->has_entry_64 ? LOADER_4G :
-									 header->initrd_max + 1;
+	wish.max = header->is_loaded_above_4g && header->has_entry_64 ? LOADER_4G
+	                                                              : header->initrd_max + 1;
 	for (uint32_t i = 0; i < in->modules_count; i++) {
 		if (in->modules[i].size > LOADER_4G || wish.size > LOADER_4G) {
 			return loader_fail(in, out, BH_ERR_MEMORY, "ramdisks of more than 4 GiB");
@@ -216,22 +222,23 @@ static int bzimage_load_initrd(struct loader_place *place, const struct bzimage_
 		return BH_OK;
 	}
 	if (loader_place_find(place, &wish, &out->modules_gpa) != BH_OK) {
-		return loader_fail(in, out, BH_ERR_MEMORY,
-				   "no room for %llu KiB of ramdisk below 0x%llx beside the kernel; "
-				   "the guest has %llu KiB in all",
-				   (unsigned long long)(wish.size >> 10), (unsigned long long)wish.max,
-				   (unsigned long long)(loader_place_total(in) >> 10));
+		return loader_fail(
+			in, out, BH_ERR_MEMORY,
+			"no room for %llu KiB of ramdisk below 0x%llx beside the kernel; "
+			"the guest has %llu KiB in all",
+			(unsigned long long)(wish.size >> 10), (unsigned long long)wish.max,
+			(unsigned long long)(loader_place_total(in) >> 10));
 	}
 	for (uint32_t i = 0; i < in->modules_count && error == BH_OK; i++) {
 		error = guest_memory_write(in->memory, out->modules_gpa + offset,
-					   in->modules[i].bytes, in->modules[i].size);
+		                           in->modules[i].bytes, in->modules[i].size);
 		offset += (in->modules[i].size + 3) & ~3ull;
 	}
 	return error;
 }
 
 static int bzimage_write_cmdline(const struct loader_input *in, const struct bzimage_header *header,
-				 struct loader_result *out)
+                                 struct loader_result *out)
 {
 	const char *text = in->cmdline != NULL ? in->cmdline : "";
 	uint64_t length = strlen(text);
@@ -242,8 +249,8 @@ static int bzimage_write_cmdline(const struct loader_input *in, const struct bzi
 	}
 	if (length > room) {
 		return loader_fail(in, out, BH_ERR_LIMIT,
-				   "a command line of %llu characters; this kernel takes %llu",
-				   (unsigned long long)length, (unsigned long long)room);
+		                   "a command line of %llu characters; this kernel takes %llu",
+		                   (unsigned long long)length, (unsigned long long)room);
 	}
 	return guest_memory_write(in->memory, LOADER_CMDLINE_GPA, text, length + 1);
 }
@@ -256,8 +263,8 @@ static void bzimage_write32(uint8_t *params, uint32_t offset, uint64_t value)
 }
 
 static void bzimage_fill_params(const struct loader_input *in, const struct bzimage_header *header,
-				const struct loader_result *out, uint64_t initrd_size,
-				uint8_t *params)
+                                const struct loader_result *out, uint64_t initrd_size,
+                                uint8_t *params)
 {
 	memset(params, 0, BZ_PARAMS_BYTES);
 	memcpy(params + BZ_SETUP_SECTS, (const uint8_t *)in->kernel + BZ_SETUP_SECTS,
@@ -283,7 +290,7 @@ static void bzimage_fill_params(const struct loader_input *in, const struct bzim
 }
 
 static int bzimage_set_state(const struct loader_input *in, const struct bzimage_header *header,
-			     struct loader_result *out)
+                             struct loader_result *out)
 {
 	int error = BH_OK;
 
@@ -331,10 +338,9 @@ int loader_bzimage_load(struct loader_work *work, struct loader_result *out)
 	}
 	out->info_gpa = LOADER_BOOT_PARAMS_GPA;
 	params = guest_memory_at(in->memory, LOADER_BOOT_PARAMS_GPA, BZ_PARAMS_BYTES);
-	if (params == NULL ||
-	    guest_memory_write(in->memory, out->kernel_gpa,
-			       (const uint8_t *)in->kernel + header.code_offset,
-			       header.code_size) != BH_OK) {
+	if (params == NULL || guest_memory_write(in->memory, out->kernel_gpa,
+	                                         (const uint8_t *)in->kernel + header.code_offset,
+	                                         header.code_size) != BH_OK) {
 		return loader_fail(in, out, BH_ERR_MEMORY, "its memory has a hole");
 	}
 	bzimage_fill_params(in, &header, out, initrd_size, params);

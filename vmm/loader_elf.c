@@ -11,19 +11,19 @@
 #include "bulkhead/errors.h"
 #include "vmm/loader_internal.h"
 
-#define ELF_CLASS_32	1u
-#define ELF_CLASS_64	2u
-#define ELF_LITTLE	1u
-#define ELF_EXECUTABLE	2u
-#define ELF_SHARED	3u /* a position-independent kernel linked at its load address */
-#define ELF_MACHINE_386 3u
-#define ELF_MACHINE_X64 62u
-#define ELF_SEGMENT_LOAD 1u
-#define ELF_SEGMENT_NOTE 4u
-#define ELF_HEADER_MAX	64u
+#define ELF_CLASS_32       1u
+#define ELF_CLASS_64       2u
+#define ELF_LITTLE         1u
+#define ELF_EXECUTABLE     2u
+#define ELF_SHARED         3u /* a position-independent kernel linked at its load address */
+#define ELF_MACHINE_386    3u
+#define ELF_MACHINE_X64    62u
+#define ELF_SEGMENT_LOAD   1u
+#define ELF_SEGMENT_NOTE   4u
+#define ELF_HEADER_MAX     64u
 
-#define ELF_NOTE_HEADER	    12u
-#define ELF_NOTE_PVH_ENTRY  18u /* XEN_ELFNOTE_PHYS32_ENTRY */
+#define ELF_NOTE_HEADER    12u
+#define ELF_NOTE_PVH_ENTRY 18u /* XEN_ELFNOTE_PHYS32_ENTRY */
 
 /* A program header, with the fields of both classes in one order. */
 struct elf_program {
@@ -72,8 +72,8 @@ static void elf_read_notes(const uint8_t *notes, uint64_t size, struct loader_el
 		if (type == ELF_NOTE_PVH_ENTRY && name_size == 4 && value_size >= 4 &&
 		    memcmp(notes + name, "Xen", 4) == 0) {
 			elf->has_pvh_entry = true;
-			elf->pvh_entry = value_size >= 8 ? loader_read64(notes, value) :
-							   loader_read32(notes, value);
+			elf->pvh_entry = value_size >= 8 ? loader_read64(notes, value)
+			                                 : loader_read32(notes, value);
 			return;
 		}
 		if (next > size) {
@@ -84,7 +84,7 @@ static void elf_read_notes(const uint8_t *notes, uint64_t size, struct loader_el
 }
 
 static bool elf_add_program(const uint8_t *bytes, uint64_t size, const struct elf_program *program,
-			    struct loader_elf *elf, const char **why)
+                            struct loader_elf *elf, const char **why)
 {
 	struct loader_elf_segment *segment;
 
@@ -125,7 +125,10 @@ static bool elf_check_header(const uint8_t *bytes, uint64_t size, const char **w
 	uint16_t type;
 	uint16_t machine;
 
-	if (size < ELF_HEADER_MAX || memcmp(bytes, "\x7f" "ELF", 4) != 0) {
+	if (size < ELF_HEADER_MAX || memcmp(bytes,
+	                                    "\x7f"
+	                                    "ELF",
+	                                    4) != 0) {
 		*why = "no ELF header";
 		return false;
 	}
@@ -182,7 +185,7 @@ bool loader_elf_parse(const uint8_t *bytes, uint64_t size, struct loader_elf *el
 }
 
 static int elf_load_segment(struct loader_place *place, const struct loader_elf_segment *segment,
-			    struct loader_result *out)
+                            struct loader_result *out)
 {
 	const struct loader_input *in = place->in;
 	int error = loader_place_take(place, segment->gpa, segment->memory_size);
@@ -190,24 +193,25 @@ static int elf_load_segment(struct loader_place *place, const struct loader_elf_
 	if (error != BH_OK) {
 		bool is_usable = loader_place_is_usable(in, segment->gpa, segment->memory_size);
 
-		return loader_fail(in, out, error, "segment 0x%llx-0x%llx %s; the guest has %llu KiB",
-				   (unsigned long long)segment->gpa,
-				   (unsigned long long)(segment->gpa + segment->memory_size),
-				   is_usable ? "overlaps another" : "is not in memory",
-				   (unsigned long long)(loader_place_total(in) >> 10));
+		return loader_fail(in, out, error,
+		                   "segment 0x%llx-0x%llx %s; the guest has %llu KiB",
+		                   (unsigned long long)segment->gpa,
+		                   (unsigned long long)(segment->gpa + segment->memory_size),
+		                   is_usable ? "overlaps another" : "is not in memory",
+		                   (unsigned long long)(loader_place_total(in) >> 10));
 	}
 	error = guest_memory_write(in->memory, segment->gpa,
-				   (const uint8_t *)in->kernel + segment->offset,
-				   segment->file_size);
+	                           (const uint8_t *)in->kernel + segment->offset,
+	                           segment->file_size);
 	if (error != BH_OK) {
 		return error;
 	}
 	return guest_memory_zero(in->memory, segment->gpa + segment->file_size,
-				 segment->memory_size - segment->file_size);
+	                         segment->memory_size - segment->file_size);
 }
 
 int loader_elf_load(struct loader_place *place, const struct loader_elf *elf,
-		    struct loader_result *out)
+                    struct loader_result *out)
 {
 	uint64_t low = UINT64_MAX;
 	uint64_t high = 0;

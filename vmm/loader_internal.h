@@ -12,14 +12,14 @@
 #include "vmm/loader.h"
 
 #define LOADER_PAGE_BYTES      0x1000ull
-#define LOADER_GDT_GPA	       0x1000ull
+#define LOADER_GDT_GPA         0x1000ull
 #define LOADER_PAGE_TABLES_GPA 0x2000ull
 #define LOADER_BOOT_PARAMS_GPA 0x8000ull
 #define LOADER_CMDLINE_GPA     0x9000ull
-#define LOADER_LOW_END	       0x10000ull
-#define LOADER_4G	       0x100000000ull
+#define LOADER_LOW_END         0x10000ull
+#define LOADER_4G              0x100000000ull
 
-#define LOADER_RANGES_MAX 80
+#define LOADER_RANGES_MAX      80
 
 /* Guest-physical ranges that are taken already. Filled by loader_place_take() and loader_place_find(). */
 struct loader_place {
@@ -68,7 +68,7 @@ struct loader_work {
 
 /* Writes "kernel 'NAME': TEXT" to out->error, cut to its size, and returns `error`. */
 int loader_fail(const struct loader_input *in, struct loader_result *out, int error,
-		const char *format, ...) __attribute__((format(printf, 4, 5)));
+                const char *format, ...) __attribute__((format(printf, 4, 5)));
 
 /* Little-endian fields of an image. The caller has checked that they are inside it. */
 uint16_t loader_read16(const uint8_t *bytes, uint64_t offset);
@@ -88,11 +88,12 @@ int loader_place_find(struct loader_place *place, const struct loader_wish *wish
 uint64_t loader_place_total(const struct loader_input *in);
 
 /* Parses and checks an ELF32 or ELF64 little-endian x86 executable. False: not one; *why says what is wrong. */
-bool loader_elf_parse(const uint8_t *bytes, uint64_t size, struct loader_elf *elf, const char **why);
+bool loader_elf_parse(const uint8_t *bytes, uint64_t size, struct loader_elf *elf,
+                      const char **why);
 
 /* Copies the segments to guest memory and takes their places. Fills out->kernel_gpa and kernel_size. */
 int loader_elf_load(struct loader_place *place, const struct loader_elf *elf,
-		    struct loader_result *out);
+                    struct loader_result *out);
 
 /* Flat 32-bit protected mode, paging off, interrupts off: CS `code`, data segments `data`. */
 void loader_state_set_protected(struct bh_cpu_state *state, uint16_t code, uint16_t data);
@@ -104,8 +105,7 @@ void loader_state_set_long(struct bh_cpu_state *state);
 int loader_state_write_gdt(const struct guest_memory *memory, struct bh_cpu_state *state);
 
 /* Writes page tables that map the first 4 GiB to themselves in 2 MiB pages, and sets state->cr3. */
-int loader_state_write_identity_map(const struct guest_memory *memory,
-				    struct bh_cpu_state *state);
+int loader_state_write_identity_map(const struct guest_memory *memory, struct bh_cpu_state *state);
 
 /*
  * The loaders proper. work->place is empty but for `in`; loader_pvh_load() also finds work->elf filled.
@@ -116,4 +116,4 @@ int loader_bzimage_load(struct loader_work *work, struct loader_result *out);
 int loader_pvh_load(struct loader_work *work, struct loader_result *out);
 bool loader_multiboot_find_header(const uint8_t *bytes, uint64_t size, uint32_t *offset);
 int loader_multiboot_load(struct loader_work *work, uint32_t header_offset,
-			  struct loader_result *out);
+                          struct loader_result *out);

@@ -13,17 +13,17 @@
 #include "bulkhead/errors.h"
 #include "vmm/loader_internal.h"
 
-#define MULTIBOOT_SEARCH_BYTES	  8192u
-#define MULTIBOOT_MAGIC		  0x1badb002u
-#define MULTIBOOT_BOOT_MAGIC	  0x2badb002u
-#define MULTIBOOT_HEADER_BYTES	  12u
+#define MULTIBOOT_SEARCH_BYTES    8192u
+#define MULTIBOOT_MAGIC           0x1badb002u
+#define MULTIBOOT_BOOT_MAGIC      0x2badb002u
+#define MULTIBOOT_HEADER_BYTES    12u
 #define MULTIBOOT_ADDRESSES_BYTES 32u
 
 /* Header flags; 0..15 must be understood, 16..31 may be ignored. */
 #define MULTIBOOT_NEEDS_ALIGNMENT (1u << 0)
-#define MULTIBOOT_NEEDS_MEMORY	  (1u << 1)
-#define MULTIBOOT_WANTS_VIDEO	  (1u << 2)
-#define MULTIBOOT_HAS_ADDRESSES	  (1u << 16)
+#define MULTIBOOT_NEEDS_MEMORY    (1u << 1)
+#define MULTIBOOT_WANTS_VIDEO     (1u << 2)
+#define MULTIBOOT_HAS_ADDRESSES   (1u << 16)
 #define MULTIBOOT_UNDERSTOOD \
 	(MULTIBOOT_NEEDS_ALIGNMENT | MULTIBOOT_NEEDS_MEMORY | MULTIBOOT_WANTS_VIDEO)
 
@@ -87,7 +87,8 @@ bool loader_multiboot_find_header(const uint8_t *bytes, uint64_t size, uint32_t 
 	for (uint32_t at = 0; at + MULTIBOOT_HEADER_BYTES <= end; at += 4) {
 		if (loader_read32(bytes, at) == MULTIBOOT_MAGIC &&
 		    loader_read32(bytes, at) + loader_read32(bytes, at + 4) +
-				    loader_read32(bytes, at + 8) == 0) {
+		                    loader_read32(bytes, at + 8) ==
+		            0) {
 			*offset = at;
 			return true;
 		}
@@ -97,7 +98,7 @@ bool loader_multiboot_find_header(const uint8_t *bytes, uint64_t size, uint32_t 
 
 /* A flat image: the header says what part of the file goes where (Multiboot 3.1.3). */
 static int multiboot_load_flat(struct loader_work *work, uint32_t header_offset,
-			       struct loader_result *out)
+                               struct loader_result *out)
 {
 	const struct loader_input *in = work->place.in;
 	const uint8_t *bytes = in->kernel;
@@ -110,19 +111,21 @@ static int multiboot_load_flat(struct loader_work *work, uint32_t header_offset,
 
 	work->elf.segments_count = 1;
 	if (load > header_gpa || header_gpa - load > header_offset) {
-		return loader_fail(in, out, BH_ERR_FORMAT,
-				   "multiboot header_addr 0x%llx, load_addr 0x%llx, header at 0x%x: "
-				   "the file has no such byte", (unsigned long long)header_gpa,
-				   (unsigned long long)load, (unsigned int)header_offset);
+		return loader_fail(
+			in, out, BH_ERR_FORMAT,
+			"multiboot header_addr 0x%llx, load_addr 0x%llx, header at 0x%x: "
+			"the file has no such byte",
+			(unsigned long long)header_gpa, (unsigned long long)load,
+			(unsigned int)header_offset);
 	}
 	segment->gpa = load;
 	segment->offset = header_offset - (header_gpa - load);
 	segment->file_size = load_end != 0 ? load_end - load : in->kernel_size - segment->offset;
-	if (load_end != 0 && (load_end < load || segment->file_size > in->kernel_size -
-							      segment->offset)) {
+	if (load_end != 0 &&
+	    (load_end < load || segment->file_size > in->kernel_size - segment->offset)) {
 		return loader_fail(in, out, BH_ERR_FORMAT,
-				   "multiboot load_end_addr 0x%llx is beyond the file (cut short?)",
-				   (unsigned long long)load_end);
+		                   "multiboot load_end_addr 0x%llx is beyond the file (cut short?)",
+		                   (unsigned long long)load_end);
 	}
 	segment->memory_size = segment->file_size;
 	if (bss_end != 0 && bss_end > load && bss_end - load > segment->file_size) {
@@ -130,8 +133,8 @@ static int multiboot_load_flat(struct loader_work *work, uint32_t header_offset,
 	}
 	if (entry < load || entry - load >= segment->memory_size) {
 		return loader_fail(in, out, BH_ERR_FORMAT,
-				   "multiboot entry_addr 0x%llx is not in what is loaded",
-				   (unsigned long long)entry);
+		                   "multiboot entry_addr 0x%llx is not in what is loaded",
+		                   (unsigned long long)entry);
 	}
 	out->state.rip = entry;
 	return loader_elf_load(&work->place, &work->elf, out);
@@ -152,7 +155,8 @@ static bool multiboot_find_entry(const struct loader_elf *elf, uint64_t *entry)
 	for (uint32_t i = 0; i < elf->segments_count; i++) {
 		const struct loader_elf_segment *segment = &elf->segments[i];
 
-		if (elf->entry >= segment->gpa && elf->entry - segment->gpa < segment->memory_size) {
+		if (elf->entry >= segment->gpa &&
+		    elf->entry - segment->gpa < segment->memory_size) {
 			*entry = elf->entry;
 			return *entry < LOADER_4G;
 		}
@@ -168,13 +172,13 @@ static int multiboot_load_elf(struct loader_work *work, struct loader_result *ou
 
 	if (!loader_elf_parse(in->kernel, in->kernel_size, elf, &why)) {
 		return loader_fail(in, out, BH_ERR_FORMAT,
-				   "a multiboot header without addresses (flag 16), and as ELF: %s",
-				   why);
+		                   "a multiboot header without addresses (flag 16), and as ELF: %s",
+		                   why);
 	}
 	if (!multiboot_find_entry(elf, &out->state.rip)) {
 		return loader_fail(in, out, BH_ERR_FORMAT,
-				   "the ELF entry 0x%llx is in no segment below 4 GiB",
-				   (unsigned long long)elf->entry);
+		                   "the ELF entry 0x%llx is in no segment below 4 GiB",
+		                   (unsigned long long)elf->entry);
 	}
 	return loader_elf_load(&work->place, elf, out);
 }
@@ -200,12 +204,12 @@ static int multiboot_place_block(struct loader_place *place, struct multiboot_bl
 	};
 
 	block->map_offset = sizeof(struct multiboot_info);
-	block->modules_offset =
-		block->map_offset + in->e820_count * sizeof(struct multiboot_map_entry);
-	block->text_offset =
-		block->modules_offset + in->modules_count * sizeof(struct multiboot_module);
+	block->modules_offset = block->map_offset +
+	                        in->e820_count * sizeof(struct multiboot_map_entry);
+	block->text_offset = block->modules_offset +
+	                     in->modules_count * sizeof(struct multiboot_module);
 	block->size = block->text_offset + multiboot_cmdline_bytes(in) +
-		      sizeof(multiboot_loader_name);
+	              sizeof(multiboot_loader_name);
 	for (uint32_t i = 0; i < in->modules_count; i++) {
 		block->size += multiboot_text_bytes(in->modules[i].name);
 	}
@@ -214,7 +218,7 @@ static int multiboot_place_block(struct loader_place *place, struct multiboot_bl
 }
 
 static uint32_t multiboot_write_text(const struct loader_input *in, struct multiboot_block *block,
-				     const char *text)
+                                     const char *text)
 {
 	uint64_t gpa = block->gpa + block->text_offset;
 	uint64_t bytes = multiboot_text_bytes(text);
@@ -228,7 +232,7 @@ static uint32_t multiboot_write_text(const struct loader_input *in, struct multi
 
 /* The kernel's name is the first word of its command line, as other loaders do it. */
 static uint32_t multiboot_write_cmdline(const struct loader_input *in,
-					struct multiboot_block *block)
+                                        struct multiboot_block *block)
 {
 	uint32_t gpa;
 	uint8_t *space;
@@ -250,7 +254,7 @@ static uint32_t multiboot_write_cmdline(const struct loader_input *in,
 
 /* Modules start on a page and, as old kernels expect, in their order in the configuration. */
 static int multiboot_load_modules(struct loader_place *place, struct multiboot_block *block,
-				  struct loader_result *out)
+                                  struct loader_result *out)
 {
 	const struct loader_input *in = place->in;
 	struct loader_wish wish = {
@@ -267,10 +271,10 @@ static int multiboot_load_modules(struct loader_place *place, struct multiboot_b
 		if (loader_place_find(place, &wish, &gpa) != BH_OK ||
 		    guest_memory_write(in->memory, gpa, in->modules[i].bytes, wish.size) != BH_OK) {
 			return loader_fail(in, out, BH_ERR_MEMORY,
-					   "no room for %llu KiB of module below 4 GiB; "
-					   "the guest has %llu KiB in all",
-					   (unsigned long long)(wish.size >> 10),
-					   (unsigned long long)(loader_place_total(in) >> 10));
+			                   "no room for %llu KiB of module below 4 GiB; "
+			                   "the guest has %llu KiB in all",
+			                   (unsigned long long)(wish.size >> 10),
+			                   (unsigned long long)(loader_place_total(in) >> 10));
 		}
 		wish.min = gpa;
 		if (i == 0) {
@@ -280,8 +284,8 @@ static int multiboot_load_modules(struct loader_place *place, struct multiboot_b
 		record.end = (uint32_t)(gpa + wish.size);
 		record.string_gpa = multiboot_write_text(in, block, in->modules[i].name);
 		if (guest_memory_write(in->memory,
-				       block->gpa + block->modules_offset + i * sizeof(record),
-				       &record, sizeof(record)) != BH_OK) {
+		                       block->gpa + block->modules_offset + i * sizeof(record),
+		                       &record, sizeof(record)) != BH_OK) {
 			return BH_ERR_ADDRESS;
 		}
 	}
@@ -300,8 +304,8 @@ static int multiboot_write_map(const struct loader_input *in, const struct multi
 			.type = in->e820[i].type,
 		};
 		int error = guest_memory_write(in->memory,
-					       block->gpa + block->map_offset + i * sizeof(entry),
-					       &entry, sizeof(entry));
+		                               block->gpa + block->map_offset + i * sizeof(entry),
+		                               &entry, sizeof(entry));
 
 		if (error != BH_OK) {
 			return error;
@@ -330,7 +334,7 @@ static int multiboot_write_block(struct loader_place *place, struct loader_resul
 	const struct loader_input *in = place->in;
 	struct multiboot_info info = {
 		.flags = MULTIBOOT_INFO_MEMORY | MULTIBOOT_INFO_CMDLINE | MULTIBOOT_INFO_MODULES |
-			 MULTIBOOT_INFO_MAP | MULTIBOOT_INFO_LOADER,
+		         MULTIBOOT_INFO_MAP | MULTIBOOT_INFO_LOADER,
 		.modules_count = in->modules_count,
 	};
 	struct multiboot_block block;
@@ -360,7 +364,7 @@ static int multiboot_write_block(struct loader_place *place, struct loader_resul
 }
 
 int loader_multiboot_load(struct loader_work *work, uint32_t header_offset,
-			  struct loader_result *out)
+                          struct loader_result *out)
 {
 	const struct loader_input *in = work->place.in;
 	const uint8_t *bytes = in->kernel;
@@ -370,14 +374,14 @@ int loader_multiboot_load(struct loader_work *work, uint32_t header_offset,
 
 	if ((flags & 0xffffu & ~MULTIBOOT_UNDERSTOOD) != 0) {
 		return loader_fail(in, out, BH_ERR_FORMAT,
-				   "multiboot header flags 0x%x ask for more than bits 0-2",
-				   (unsigned int)flags);
+		                   "multiboot header flags 0x%x ask for more than bits 0-2",
+		                   (unsigned int)flags);
 	}
 	if (is_flat && in->kernel_size - header_offset < MULTIBOOT_ADDRESSES_BYTES) {
 		return loader_fail(in, out, BH_ERR_FORMAT, "a multiboot header that is cut short");
 	}
-	error = is_flat ? multiboot_load_flat(work, header_offset, out) :
-			  multiboot_load_elf(work, out);
+	error = is_flat ? multiboot_load_flat(work, header_offset, out)
+	                : multiboot_load_elf(work, out);
 	if (error != BH_OK) {
 		return error;
 	}

@@ -20,8 +20,8 @@ static uint64_t place_usable_end(const struct loader_input *in, uint64_t base)
 		for (uint32_t i = 0; i < in->e820_count; i++) {
 			const struct loader_e820 *e = &in->e820[i];
 
-			if (e->type == LOADER_E820_RAM && e->base <= end && end - e->base < e->size &&
-			    e->size <= UINT64_MAX - e->base) {
+			if (e->type == LOADER_E820_RAM && e->base <= end &&
+			    end - e->base < e->size && e->size <= UINT64_MAX - e->base) {
 				end = e->base + e->size;
 				is_grown = true;
 			}
@@ -40,7 +40,7 @@ bool loader_place_is_usable(const struct loader_input *in, uint64_t base, uint64
 }
 
 static bool place_overlaps(const struct loader_place *place, uint64_t base, uint64_t size,
-			   uint32_t *which)
+                           uint32_t *which)
 {
 	for (uint32_t i = 0; i < place->ranges_count; i++) {
 		if (base < place->ranges[i].base + place->ranges[i].size &&
@@ -73,7 +73,7 @@ int loader_place_take(struct loader_place *place, uint64_t base, uint64_t size)
 
 /* The lowest free place in [first, last), moving up past what is taken. */
 static bool place_find_low(const struct loader_place *place, const struct loader_wish *wish,
-			   uint64_t first, uint64_t last, uint64_t *gpa)
+                           uint64_t first, uint64_t last, uint64_t *gpa)
 {
 	uint64_t mask = wish->alignment - 1;
 	uint32_t which;
@@ -96,7 +96,7 @@ static bool place_find_low(const struct loader_place *place, const struct loader
 
 /* The highest free place in [first, last), moving down past what is taken. */
 static bool place_find_high(const struct loader_place *place, const struct loader_wish *wish,
-			    uint64_t first, uint64_t last, uint64_t *gpa)
+                            uint64_t first, uint64_t last, uint64_t *gpa)
 {
 	uint64_t mask = wish->alignment - 1;
 	uint32_t which;
@@ -119,7 +119,7 @@ static bool place_find_high(const struct loader_place *place, const struct loade
 }
 
 static bool place_find_in_entry(const struct loader_place *place, const struct loader_wish *wish,
-				const struct loader_e820 *e, uint64_t *gpa)
+                                const struct loader_e820 *e, uint64_t *gpa)
 {
 	uint64_t first = e->base > wish->min ? e->base : wish->min;
 	uint64_t last;

@@ -81,7 +81,7 @@ static int pvh_place_block(struct loader_place *place, struct pvh_block *block)
 
 /* Writes a text at *offset of the block, moves *offset behind it, and returns its address. */
 static uint64_t pvh_write_text(const struct loader_input *in, const struct pvh_block *block,
-			       uint64_t *offset, const char *text)
+                               uint64_t *offset, const char *text)
 {
 	uint64_t gpa = block->gpa + *offset;
 	uint64_t bytes = pvh_text_bytes(text);
@@ -94,7 +94,7 @@ static uint64_t pvh_write_text(const struct loader_input *in, const struct pvh_b
 }
 
 static int pvh_load_modules(struct loader_place *place, const struct pvh_block *block,
-			    uint64_t *text_offset, struct loader_result *out)
+                            uint64_t *text_offset, struct loader_result *out)
 {
 	const struct loader_input *in = place->in;
 
@@ -110,20 +110,20 @@ static int pvh_load_modules(struct loader_place *place, const struct pvh_block *
 
 		if (loader_place_find(place, &wish, &record.gpa) != BH_OK ||
 		    guest_memory_write(in->memory, record.gpa, in->modules[i].bytes,
-				       in->modules[i].size) != BH_OK) {
+		                       in->modules[i].size) != BH_OK) {
 			return loader_fail(in, out, BH_ERR_MEMORY,
-					   "no room for %llu KiB of ramdisk beside the kernel; "
-					   "the guest has %llu KiB in all",
-					   (unsigned long long)(wish.size >> 10),
-					   (unsigned long long)(loader_place_total(in) >> 10));
+			                   "no room for %llu KiB of ramdisk beside the kernel; "
+			                   "the guest has %llu KiB in all",
+			                   (unsigned long long)(wish.size >> 10),
+			                   (unsigned long long)(loader_place_total(in) >> 10));
 		}
 		if (i == 0 || record.gpa < out->modules_gpa) {
 			out->modules_gpa = record.gpa;
 		}
 		record.cmdline_gpa = pvh_write_text(in, block, text_offset, in->modules[i].name);
 		if (guest_memory_write(in->memory,
-				       block->gpa + block->modules_offset + i * sizeof(record),
-				       &record, sizeof(record)) != BH_OK) {
+		                       block->gpa + block->modules_offset + i * sizeof(record),
+		                       &record, sizeof(record)) != BH_OK) {
 			return BH_ERR_ADDRESS;
 		}
 	}
@@ -139,8 +139,8 @@ static int pvh_write_map(const struct loader_input *in, const struct pvh_block *
 			.type = in->e820[i].type,
 		};
 		int error = guest_memory_write(in->memory,
-					       block->gpa + block->map_offset + i * sizeof(record),
-					       &record, sizeof(record));
+		                               block->gpa + block->map_offset + i * sizeof(record),
+		                               &record, sizeof(record));
 
 		if (error != BH_OK) {
 			return error;
@@ -204,8 +204,8 @@ int loader_pvh_load(struct loader_work *work, struct loader_result *out)
 
 	if (!pvh_is_entry_loaded(elf)) {
 		return loader_fail(in, out, BH_ERR_FORMAT,
-				   "the PVH note's entry 0x%llx is in no segment below 4 GiB",
-				   (unsigned long long)elf->pvh_entry);
+		                   "the PVH note's entry 0x%llx is in no segment below 4 GiB",
+		                   (unsigned long long)elf->pvh_entry);
 	}
 	error = loader_elf_load(&work->place, elf, out);
 	if (error != BH_OK) {

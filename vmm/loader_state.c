@@ -11,27 +11,27 @@
 #include "bulkhead/errors.h"
 #include "vmm/loader_internal.h"
 
-#define STATE_CODE_32	0xc09bu /* G, D, present, code, readable, accessed */
-#define STATE_CODE_64	0xa09bu /* G, L, present, code, readable, accessed */
-#define STATE_DATA	0xc093u /* G, B, present, data, writable, accessed */
-#define STATE_TSS_BUSY	0x008bu
-#define STATE_TSS_LIMIT 0x67u
+#define STATE_CODE_32      0xc09bu /* G, D, present, code, readable, accessed */
+#define STATE_CODE_64      0xa09bu /* G, L, present, code, readable, accessed */
+#define STATE_DATA         0xc093u /* G, B, present, data, writable, accessed */
+#define STATE_TSS_BUSY     0x008bu
+#define STATE_TSS_LIMIT    0x67u
 
-#define STATE_LINUX_CODE 0x10u
-#define STATE_LINUX_DATA 0x18u
+#define STATE_LINUX_CODE   0x10u
+#define STATE_LINUX_DATA   0x18u
 
-#define STATE_GDT_CODE_32 0x00cf9b000000ffffull
-#define STATE_GDT_CODE_64 0x00af9b000000ffffull
-#define STATE_GDT_DATA	  0x00cf93000000ffffull
+#define STATE_GDT_CODE_32  0x00cf9b000000ffffull
+#define STATE_GDT_CODE_64  0x00af9b000000ffffull
+#define STATE_GDT_DATA     0x00cf93000000ffffull
 
 #define STATE_PTE_PRESENT  (1ull << 0)
 #define STATE_PTE_WRITABLE (1ull << 1)
-#define STATE_PTE_LARGE	   (1ull << 7)
-#define STATE_2M	   0x200000ull
-#define STATE_GIGABYTES	   4u
+#define STATE_PTE_LARGE    (1ull << 7)
+#define STATE_2M           0x200000ull
+#define STATE_GIGABYTES    4u
 
-static void state_set_common(struct bh_cpu_state *state, uint32_t code_attributes,
-			     uint16_t code, uint16_t data)
+static void state_set_common(struct bh_cpu_state *state, uint32_t code_attributes, uint16_t code,
+                             uint16_t data)
 {
 	for (int i = BH_SEG_ES; i <= BH_SEG_GS; i++) {
 		state->segments[i] = (struct bh_segment_state){
@@ -45,7 +45,8 @@ static void state_set_common(struct bh_cpu_state *state, uint32_t code_attribute
 		.limit = STATE_TSS_LIMIT,
 		.attributes = STATE_TSS_BUSY,
 	};
-	state->segments[BH_SEG_LDTR] = (struct bh_segment_state){ .attributes = CPU_SEGMENT_UNUSABLE };
+	state->segments[BH_SEG_LDTR] =
+		(struct bh_segment_state){ .attributes = CPU_SEGMENT_UNUSABLE };
 	state->rflags = CPU_RFLAGS_FIXED;
 }
 
@@ -78,8 +79,7 @@ int loader_state_write_gdt(const struct guest_memory *memory, struct bh_cpu_stat
 	return guest_memory_write(memory, LOADER_GDT_GPA, gdt, sizeof(gdt));
 }
 
-int loader_state_write_identity_map(const struct guest_memory *memory,
-				    struct bh_cpu_state *state)
+int loader_state_write_identity_map(const struct guest_memory *memory, struct bh_cpu_state *state)
 {
 	const uint64_t table_flags = STATE_PTE_PRESENT | STATE_PTE_WRITABLE;
 	uint64_t bytes = (2 + STATE_GIGABYTES) * LOADER_PAGE_BYTES;

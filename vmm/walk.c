@@ -12,18 +12,18 @@
 #include "bulkhead/errors.h"
 #include "vmm/cpu_state.h"
 
-#define WALK_PRESENT  (1ull << 0)
-#define WALK_WRITABLE (1ull << 1)
-#define WALK_USERS    (1ull << 2)
-#define WALK_ACCESSED (1ull << 5)
-#define WALK_DIRTY    (1ull << 6)
-#define WALK_LARGE    (1ull << 7)
-#define WALK_NX	      (1ull << 63)
-#define WALK_PSE36    0x1fe000ull /* bits 20:13 of a 4 MiB entry are address bits 39:32 */
+#define WALK_PRESENT      (1ull << 0)
+#define WALK_WRITABLE     (1ull << 1)
+#define WALK_USERS        (1ull << 2)
+#define WALK_ACCESSED     (1ull << 5)
+#define WALK_DIRTY        (1ull << 6)
+#define WALK_LARGE        (1ull << 7)
+#define WALK_NX           (1ull << 63)
+#define WALK_PSE36        0x1fe000ull /* bits 20:13 of a 4 MiB entry are address bits 39:32 */
 #define WALK_PSE_RESERVED (1ull << 21)
 
-#define WALK_RETRIES 8
-#define WALK_LEVELS  5
+#define WALK_RETRIES      8
+#define WALK_LEVELS       5
 
 enum walk_kind {
 	WALK_KIND_32,
@@ -37,7 +37,7 @@ struct walk_state {
 	const struct walk_paging *paging;
 	uint32_t access;
 	enum walk_kind kind;
-	int level; /* 1 is the lowest */
+	int level;       /* 1 is the lowest */
 	uint64_t rights; /* AND of WRITABLE and USERS over the levels */
 	bool is_nx;
 	/* The entries on the way, to set their accessed bits at the end. */
@@ -142,8 +142,8 @@ static uint64_t walk_read_entry(struct walk_state *walk, uint64_t table, uint64_
 		value = is_32 ? UINT32_MAX : UINT64_MAX;
 	} else {
 		walk->entries[walk->entries_count] = at;
-		value = is_32 ? __atomic_load_n((uint32_t *)at, __ATOMIC_RELAXED) :
-				__atomic_load_n((uint64_t *)at, __ATOMIC_RELAXED);
+		value = is_32 ? __atomic_load_n((uint32_t *)at, __ATOMIC_RELAXED)
+		              : __atomic_load_n((uint64_t *)at, __ATOMIC_RELAXED);
 	}
 	walk->values[walk->entries_count++] = value;
 	return value;
@@ -183,12 +183,12 @@ static bool walk_set_bits(const struct walk_state *walk, int which, uint64_t bit
 		return true;
 	}
 	if (walk->kind == WALK_KIND_32) {
-		return __atomic_compare_exchange_n((uint32_t *)(void *)walk->entries[which], &old_32,
-						   old_32 | (uint32_t)bits, false,
-						   __ATOMIC_SEQ_CST, __ATOMIC_RELAXED);
+		return __atomic_compare_exchange_n((uint32_t *)(void *)walk->entries[which],
+		                                   &old_32, old_32 | (uint32_t)bits, false,
+		                                   __ATOMIC_SEQ_CST, __ATOMIC_RELAXED);
 	}
 	return __atomic_compare_exchange_n(walk->entries[which], &old, old | bits, false,
-					   __ATOMIC_SEQ_CST, __ATOMIC_RELAXED);
+	                                   __ATOMIC_SEQ_CST, __ATOMIC_RELAXED);
 }
 
 /* Marks all entries accessed and the last one dirty on a write. False: somebody changed one meanwhile. */
@@ -215,7 +215,7 @@ static int walk_fault(const struct walk_state *walk, uint32_t cause, struct walk
 {
 	const struct walk_paging *paging = walk->paging;
 	bool has_fetch = (paging->cr4 & CPU_CR4_SMEP) != 0 ||
-			 ((paging->efer & CPU_EFER_NXE) != 0 && walk->kind != WALK_KIND_32);
+	                 ((paging->efer & CPU_EFER_NXE) != 0 && walk->kind != WALK_KIND_32);
 
 	out->error_code = cause | (walk->access & (WALK_WRITE | WALK_USER));
 	if (has_fetch) {
@@ -225,7 +225,7 @@ static int walk_fault(const struct walk_state *walk, uint32_t cause, struct walk
 }
 
 static void walk_finish(const struct walk_state *walk, uint64_t entry, uint64_t linear,
-			struct walk_result *out)
+                        struct walk_result *out)
 {
 	uint64_t mask = (1ull << walk_shift(walk)) - 1;
 	uint64_t base = entry & 0x000ffffffffff000ull & ~mask;
@@ -275,7 +275,7 @@ static int walk_once(struct walk_state *walk, uint64_t linear, struct walk_resul
 }
 
 int walk_translate(const struct guest_memory *memory, const struct walk_paging *paging,
-		   uint64_t linear, uint32_t access, struct walk_result *out)
+                   uint64_t linear, uint32_t access, struct walk_result *out)
 {
 	struct walk_state walk = {
 		.memory = memory,

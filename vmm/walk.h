@@ -31,12 +31,12 @@ struct walk_paging {
 	uint64_t cr3;
 	uint64_t cr4;
 	uint64_t efer;
-	uint64_t rflags;	/* AC, for SMAP */
+	uint64_t rflags;       /* AC, for SMAP */
 	uint8_t physical_bits; /* of the guest's CPUID 0x80000008; 0 counts as 52 */
 };
 
 struct walk_result {
-	uint64_t gpa;	     /* of the first byte */
+	uint64_t gpa;        /* of the first byte */
 	uint64_t page_bytes; /* of the page that maps it: 4 KiB to 1 GiB */
 	uint32_t error_code; /* with BH_ERR_ADDRESS: the page fault's; CR2 is the linear address */
 };
@@ -44,7 +44,8 @@ struct walk_result {
 /*
  * Translates one linear address, which the caller has found canonical. Nothing says that the result is RAM.
  * BH_OK, and the bits A and D are set as the access asks for; BH_ERR_ADDRESS with out->error_code for a
- * page fault, and no table is changed; BH_ERR_AGAIN if other vCPUs kept changing the tables meanwhile.
+ * page fault; BH_ERR_AGAIN if other vCPUs kept changing the tables meanwhile. A fault leaves the tables as they
+ * are, unless they changed under the walk and it had to begin again: then some A bits may be set, as by a CPU.
  */
 int walk_translate(const struct guest_memory *memory, const struct walk_paging *paging,
-		   uint64_t linear, uint32_t access, struct walk_result *out);
+                   uint64_t linear, uint32_t access, struct walk_result *out);

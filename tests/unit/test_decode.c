@@ -50,7 +50,7 @@ static enum decode_operation find_vector_operation(const struct reference *ref)
 
 	for (int i = 0; i < ref->in.operand_count_visible; i++) {
 		has_xmm |= ref->operands[i].type == ZYDIS_OPERAND_TYPE_REGISTER &&
-			   ZydisRegisterGetClass(ref->operands[i].reg.value) == ZYDIS_REGCLASS_XMM;
+		           ZydisRegisterGetClass(ref->operands[i].reg.value) == ZYDIS_REGCLASS_XMM;
 	}
 	if (!has_xmm) {
 		return DECODE_NONE;
@@ -179,8 +179,9 @@ static void reference_correct(struct reference *ref)
 		corrected.mem.base = ZYDIS_REGISTER_NONE;
 		corrected.mem.disp.has_displacement = true;
 		corrected.mem.disp.value = ref->in.raw.disp.value;
-		corrected.mem.segment = corrected.mem.segment == ZYDIS_REGISTER_SS ?
-						ZYDIS_REGISTER_DS : corrected.mem.segment;
+		corrected.mem.segment = corrected.mem.segment == ZYDIS_REGISTER_SS
+		                                ? ZYDIS_REGISTER_DS
+		                                : corrected.mem.segment;
 	}
 	if (ref->in.mnemonic == ZYDIS_MNEMONIC_MOVSXD && ref->in.operand_width == 16) {
 		corrected.size = 16;
@@ -193,7 +194,7 @@ static void reference_decode(int which, const uint8_t *bytes, uint32_t count, st
 {
 	memset(ref, 0, sizeof(*ref));
 	if (!ZYAN_SUCCESS(ZydisDecoderDecodeFull(&decoders[which], bytes, count, &ref->in,
-						 ref->operands))) {
+	                                         ref->operands))) {
 		return;
 	}
 	if (ref->in.encoding != ZYDIS_INSTRUCTION_ENCODING_LEGACY) {
@@ -216,7 +217,7 @@ static void reference_decode(int which, const uint8_t *bytes, uint32_t count, st
 	}
 	if (ref->is_string) {
 		int at = ref->operation == DECODE_MOVS || ref->operation == DECODE_LODS ||
-			 ref->operation == DECODE_OUTS;
+		         ref->operation == DECODE_OUTS;
 
 		for (int i = 0, seen = 0; i < ref->in.operand_count && seen < 1 + at; i++) {
 			if (ref->operands[i].type != ZYDIS_OPERAND_TYPE_MEMORY) {
@@ -278,10 +279,11 @@ static bool compare_register(const struct reference *ref, const struct decode_in
 		} else if (out->is_reg_high) {
 			return false;
 		} else if (ZydisRegisterGetClass(value) == ZYDIS_REGCLASS_GPR8 && number >= 4) {
-			number = value >= ZYDIS_REGISTER_SPL ? value - ZYDIS_REGISTER_SPL + 4 : number;
+			number = value >= ZYDIS_REGISTER_SPL ? value - ZYDIS_REGISTER_SPL + 4
+			                                     : number;
 		}
 		if (number != out->reg || (i == 0) != (out->destination == DECODE_PLACE_REGISTER ||
-						       out->destination == DECODE_PLACE_VECTOR)) {
+		                                       out->destination == DECODE_PLACE_VECTOR)) {
 			return false;
 		}
 		if (ZydisRegisterGetClass(value) != ZYDIS_REGCLASS_XMM &&
@@ -296,8 +298,8 @@ static bool compare_immediate(const struct reference *ref, const struct decode_i
 {
 	for (int i = 0; i < ref->in.operand_count_visible; i++) {
 		const ZydisDecodedOperand *operand = &ref->operands[i];
-		uint64_t mask = out->operand_bytes >= 8 ? UINT64_MAX :
-							  (1ull << out->operand_bytes * 8) - 1;
+		uint64_t mask = out->operand_bytes >= 8 ? UINT64_MAX
+		                                        : (1ull << out->operand_bytes * 8) - 1;
 
 		if (operand->type != ZYDIS_OPERAND_TYPE_IMMEDIATE) {
 			continue;
@@ -306,7 +308,8 @@ static bool compare_immediate(const struct reference *ref, const struct decode_i
 			return out->source == DECODE_PLACE_IMMEDIATE &&
 			       operand->imm.value.s == out->immediate;
 		}
-		if (ref->in.mnemonic >= ZYDIS_MNEMONIC_BT && ref->in.mnemonic <= ZYDIS_MNEMONIC_BTS) {
+		if (ref->in.mnemonic >= ZYDIS_MNEMONIC_BT &&
+		    ref->in.mnemonic <= ZYDIS_MNEMONIC_BTS) {
 			mask = 0xff;
 		}
 		return out->source == DECODE_PLACE_IMMEDIATE &&
@@ -318,10 +321,10 @@ static bool compare_immediate(const struct reference *ref, const struct decode_i
 static const char *compare(const struct reference *ref, const struct decode_instruction *out)
 {
 	static const ZydisRegister segments[6] = { ZYDIS_REGISTER_ES, ZYDIS_REGISTER_CS,
-						   ZYDIS_REGISTER_SS, ZYDIS_REGISTER_DS,
-						   ZYDIS_REGISTER_FS, ZYDIS_REGISTER_GS };
+		                                   ZYDIS_REGISTER_SS, ZYDIS_REGISTER_DS,
+		                                   ZYDIS_REGISTER_FS, ZYDIS_REGISTER_GS };
 	bool is_repeated = (ref->in.attributes & (ZYDIS_ATTRIB_HAS_REP | ZYDIS_ATTRIB_HAS_REPE |
-						  ZYDIS_ATTRIB_HAS_REPNE)) != 0;
+	                                          ZYDIS_ATTRIB_HAS_REPNE)) != 0;
 
 	if (ref->operation != out->operation) {
 		return "operation";
@@ -376,9 +379,10 @@ static void check(int which, const uint8_t *bytes, uint32_t count)
 	if (difference == NULL) {
 		return;
 	}
-	print_error("mode %u, %s, theirs %s %d, ours %d %d:", (unsigned int)modes[which], difference,
-		    ref.in.mnemonic != 0 ? ZydisMnemonicGetString(ref.in.mnemonic) : "-",
-		    (int)ref.operation, error, (int)out.operation);
+	print_error("mode %u, %s, theirs %s %d, ours %d %d:", (unsigned int)modes[which],
+	            difference,
+	            ref.in.mnemonic != 0 ? ZydisMnemonicGetString(ref.in.mnemonic) : "-",
+	            (int)ref.operation, error, (int)out.operation);
 	for (uint32_t i = 0; i < count; i++) {
 		print_error(" %02x", bytes[i]);
 	}
@@ -387,9 +391,10 @@ static void check(int which, const uint8_t *bytes, uint32_t count)
 }
 
 static const char *const prefixes[] = {
-	"", "\x66", "\x67", "\x66\x67", "\xf0", "\xf2", "\xf3", "\x66\xf3", "\xf2\x66", "\xf3\xf2",
-	"\x26", "\x2e", "\x36", "\x3e", "\x64", "\x65", "\x65\x2e", "\xf0\x66",
-	"\x40", "\x41", "\x42", "\x44", "\x48", "\x4f", "\x66\x48", "\x48\x66", "\x67\x47", "\xf3\x4d",
+	"",         "\x66",     "\x67",     "\x66\x67",     "\xf0",     "\xf2",     "\xf3",
+	"\x66\xf3", "\xf2\x66", "\xf3\xf2", "\x26",         "\x2e",     "\x36",     "\x3e",
+	"\x64",     "\x65",     "\x65\x2e", "\xf0\x66",     "\x40",     "\x41",     "\x42",
+	"\x44",     "\x48",     "\x4f",     "\x66\x48",     "\x48\x66", "\x67\x47", "\xf3\x4d",
 	"\x66\x44", "\x40\x41", "\xf0\x4c", "\x64\x67\x4a",
 };
 
@@ -461,7 +466,7 @@ static void test_cut_short(void **state)
 	(void)state;
 	for (uint32_t count = 0; count < sizeof(bytes); count++) {
 		assert_int_equal(decode_instruction(bytes, count, DECODE_MODE_64, &out),
-				 BH_ERR_FORMAT);
+		                 BH_ERR_FORMAT);
 	}
 	assert_int_equal(decode_instruction(bytes, sizeof(bytes), DECODE_MODE_64, &out), BH_OK);
 	assert_int_equal(out.length, sizeof(bytes));
@@ -502,9 +507,9 @@ static int tear_down(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_one_byte_map), cmocka_unit_test(test_two_byte_map),
+		cmocka_unit_test(test_one_byte_map),    cmocka_unit_test(test_two_byte_map),
 		cmocka_unit_test(test_three_byte_maps), cmocka_unit_test(test_random_bytes),
-		cmocka_unit_test(test_cut_short), cmocka_unit_test(test_mode),
+		cmocka_unit_test(test_cut_short),       cmocka_unit_test(test_mode),
 	};
 
 	return cmocka_run_group_tests(tests, set_up, tear_down);

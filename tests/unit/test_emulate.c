@@ -18,7 +18,7 @@
 #include "vmm/emulate.h"
 
 #define RAM_BYTES 0x20000u
-#define DEVICE	  0xfee00000ull
+#define DEVICE    0xfee00000ull
 
 static uint8_t ram[RAM_BYTES] __attribute__((aligned(4096)));
 static const struct guest_memory memory = { .slots = { { 0, RAM_BYTES, ram } }, .slots_count = 1 };
@@ -36,7 +36,7 @@ static void note(const char *what, uint64_t where, uint32_t size, uint64_t value
 	size_t used = strlen(log_text);
 
 	snprintf(log_text + used, sizeof(log_text) - used, "%s%llx/%u=%llx ", what,
-		 (unsigned long long)where, (unsigned int)size, (unsigned long long)value);
+	         (unsigned long long)where, (unsigned int)size, (unsigned long long)value);
 }
 
 static int mmio_read(void *context, uint64_t gpa, uint32_t size, uint64_t *value)
@@ -66,7 +66,10 @@ static int port_out(void *context, uint16_t port, uint32_t size, uint32_t value)
 }
 
 static const struct emulate_bus bus = {
-	.mmio_read = mmio_read, .mmio_write = mmio_write, .port_in = port_in, .port_out = port_out,
+	.mmio_read = mmio_read,
+	.mmio_write = mmio_write,
+	.port_in = port_in,
+	.port_out = port_out,
 };
 
 static void put(uint64_t table, uint32_t index, uint64_t value)
@@ -87,7 +90,11 @@ static int set_up(void **state)
 	answer = 0x8877665544332211;
 	bus_error = BH_OK;
 	emulate = (struct emulate){
-		.cpu = &cpu, .memory = &memory, .bus = &bus, .repeat_max = 4, .xmm = xmm,
+		.cpu = &cpu,
+		.memory = &memory,
+		.bus = &bus,
+		.repeat_max = 4,
+		.xmm = xmm,
 	};
 	put(0x10000, 0, 0x11000 | 7);
 	put(0x11000, 0, 0x12000 | 7);
@@ -106,7 +113,8 @@ static int set_up(void **state)
 	cpu.rflags = CPU_RFLAGS_FIXED;
 	cpu.rip = 0x1000;
 	for (int i = 0; i < BH_SEG_COUNT; i++) {
-		cpu.segments[i] = (struct bh_segment_state){ .limit = 0xffffffff, .attributes = 0xc093 };
+		cpu.segments[i] = (struct bh_segment_state){ .limit = 0xffffffff,
+			                                     .attributes = 0xc093 };
 	}
 	cpu.segments[BH_SEG_CS].attributes = 0xa09b;
 	return 0;
@@ -138,7 +146,8 @@ static void test_mov(void **state)
 	assert_int_equal(STEP("\x8b\x03"), EMULATE_DONE); /* mov eax, [rbx] */
 	assert_int_equal(cpu.gpr[BH_GPR_RAX], 0x44332211);
 	assert_int_equal(cpu.rip, 0x1002);
-	assert_int_equal(STEP("\x66\xc7\x43\x04\x34\x12"), EMULATE_DONE); /* mov word [rbx+4], 0x1234 */
+	assert_int_equal(STEP("\x66\xc7\x43\x04\x34\x12"),
+	                 EMULATE_DONE); /* mov word [rbx+4], 0x1234 */
 	assert_string_equal(log_text, "rfee00020/4=0 wfee00024/2=1234 ");
 	/* SVM and VMX both give RIP as it was: RF is cleared, as by a completed instruction. */
 	cpu.rflags |= CPU_RFLAGS_RF;
@@ -254,7 +263,8 @@ static void test_repeat(void **state)
 	cpu.gpr[BH_GPR_RCX] = 6;
 	cpu.gpr[BH_GPR_RDI] = 0x8000;
 	cpu.gpr[BH_GPR_RAX] = 0xabcd;
-	assert_int_equal(STEP("\xf3\x66\xab"), EMULATE_AGAIN); /* rep stosw, 4 iterations at a time */
+	assert_int_equal(STEP("\xf3\x66\xab"),
+	                 EMULATE_AGAIN); /* rep stosw, 4 iterations at a time */
 	assert_int_equal(cpu.rip, 0x1000);
 	assert_int_equal(cpu.gpr[BH_GPR_RCX], 2);
 	assert_int_equal(cpu.gpr[BH_GPR_RDI], 0x8008);

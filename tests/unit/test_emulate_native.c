@@ -23,8 +23,9 @@
 #include "vmm/emulate.h"
 
 #define BUFFER_BYTES 8192u
-#define ALL_FLAGS (CPU_RFLAGS_CF | CPU_RFLAGS_PF | CPU_RFLAGS_AF | CPU_RFLAGS_ZF | CPU_RFLAGS_SF | \
-		   CPU_RFLAGS_OF | CPU_RFLAGS_DF)
+#define ALL_FLAGS                                                                        \
+	(CPU_RFLAGS_CF | CPU_RFLAGS_PF | CPU_RFLAGS_AF | CPU_RFLAGS_ZF | CPU_RFLAGS_SF | \
+	 CPU_RFLAGS_OF | CPU_RFLAGS_DF)
 #define ROUNDS 40
 
 /* Lies below 4 GiB, so that the stub reaches it with 32-bit absolute addresses. */
@@ -58,9 +59,20 @@ static uint64_t random_next(void)
 /* Values at which carries and signs change, as often as random ones. */
 static uint64_t random_value(void)
 {
-	static const uint64_t corners[] = { 0, 1, 0x7f, 0x80, 0xff, 0x7fff, 0x8000, 0xffff,
-					    0x7fffffff, 0x80000000, 0xffffffff,
-					    0x7fffffffffffffff, 0x8000000000000000, UINT64_MAX };
+	static const uint64_t corners[] = { 0,
+		                            1,
+		                            0x7f,
+		                            0x80,
+		                            0xff,
+		                            0x7fff,
+		                            0x8000,
+		                            0xffff,
+		                            0x7fffffff,
+		                            0x80000000,
+		                            0xffffffff,
+		                            0x7fffffffffffffff,
+		                            0x8000000000000000,
+		                            UINT64_MAX };
 
 	return (random_next() & 1) != 0 ? random_next() : corners[random_next() % 14];
 }
@@ -70,7 +82,8 @@ static uint32_t low_address(const void *at)
 	return (uint32_t)(uintptr_t)at;
 }
 
-static uint8_t *emit_absolute(uint8_t *at, uint8_t rex, uint8_t opcode, uint8_t reg, const void *where)
+static uint8_t *emit_absolute(uint8_t *at, uint8_t rex, uint8_t opcode, uint8_t reg,
+                              const void *where)
 {
 	uint32_t address = low_address(where);
 
@@ -96,7 +109,7 @@ static void build_stub(const uint8_t *instruction, uint32_t length)
 	at = emit_bytes(at, "\x53\x55\x41\x54\x41\x55\x41\x56\x41\x57\x9c", 11);
 	at = emit_absolute(at, 0x48, 0x89, BH_GPR_RSP, &arena->saved_rsp);
 	at = emit_absolute(at, 0x48, 0xff, 6, &arena->flags_in); /* PUSH */
-	*at++ = 0x9d;						  /* POPF */
+	*at++ = 0x9d;                                            /* POPF */
 	for (uint8_t i = 0; i < BH_GPR_COUNT; i++) {
 		at = i == BH_GPR_RSP ? at : emit_absolute(at, 0x48, 0x8b, i, &arena->in[i]);
 	}
@@ -147,21 +160,23 @@ static void report(const char *what, const uint8_t *instruction, uint32_t length
 	}
 	print_error("\n");
 	for (int i = 0; i < BH_GPR_COUNT; i++) {
-		print_error("  gpr %d in %016llx cpu %016llx\n", i, (unsigned long long)arena->in[i],
-			    (unsigned long long)arena->out[i]);
+		print_error("  gpr %d in %016llx cpu %016llx\n", i,
+		            (unsigned long long)arena->in[i], (unsigned long long)arena->out[i]);
 	}
 	print_error("  flags in %llx cpu %llx\n", (unsigned long long)arena->flags_in,
-		    (unsigned long long)arena->flags_out);
+	            (unsigned long long)arena->flags_out);
 	fail();
 }
 
 /* Emulates with the buffer as RAM or as a device, and compares with what the CPU did. */
-static void run_emulated(const uint8_t *instruction, uint32_t length, uint64_t flags_mask, bool is_ram)
+static void run_emulated(const uint8_t *instruction, uint32_t length, uint64_t flags_mask,
+                         bool is_ram)
 {
 	struct bh_cpu_state cpu = { .efer = CPU_EFER_LMA, .cr0 = CPU_CR0_PE, .rip = 0x1000 };
 	struct guest_memory memory = { .slots_count = is_ram ? 1 : 0 };
-	struct emulate emulate = { .cpu = &cpu, .memory = &memory, .bus = &bus, .repeat_max = 3,
-				   .xmm = arena->xmm };
+	struct emulate emulate = {
+		.cpu = &cpu, .memory = &memory, .bus = &bus, .repeat_max = 3, .xmm = arena->xmm
+	};
 	enum emulate_result result;
 
 	memory.slots[0].gpa = low_address(arena->buffer);
@@ -211,7 +226,7 @@ static void randomize(void)
 		memcpy(before + i, &value, 8);
 	}
 	arena->in[BH_GPR_RBX] = low_address(arena->buffer) + 4096 - 16 * (random_next() & 1) +
-				(random_next() & 15);
+	                        (random_next() & 15);
 	arena->flags_in = 0x202 | (random_next() & (ALL_FLAGS & ~CPU_RFLAGS_DF));
 }
 
@@ -219,50 +234,83 @@ static void randomize(void)
 struct form {
 	const char *opcode; /* up to three bytes */
 	uint8_t opcode_bytes;
-	int8_t digit; /* ModRM reg field, or -1 for any register */
+	int8_t digit;      /* ModRM reg field, or -1 for any register */
 	uint8_t immediate; /* bytes; 9: the operand's, at most 4 */
 	bool is_byte;
 	uint64_t flags_mask;
 };
 
 #define ARITHMETIC ALL_FLAGS
-#define LOGIC (ALL_FLAGS & ~CPU_RFLAGS_AF)
-#define BIT_TEST (CPU_RFLAGS_CF | CPU_RFLAGS_ZF)
+#define LOGIC      (ALL_FLAGS & ~CPU_RFLAGS_AF)
+#define BIT_TEST   (CPU_RFLAGS_CF | CPU_RFLAGS_ZF)
 
 static const struct form forms[] = {
-	{ "\x00", 1, -1, 0, true, ARITHMETIC },	 { "\x01", 1, -1, 0, false, ARITHMETIC },
-	{ "\x02", 1, -1, 0, true, ARITHMETIC },	 { "\x03", 1, -1, 0, false, ARITHMETIC },
-	{ "\x08", 1, -1, 0, true, LOGIC },	 { "\x0b", 1, -1, 0, false, LOGIC },
-	{ "\x10", 1, -1, 0, true, ARITHMETIC },	 { "\x13", 1, -1, 0, false, ARITHMETIC },
-	{ "\x11", 1, -1, 0, false, ARITHMETIC }, { "\x18", 1, -1, 0, true, ARITHMETIC },
-	{ "\x19", 1, -1, 0, false, ARITHMETIC }, { "\x1b", 1, -1, 0, false, ARITHMETIC },
-	{ "\x20", 1, -1, 0, true, LOGIC },	 { "\x23", 1, -1, 0, false, LOGIC },
-	{ "\x28", 1, -1, 0, true, ARITHMETIC },	 { "\x29", 1, -1, 0, false, ARITHMETIC },
-	{ "\x2b", 1, -1, 0, false, ARITHMETIC }, { "\x30", 1, -1, 0, true, LOGIC },
-	{ "\x31", 1, -1, 0, false, LOGIC },	 { "\x38", 1, -1, 0, true, ARITHMETIC },
-	{ "\x39", 1, -1, 0, false, ARITHMETIC }, { "\x3a", 1, -1, 0, true, ARITHMETIC },
-	{ "\x3b", 1, -1, 0, false, ARITHMETIC }, { "\x84", 1, -1, 0, true, LOGIC },
-	{ "\x85", 1, -1, 0, false, LOGIC },	 { "\x86", 1, -1, 0, true, ALL_FLAGS },
-	{ "\x87", 1, -1, 0, false, ALL_FLAGS },	 { "\x88", 1, -1, 0, true, ALL_FLAGS },
-	{ "\x89", 1, -1, 0, false, ALL_FLAGS },	 { "\x8a", 1, -1, 0, true, ALL_FLAGS },
-	{ "\x8b", 1, -1, 0, false, ALL_FLAGS },	 { "\x63", 1, -1, 0, false, ALL_FLAGS },
-	{ "\x80", 1, 0, 1, true, ARITHMETIC },	 { "\x81", 1, 2, 9, false, ARITHMETIC },
-	{ "\x83", 1, 3, 1, false, ARITHMETIC },	 { "\x81", 1, 4, 9, false, LOGIC },
-	{ "\x83", 1, 5, 1, false, ARITHMETIC },	 { "\x80", 1, 6, 1, true, LOGIC },
-	{ "\x81", 1, 7, 9, false, ARITHMETIC },	 { "\x83", 1, 1, 1, false, LOGIC },
-	{ "\xc6", 1, 0, 1, true, ALL_FLAGS },	 { "\xc7", 1, 0, 9, false, ALL_FLAGS },
-	{ "\xf6", 1, 0, 1, true, LOGIC },	 { "\xf7", 1, 0, 9, false, LOGIC },
-	{ "\xf6", 1, 2, 0, true, ALL_FLAGS },	 { "\xf7", 1, 2, 0, false, ALL_FLAGS },
-	{ "\xf6", 1, 3, 0, true, ARITHMETIC },	 { "\xf7", 1, 3, 0, false, ARITHMETIC },
-	{ "\xfe", 1, 0, 0, true, ARITHMETIC },	 { "\xff", 1, 0, 0, false, ARITHMETIC },
-	{ "\xfe", 1, 1, 0, true, ARITHMETIC },	 { "\xff", 1, 1, 0, false, ARITHMETIC },
-	{ "\x0f\xb6", 2, -1, 0, false, ALL_FLAGS }, { "\x0f\xb7", 2, -1, 0, false, ALL_FLAGS },
-	{ "\x0f\xbe", 2, -1, 0, false, ALL_FLAGS }, { "\x0f\xbf", 2, -1, 0, false, ALL_FLAGS },
-	{ "\x0f\xb0", 2, -1, 0, true, ARITHMETIC }, { "\x0f\xb1", 2, -1, 0, false, ARITHMETIC },
-	{ "\x0f\xc0", 2, -1, 0, true, ARITHMETIC }, { "\x0f\xc1", 2, -1, 0, false, ARITHMETIC },
-	{ "\x0f\xba", 2, 4, 1, false, BIT_TEST }, { "\x0f\xba", 2, 5, 1, false, BIT_TEST },
-	{ "\x0f\xba", 2, 6, 1, false, BIT_TEST }, { "\x0f\xba", 2, 7, 1, false, BIT_TEST },
-	{ "\x0f\x38\xf0", 3, -1, 0, false, ALL_FLAGS }, { "\x0f\x38\xf1", 3, -1, 0, false, ALL_FLAGS },
+	{ "\x00", 1, -1, 0, true, ARITHMETIC },
+	{ "\x01", 1, -1, 0, false, ARITHMETIC },
+	{ "\x02", 1, -1, 0, true, ARITHMETIC },
+	{ "\x03", 1, -1, 0, false, ARITHMETIC },
+	{ "\x08", 1, -1, 0, true, LOGIC },
+	{ "\x0b", 1, -1, 0, false, LOGIC },
+	{ "\x10", 1, -1, 0, true, ARITHMETIC },
+	{ "\x13", 1, -1, 0, false, ARITHMETIC },
+	{ "\x11", 1, -1, 0, false, ARITHMETIC },
+	{ "\x18", 1, -1, 0, true, ARITHMETIC },
+	{ "\x19", 1, -1, 0, false, ARITHMETIC },
+	{ "\x1b", 1, -1, 0, false, ARITHMETIC },
+	{ "\x20", 1, -1, 0, true, LOGIC },
+	{ "\x23", 1, -1, 0, false, LOGIC },
+	{ "\x28", 1, -1, 0, true, ARITHMETIC },
+	{ "\x29", 1, -1, 0, false, ARITHMETIC },
+	{ "\x2b", 1, -1, 0, false, ARITHMETIC },
+	{ "\x30", 1, -1, 0, true, LOGIC },
+	{ "\x31", 1, -1, 0, false, LOGIC },
+	{ "\x38", 1, -1, 0, true, ARITHMETIC },
+	{ "\x39", 1, -1, 0, false, ARITHMETIC },
+	{ "\x3a", 1, -1, 0, true, ARITHMETIC },
+	{ "\x3b", 1, -1, 0, false, ARITHMETIC },
+	{ "\x84", 1, -1, 0, true, LOGIC },
+	{ "\x85", 1, -1, 0, false, LOGIC },
+	{ "\x86", 1, -1, 0, true, ALL_FLAGS },
+	{ "\x87", 1, -1, 0, false, ALL_FLAGS },
+	{ "\x88", 1, -1, 0, true, ALL_FLAGS },
+	{ "\x89", 1, -1, 0, false, ALL_FLAGS },
+	{ "\x8a", 1, -1, 0, true, ALL_FLAGS },
+	{ "\x8b", 1, -1, 0, false, ALL_FLAGS },
+	{ "\x63", 1, -1, 0, false, ALL_FLAGS },
+	{ "\x80", 1, 0, 1, true, ARITHMETIC },
+	{ "\x81", 1, 2, 9, false, ARITHMETIC },
+	{ "\x83", 1, 3, 1, false, ARITHMETIC },
+	{ "\x81", 1, 4, 9, false, LOGIC },
+	{ "\x83", 1, 5, 1, false, ARITHMETIC },
+	{ "\x80", 1, 6, 1, true, LOGIC },
+	{ "\x81", 1, 7, 9, false, ARITHMETIC },
+	{ "\x83", 1, 1, 1, false, LOGIC },
+	{ "\xc6", 1, 0, 1, true, ALL_FLAGS },
+	{ "\xc7", 1, 0, 9, false, ALL_FLAGS },
+	{ "\xf6", 1, 0, 1, true, LOGIC },
+	{ "\xf7", 1, 0, 9, false, LOGIC },
+	{ "\xf6", 1, 2, 0, true, ALL_FLAGS },
+	{ "\xf7", 1, 2, 0, false, ALL_FLAGS },
+	{ "\xf6", 1, 3, 0, true, ARITHMETIC },
+	{ "\xf7", 1, 3, 0, false, ARITHMETIC },
+	{ "\xfe", 1, 0, 0, true, ARITHMETIC },
+	{ "\xff", 1, 0, 0, false, ARITHMETIC },
+	{ "\xfe", 1, 1, 0, true, ARITHMETIC },
+	{ "\xff", 1, 1, 0, false, ARITHMETIC },
+	{ "\x0f\xb6", 2, -1, 0, false, ALL_FLAGS },
+	{ "\x0f\xb7", 2, -1, 0, false, ALL_FLAGS },
+	{ "\x0f\xbe", 2, -1, 0, false, ALL_FLAGS },
+	{ "\x0f\xbf", 2, -1, 0, false, ALL_FLAGS },
+	{ "\x0f\xb0", 2, -1, 0, true, ARITHMETIC },
+	{ "\x0f\xb1", 2, -1, 0, false, ARITHMETIC },
+	{ "\x0f\xc0", 2, -1, 0, true, ARITHMETIC },
+	{ "\x0f\xc1", 2, -1, 0, false, ARITHMETIC },
+	{ "\x0f\xba", 2, 4, 1, false, BIT_TEST },
+	{ "\x0f\xba", 2, 5, 1, false, BIT_TEST },
+	{ "\x0f\xba", 2, 6, 1, false, BIT_TEST },
+	{ "\x0f\xba", 2, 7, 1, false, BIT_TEST },
+	{ "\x0f\x38\xf0", 3, -1, 0, false, ALL_FLAGS },
+	{ "\x0f\x38\xf1", 3, -1, 0, false, ALL_FLAGS },
 };
 
 static uint32_t build_form(const struct form *form, uint32_t width, uint8_t *out)
@@ -320,12 +368,14 @@ static void test_forms(void **state)
 				uint32_t length;
 
 				randomize();
-				length = build_form(&forms[f], forms[f].is_byte ? 1 : widths[w], bytes);
+				length = build_form(&forms[f], forms[f].is_byte ? 1 : widths[w],
+				                    bytes);
 				if ((round & 3) == 0) { /* let CMPXCHG succeed sometimes */
 					memcpy(&arena->in[BH_GPR_RAX],
 					       before + (arena->in[BH_GPR_RBX] -
-							 low_address(arena->buffer) +
-							 bytes[length - 1]), 8);
+					                 low_address(arena->buffer) +
+					                 bytes[length - 1]),
+					       8);
 				}
 				compare(bytes, length, forms[f].flags_mask);
 			}
@@ -368,7 +418,7 @@ static void test_strings(void **state)
 		uint8_t base = opcodes[(round / 3) % 5];
 		uint8_t width = (uint8_t)(round / 15 % 4);
 		uint8_t bytes[4] = { repeat, width == 1 ? 0x66 : 0x3e, width == 3 ? 0x48 : 0x40,
-				     (uint8_t)(base | (width != 0 ? 1 : 0)) };
+			             (uint8_t)(base | (width != 0 ? 1 : 0)) };
 
 		randomize();
 		if (repeat == 0xf2 && base != 0xa6 && base != 0xae) {
@@ -390,7 +440,8 @@ static void test_pair(void **state)
 {
 	(void)state;
 	for (int round = 0; round < 200; round++) {
-		uint8_t bytes[] = { 0xf0, (uint8_t)((round & 1) != 0 ? 0x48 : 0x40), 0x0f, 0xc7, 0x0e };
+		uint8_t bytes[] = { 0xf0, (uint8_t)((round & 1) != 0 ? 0x48 : 0x40), 0x0f, 0xc7,
+			            0x0e };
 		uint32_t at = 1024 + (uint32_t)(random_next() & 0x7f0);
 
 		randomize();
@@ -410,9 +461,9 @@ static void test_addresses(void **state)
 {
 	(void)state;
 	for (int round = 0; round < 200; round++) {
-		uint8_t index[] = { 0x4a, 0x8b, 0x84, 0xe3, 0x20, 0, 0, 0 };	     /* [rbx+r12*8+32] */
-		uint8_t narrow[] = { 0x67, 0x42, 0x89, 0x44, 0x63, 0xf0 };	     /* [ebx+r12d*2-16] */
-		uint8_t offset[] = { 0x48, 0xa3, 0, 0, 0, 0, 0, 0, 0, 0 };	     /* moffs64 */
+		uint8_t index[] = { 0x4a, 0x8b, 0x84, 0xe3, 0x20, 0, 0, 0 }; /* [rbx+r12*8+32] */
+		uint8_t narrow[] = { 0x67, 0x42, 0x89, 0x44, 0x63, 0xf0 };   /* [ebx+r12d*2-16] */
+		uint8_t offset[] = { 0x48, 0xa3, 0, 0, 0, 0, 0, 0, 0, 0 };   /* moffs64 */
 		uint64_t address = low_address(arena->buffer) + (random_next() & 0xfff);
 
 		randomize();
@@ -428,8 +479,9 @@ static int set_up(void **state)
 {
 	(void)state;
 	arena = mmap(NULL, sizeof(*arena), PROT_READ | PROT_WRITE,
-		     MAP_PRIVATE | MAP_ANONYMOUS | MAP_32BIT, -1, 0);
-	code = mmap(NULL, 4096, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	             MAP_PRIVATE | MAP_ANONYMOUS | MAP_32BIT, -1, 0);
+	code = mmap(NULL, 4096, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1,
+	            0);
 	return arena == MAP_FAILED || code == MAP_FAILED ? -1 : 0;
 }
 
@@ -443,8 +495,8 @@ static int tear_down(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_forms),	  cmocka_unit_test(test_bit_strings),
-		cmocka_unit_test(test_strings),	  cmocka_unit_test(test_pair),
+		cmocka_unit_test(test_forms),     cmocka_unit_test(test_bit_strings),
+		cmocka_unit_test(test_strings),   cmocka_unit_test(test_pair),
 		cmocka_unit_test(test_addresses),
 	};
 

@@ -19,7 +19,7 @@
 #include "bulkhead/errors.h"
 #include "vmm/loader_internal.h"
 
-#define RAM_BYTES  (256ull << 20)
+#define RAM_BYTES   (256ull << 20)
 #define IMAGE_BYTES 0x8000
 
 static uint8_t *ram;
@@ -133,11 +133,13 @@ static void test_bzimage_64(void **state)
 	assert_int_equal(ram64(LOADER_BOOT_PARAMS_GPA + 0x70), 0xe0000);
 	assert_int_equal(ram64(LOADER_BOOT_PARAMS_GPA + 0x2d0 + 40), 0x100000);
 	assert_int_equal(ram32(LOADER_BOOT_PARAMS_GPA + 0x21c), 12 + 8);
-	assert_memory_equal(ram + ram32(LOADER_BOOT_PARAMS_GPA + 0x218), "first modulesecond\0\0", 20);
+	assert_memory_equal(ram + ram32(LOADER_BOOT_PARAMS_GPA + 0x218), "first modulesecond\0\0",
+	                    20);
 	assert_string_equal((char *)ram + ram32(LOADER_BOOT_PARAMS_GPA + 0x228), "console=ttyS0");
 	assert_memory_equal(ram + 0x1000000, image + 0x400, IMAGE_BYTES - 0x400);
 	/* The identity map, at an address of the last GiB. */
-	assert_int_equal(ram64(LOADER_PAGE_TABLES_GPA) & ~0xfffull, LOADER_PAGE_TABLES_GPA + 0x1000);
+	assert_int_equal(ram64(LOADER_PAGE_TABLES_GPA) & ~0xfffull,
+	                 LOADER_PAGE_TABLES_GPA + 0x1000);
 	assert_int_equal(ram64(LOADER_PAGE_TABLES_GPA + 0x5000 + 0xff8), 0xffe00083);
 	assert_int_equal(ram64(LOADER_GDT_GPA + 0x10), 0x00af9b000000ffff);
 }
@@ -200,7 +202,10 @@ static void test_bzimage_errors(void **state)
 /* An ELF64 with a PVH note and two segments. */
 static void make_elf64(void)
 {
-	memcpy(image, "\x7f" "ELF\x02\x01\x01", 7);
+	memcpy(image,
+	       "\x7f"
+	       "ELF\x02\x01\x01",
+	       7);
 	put16(16, 2);
 	put16(18, 62);
 	put64(24, 0xffffffff81000000);
@@ -332,7 +337,10 @@ static void check_multiboot_info(void)
 
 static void make_elf32(uint16_t machine)
 {
-	memcpy(image, "\x7f" "ELF\x01\x01\x01", 7);
+	memcpy(image,
+	       "\x7f"
+	       "ELF\x01\x01\x01",
+	       7);
 	put16(16, 2);
 	put16(18, machine);
 	put32(24, 0xc0100010);
@@ -441,8 +449,9 @@ static void test_unknown_images(void **state)
 {
 	(void)state;
 	assert_int_equal(loader_load(&input, &result), BH_ERR_FORMAT);
-	assert_string_equal(result.error, "kernel 'test': not a bzImage (no HdrS at 0x202), PVH ELF or "
-					  "multiboot 1 image; found unknown data");
+	assert_string_equal(result.error,
+	                    "kernel 'test': not a bzImage (no HdrS at 0x202), PVH ELF or "
+	                    "multiboot 1 image; found unknown data");
 	memcpy(image, "\x1f\x8b", 2);
 	assert_int_equal(loader_load(&input, &result), BH_ERR_FORMAT);
 	assert_non_null(strstr(result.error, "gzip"));

@@ -16,16 +16,17 @@
 #include "vmm/cpu_state.h"
 #include "vmm/walk.h"
 
-#define P 1ull
-#define W 2ull
-#define U 4ull
-#define A 0x20ull
-#define D 0x40ull
+#define P     1ull
+#define W     2ull
+#define U     4ull
+#define A     0x20ull
+#define D     0x40ull
 #define LARGE 0x80ull
-#define NX (1ull << 63)
+#define NX    (1ull << 63)
 
 static uint8_t ram[0x10000] __attribute__((aligned(4096)));
-static const struct guest_memory memory = { .slots = { { 0, sizeof(ram), ram } }, .slots_count = 1 };
+static const struct guest_memory memory = { .slots = { { 0, sizeof(ram), ram } },
+	                                    .slots_count = 1 };
 static struct walk_paging paging;
 static struct walk_result result;
 
