@@ -56,6 +56,9 @@ $(B)/gen/asm_offsets.h: $(addprefix $(B)/gen/,$(OFFSETS_SOURCES:.c=.s))
 $(NEWLIB)/.stamp: scripts/build-newlib scripts/fetch scripts/pins
 	$(Q)scripts/build-newlib && touch $@
 
+# The VMM touches no FPU or SSE register: the guest's stay loaded while it works.
+$(B)/obj/domain/vmm/%.c.o: DOMAIN_CFLAGS += -mgeneral-regs-only
+
 DEPS_FLAGS = -MMD -MP -MF $@.d -MT $@
 
 $(B)/obj/kernel/%.c.o: %.c | $(VERSION_HEADER) $(OFFSETS_HEADER)

@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Our test guests give their verdict; guests that die say why, and nothing else is touched."""
+import re
+
+import pytest
+
+from machine import GUESTS
+
+# guest -> further keys; folders that are not in this table run with the usual ones
+KEYS = {"smp": ["vcpus=4", "cmdline=vcpus=4"]}
+# not a test of behaviour: measured by scripts/bench, or run by a test of its own
+OTHERS = ("bench", "linuxboot")
+NAMES = [path.stem for path in sorted(GUESTS.glob("*.elf")) if path.stem not in OTHERS]
+
+
+def run_guest(machine, name, *keys, kernel=None, seconds=60):
+    """Creates, starts and watches a guest to its end; gives its console text."""
+    words = ["memory=16M", f"kernel={kernel or name}", "debug-exit=yes", "on-crash=preserve",
+             "on-reboot=preserve", *keys]
+    machine.command(f"create {name} " + " ".join(words))
+    machine.command(f"start {name}", seconds, is_error_fine=True)
+    row = machine.wait_for_state(name, ("off", "crashed"), seconds)
+    machine.drain()
+    machine.send(f"console {name}\r")
+    machine.expect(r"Ctrl-\] leaves")
+    machine.expect(r"(PASS|FAIL|\S)", 10)
+    text = machine.child.before + machine.child.after
+    try:
+        machine.expect(r"\Z(?!)", 1)
+    except AssertionError:
+        text += machine.child.before if isinstance(machine.child.before, str) else ""
+    machine.send("\x1d")
+    machine.expect("bulkhead> ")
+    return row, text
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_verdict(lab, name):
+    _, text = run_guest(lab, name, *KEYS.get(name, []))
+    assert re.search(r"\w+: PASS, \d+ checks", text), text
+
+
+@pytest.mark.parametrize("end", ["triple", "jump"])
+def test_death_is_told(lab, end):
+    free = lab.free_memory()
+    row, _ = run_guest(lab, "outside", f'cmdline="end={end}"')
+    assert row["state"] in ("crashed", "off")
+    assert "triple" in lab.command("events", is_error_fine=True).lower() or \
+        "triple" in lab.command("list -v").lower()
+    lab.command("kill outside", is_error_fine=True)
+    lab.command("delete outside")
+    assert lab.free_memory() == free
+
+
+def test_spinning_guest_is_killed(lab):
+    free = lab.free_memory()
+    lab.command('create outside memory=16M kernel=outside cmdline="end=spin"')
+    lab.command("start outside")
+    assert lab.guest("outside")["state"] == "running"
+    lab.command("kill outside")
+    lab.command("delete outside")
+    assert lab.free_memory() == free

@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The machine as a whole: scripts/boot's contract, reboot, bad files, a VMM that was taken over."""
+import subprocess
+
+import pytest
+
+from machine import BUILD, ROOT
+
+
+def run_boot(platform, *arguments, limit=120):
+    return subprocess.run([ROOT / "scripts/boot", "--platform", platform, *arguments],
+                          stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                          stderr=subprocess.STDOUT, timeout=limit, check=False)
+
+
+def default_way(platform):
+    return ["--boot", "kernel" if platform == "qemu" else "iso"]
+
+
+def test_dry_run_prints_the_command(platform):
+    done = run_boot(platform, *default_way(platform), "--dry-run")
+    assert done.returncode == 0
+    assert (b"qemu-system-x86_64" if platform == "qemu" else b"bochs") in done.stdout
+
+
+def test_time_limit(platform):
+    done = run_boot(platform, *default_way(platform), "--config", str(ROOT / "boot/default.cfg"),
+                    "--timeout", "8")
+    assert done.returncode == 124
+
+
+def test_host_reboot(boot):
+    machine = boot("--config", str(ROOT / "boot/default.cfg"))
+    machine.wait_for_shell()
+    machine.send("host reboot\r")
+    machine.wait_for_shell()
+    machine.poweroff()
+
+
+def test_bad_config_still_gives_a_shell(boot):
+    machine = boot("--config", str(ROOT / "tests/system/data/bad.cfg"), "--file",
+                   f"hello={BUILD / 'guests/hello.elf'}")
+    machine.wait_for_shell()
+    assert machine.guest("good") is not None
+    assert machine.guest("bad") is None
+    machine.poweroff()
+
+
+@pytest.mark.qemu_only
+def test_one_cpu_and_one_gibibyte_by_instruction_count(boot):
+    machine = boot("--icount", "--memory", "1G", "--config", str(ROOT / "boot/default.cfg"),
+                   "--file", f"hello={BUILD / 'guests/hello.elf'}")
+    machine.wait_for_shell()
+    machine.command("create hello memory=16M kernel=hello debug-exit=yes")
+    machine.command("start hello", 60, is_error_fine=True)
+    machine.wait_for_state("hello", ("off",))
+    machine.poweroff()
+
+
+def test_nonsense_vmm(boot):
+    """A VMM that was taken over throws nonsense at every call; kernel, shell and memory stay."""
+    program = BUILD / "domains/nonsense.elf"
+    assert program.exists()
+    machine = boot("--config", str(ROOT / "boot/default.cfg"), "--program", f"vmm={program}",
+                   "--file", f"hello={BUILD / 'guests/hello.elf'}")
+    machine.wait_for_shell()
+    free = machine.free_memory()
+    machine.command("create evil vcpus=2 memory=16M kernel=hello")
+    machine.command("start evil", 60, is_error_fine=True)
+    machine.wait_for_state("evil", ("off", "crashed", "running"), 60)
+    machine.send("console evil\r")
+    machine.expect(r"calls", 120)
+    machine.send("\x1d")
+    machine.expect("bulkhead> ")
+    machine.command("kill evil", is_error_fine=True)
+    machine.command("delete evil")
+    assert machine.free_memory() == free
+    machine.poweroff()
