@@ -1,0 +1,15 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * From power-on to the first instruction: devices reset, tables written, images loaded, vCPUs set.
+ *
+ * Must never: run while a vCPU thread is not parked.
+ */
+#pragma once
+
+#include <stddef.h>
+
+/* Gives the guest its CPUID table; once, before the first boot_start(). Errors of the kernel's calls, or BH_ERR_LIMIT. */
+int boot_set_cpuid(void);
+
+/* One start from the images. On an error `reason` gets one line that says what was wrong and what would fit. */
+int boot_start(char *reason, size_t reason_size);

@@ -1,0 +1,438 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * Run loop of a vCPU thread: vcpu_run(), then the exit's handler, again and again.
+ *
+ * Must never: hold the machine's lock over vcpu_run(). The short path is a port access: lock, device, unlock.
+ */
+#include "vmm/vcpu.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "bulkhead/protocol.h"
+#include "lib/call.h"
+#include "lib/threads.h"
+#include "lib/time.h"
+#include "vmm/cpu_state.h"
+#include "vmm/emulate.h"
+#include "vmm/machine.h"
+
+#define VCPU_VA_PAGES  0x0000130000000000ull /* run and local-APIC page of each vCPU, as the VMM maps them */
+#define VCPU_VA_STRIDE 0x4000ull
+#define VCPU_VA_LAPIC  0x2000ull
+
+#define LAPIC_BYTES 0x1000ull
+#define SETTLE_TRIES 8u
+#define REPEAT_MAX  256u /* iterations of a REP before interrupts get a chance */
+
+#define HYPERCALL_UNKNOWN (-1000)
+
+#define INJECT_EXCEPTION(vector) (BH_INJECT_VALID | BH_INJECT_TYPE_EXCEPTION | (vector))
+
+struct vcpu_thread {
+	uint32_t idx;
+	bh_handle_t handle;
+	bh_handle_t wake_event; /* in its own event set, where it sleeps when it is parked */
+	bh_handle_t wake_set;
+	uint32_t is_parked; /* atomic */
+	bool has_answers;   /* the run page holds something that the kernel has not taken yet */
+	struct bh_run *run;
+	const volatile uint32_t *lapic; /* register at offset o is lapic[o / 4] */
+	struct emulate_bus bus;
+};
+
+static struct vcpu_thread threads[BH_MAX_VCPUS];
+
+/* ---- parking ---- */
+
+static void park(struct vcpu_thread *vcpu)
+{
+	uint64_t bits[BH_EVENT_WORDS];
+
+	__atomic_store_n(&vcpu->is_parked, 1, __ATOMIC_SEQ_CST);
+	(void)bh_event_signal(machine.parked_event);
+	while (__atomic_load_n(&machine.should_park, __ATOMIC_SEQ_CST)) {
+		(void)bh_event_wait(vcpu->wake_set, BH_FOREVER, bits);
+	}
+	__atomic_store_n(&vcpu->is_parked, 0, __ATOMIC_SEQ_CST);
+}
+
+static bool all_parked(void)
+{
+	for (uint32_t i = 0; i < machine.config->vcpus_count; i++) {
+		if (!__atomic_load_n(&threads[i].is_parked, __ATOMIC_SEQ_CST)) {
+			return false;
+		}
+	}
+	return true;
+}
+
+void vcpu_park_all(void (*wait)(void))
+{
+	__atomic_store_n(&machine.should_park, 1, __ATOMIC_SEQ_CST);
+	for (uint32_t i = 0; i < machine.config->vcpus_count; i++) {
+		if (!__atomic_load_n(&threads[i].is_parked, __ATOMIC_SEQ_CST)) {
+			(void)bh_vcpu_kick(VMM_HANDLE_VCPU + i);
+		}
+	}
+	while (!all_parked()) {
+		wait();
+	}
+}
+
+void vcpu_release_all(void)
+{
+	__atomic_store_n(&machine.should_park, 0, __ATOMIC_SEQ_CST);
+	for (uint32_t i = 0; i < machine.config->vcpus_count; i++) {
+		(void)bh_event_signal(threads[i].wake_event);
+	}
+}
+
+void vcpu_answers_drop(uint32_t vcpu_idx)
+{
+	struct vcpu_thread *vcpu = &threads[vcpu_idx];
+
+	vcpu->has_answers = false;
+	if (vcpu->run) {
+		vcpu->run->state_dirty = 0;
+		vcpu->run->inject = 0;
+		vcpu->run->lapic_write = 0;
+	}
+}
+
+/* ---- crashes ---- */
+
+static void crash(struct vcpu_thread *vcpu, const char *what, uint64_t detail)
+{
+	char reason[160];
+
+	snprintf(reason, sizeof(reason), "vCPU %u: %s (0x%llx)", (unsigned)vcpu->idx, what,
+		 (unsigned long long)detail);
+	machine_lock();
+	machine_stop(VMM_CRASHED, (int32_t)vcpu->idx, reason);
+	machine_unlock();
+}
+
+/* ---- emulation ---- */
+
+/* A register of the local APIC is 32 bits wide at a multiple of 16; the rest of the page reads as zero. */
+static uint64_t lapic_read(const struct vcpu_thread *vcpu, uint32_t offset, uint32_t size)
+{
+	uint64_t value = 0;
+
+	for (uint32_t i = 0; i < size; i++) {
+		uint32_t at = offset + i;
+		uint32_t word = (at & 0xcu) == 0 ? vcpu->lapic[at / 4] : 0;
+
+		value |= (uint64_t)(word >> (at % 4 * 8) & 0xffu) << (i * 8);
+	}
+	return value;
+}
+
+static int bus_mmio_in(void *context, uint64_t gpa, uint32_t size, uint64_t *value)
+{
+	struct vcpu_thread *vcpu = context;
+
+	if (gpa - GUEST_LAPIC_BASE <= LAPIC_BYTES - size) {
+		*value = lapic_read(vcpu, (uint32_t)(gpa - GUEST_LAPIC_BASE), size);
+	} else {
+		*value = bus_mmio_read(&machine.bus, gpa, size);
+	}
+	return BH_OK;
+}
+
+static int bus_mmio_out(void *context, uint64_t gpa, uint32_t size, uint64_t value)
+{
+	struct vcpu_thread *vcpu = context;
+	uint64_t offset = gpa - GUEST_LAPIC_BASE;
+
+	if (offset > LAPIC_BYTES - size) {
+		bus_mmio_write(&machine.bus, gpa, size, value);
+		return BH_OK;
+	}
+	/* SDM 3A 11.4.1: other widths and places are undefined; only a register written whole counts. */
+	if (size == 4 && (offset & 0xfu) == 0) {
+		vcpu->run->lapic_write = 1;
+		vcpu->run->lapic_offset = (uint32_t)offset;
+		vcpu->run->lapic_value = (uint32_t)value;
+	}
+	return BH_OK;
+}
+
+static int bus_port_in(void *context, uint16_t port, uint32_t size, uint32_t *value)
+{
+	(void)context;
+	*value = (uint32_t)bus_port_read(&machine.bus, port, size);
+	return BH_OK;
+}
+
+static int bus_port_out(void *context, uint16_t port, uint32_t size, uint32_t value)
+{
+	(void)context;
+	bus_port_write(&machine.bus, port, size, value);
+	return BH_OK;
+}
+
+static void inject_fault(struct bh_run *run, const struct emulate_fault *fault)
+{
+	run->inject = INJECT_EXCEPTION(fault->vector);
+	if (fault->has_error_code) {
+		run->inject |= BH_INJECT_ERROR_CODE;
+		run->inject_error_code = fault->error_code;
+	}
+	if (fault->vector == CPU_VECTOR_PF) {
+		run->inject_cr2 = fault->cr2;
+	}
+}
+
+/*
+ * An instruction that nobody can do. At CPL 3 the guest's kernel gets #UD and deals with its program; in the
+ * guest's kernel the only honest answer is to stop and say which bytes they were.
+ */
+static void emulate_refused(struct vcpu_thread *vcpu, struct emulate *emulate, const char *what)
+{
+	struct bh_run *run = vcpu->run;
+	uint8_t bytes[DECODE_LENGTH_MAX] = { 0 };
+	char text[96];
+	uint32_t count = 0;
+	int used = 0;
+
+	if ((run->state.segments[BH_SEG_SS].attributes >> 5 & 3u) == 3) {
+		run->inject = INJECT_EXCEPTION(CPU_VECTOR_UD);
+		return;
+	}
+	machine_lock();
+	if (emulate_fetch(emulate, bytes, &count) != EMULATE_DONE) {
+		count = 0;
+	}
+	machine_unlock();
+	used = snprintf(text, sizeof(text), "%s, RIP 0x%llx:", what,
+			(unsigned long long)run->state.rip);
+	for (uint32_t i = 0; i < count && used > 0 && used < (int)sizeof(text) - 4; i++) {
+		used += snprintf(text + used, sizeof(text) - (size_t)used, " %02x", bytes[i]);
+	}
+	crash(vcpu, text, run->mmio.gpa);
+}
+
+static void emulate_exit(struct vcpu_thread *vcpu, const uint8_t *bytes, uint32_t count,
+			 bool is_lapic)
+{
+	struct bh_run *run = vcpu->run;
+	struct emulate emulate = {
+		.cpu = &run->state,
+		.memory = &machine.memory,
+		.bus = &vcpu->bus,
+		.repeat_max = is_lapic ? 1 : REPEAT_MAX, /* the run page carries one APIC write */
+		.physical_bits = (uint8_t)bh_info()->physical_address_bits,
+	};
+	enum emulate_result result;
+
+	machine_lock();
+	machine.channel->device_accesses++;
+	result = emulate_step(&emulate, bytes, count);
+	machine.channel->unclaimed_accesses = machine.bus.unclaimed_count;
+	machine_unlock();
+	switch (result) {
+	case EMULATE_DONE:
+	case EMULATE_AGAIN:
+		run->state_dirty |= BH_STATE_GPR;
+		break;
+	case EMULATE_FAULT:
+		run->state_dirty |= BH_STATE_GPR; /* a REP may have gone part of its way */
+		inject_fault(run, &emulate.fault);
+		break;
+	case EMULATE_UNSUPPORTED:
+		emulate_refused(vcpu, &emulate, "unknown instruction on a device");
+		break;
+	case EMULATE_FAILED:
+		emulate_refused(vcpu, &emulate, "instruction that cannot be finished");
+		break;
+	}
+}
+
+static void handle_mmio(struct vcpu_thread *vcpu)
+{
+	struct bh_run *run = vcpu->run;
+	uint64_t gpa = run->mmio.gpa;
+	uint8_t bytes[sizeof(run->mmio.instruction)];
+	uint32_t count = run->mmio.instruction_length;
+
+	if (run->mmio.is_fetch) {
+		/* Nothing answers a fetch: the bus gives all ones, which is no instruction. */
+		run->inject = INJECT_EXCEPTION(CPU_VECTOR_UD);
+		return;
+	}
+	memcpy(bytes, run->mmio.instruction, sizeof(bytes));
+	emulate_exit(vcpu, bytes, count > DECODE_LENGTH_MAX ? DECODE_LENGTH_MAX : count,
+		     gpa - GUEST_LAPIC_BASE < LAPIC_BYTES);
+}
+
+/* ---- the other exits ---- */
+
+static inline void handle_io(struct vcpu_thread *vcpu)
+{
+	struct bh_run *run = vcpu->run;
+	uint32_t port = run->io.port;
+	uint32_t width = run->io.width_bytes;
+
+	if (run->io.is_string) {
+		emulate_exit(vcpu, NULL, 0, false);
+		return;
+	}
+	machine_lock();
+	machine.channel->device_accesses++;
+	if (run->io.is_write) {
+		bus_port_write(&machine.bus, port, width, run->io.value);
+	} else {
+		run->io.value = bus_port_read(&machine.bus, port, width);
+	}
+	machine.channel->unclaimed_accesses = machine.bus.unclaimed_count;
+	machine_unlock();
+}
+
+static void handle_eoi(const struct vcpu_thread *vcpu)
+{
+	machine_lock();
+	ioapic_eoi(&machine.ioapic, (uint8_t)vcpu->run->vector);
+	machine_unlock();
+}
+
+/* The line may have fallen since: then the 8259 gives its spurious vector, as the real pair would. */
+static void handle_extint(const struct vcpu_thread *vcpu)
+{
+	uint8_t vector;
+
+	machine_lock();
+	vector = pic_acknowledge(&machine.pic);
+	machine_unlock();
+	vcpu->run->inject = BH_INJECT_VALID | BH_INJECT_TYPE_INTERRUPT | vector;
+}
+
+static void handle_hypercall(const struct vcpu_thread *vcpu)
+{
+	vcpu->run->state.gpr[BH_GPR_RAX] = (uint64_t)(int64_t)HYPERCALL_UNKNOWN;
+	vcpu->run->state_dirty |= BH_STATE_GPR;
+}
+
+static void handle_exit(struct vcpu_thread *vcpu)
+{
+	switch ((enum bh_exit)vcpu->run->exit) {
+	case BH_EXIT_IO:
+		handle_io(vcpu);
+		break;
+	case BH_EXIT_MMIO:
+		handle_mmio(vcpu);
+		break;
+	case BH_EXIT_EOI:
+		handle_eoi(vcpu);
+		break;
+	case BH_EXIT_EXTINT:
+		handle_extint(vcpu);
+		break;
+	case BH_EXIT_EMULATE:
+		emulate_exit(vcpu, NULL, 0, false);
+		break;
+	case BH_EXIT_HYPERCALL:
+		handle_hypercall(vcpu);
+		break;
+	case BH_EXIT_SHUTDOWN:
+		crash(vcpu, "triple fault", 0);
+		break;
+	case BH_EXIT_FAILED_ENTRY:
+		crash(vcpu, "the CPU refused the vCPU's state", vcpu->run->failure);
+		break;
+	case BH_EXIT_NONE:
+	case BH_EXIT_KICK:
+	case BH_EXIT_INIT:
+		break;
+	case BH_EXIT_COUNT:
+	default:
+		crash(vcpu, "unknown exit", vcpu->run->exit);
+		break;
+	}
+}
+
+/* May the handler have left something in the run page? */
+static bool exit_has_answers(uint32_t exit)
+{
+	return exit == BH_EXIT_MMIO || exit == BH_EXIT_EXTINT || exit == BH_EXIT_EMULATE ||
+	       exit == BH_EXIT_HYPERCALL;
+}
+
+/* ---- the thread ---- */
+
+static void *map_page(const struct vcpu_thread *vcpu, enum bh_vcpu_page page, uint64_t va,
+		      uint32_t flags)
+{
+	struct bh_map map = { .offset = 0, .size = BH_PAGE_SIZE, .flags = flags };
+	int64_t region = bh_vcpu_page(vcpu->handle, page);
+
+	if (region < 0 || bh_region_map((bh_handle_t)region, BH_HANDLE_SELF, va, &map) < 0) {
+		domain_fail("cannot map page %u of vCPU %u", (unsigned)page, (unsigned)vcpu->idx);
+	}
+	return (void *)va;
+}
+
+static void thread_init(struct vcpu_thread *vcpu, uint32_t vcpu_idx)
+{
+	uint64_t va = VCPU_VA_PAGES + vcpu_idx * VCPU_VA_STRIDE;
+	int64_t set = bh_event_set_create();
+	int64_t event = set < 0 ? set : bh_event_create((bh_handle_t)set, 0);
+
+	if (event < 0) {
+		domain_fail("no event for vCPU %u: error %d", (unsigned)vcpu_idx, (int)event);
+	}
+	vcpu->idx = vcpu_idx;
+	vcpu->handle = VMM_HANDLE_VCPU + vcpu_idx;
+	vcpu->wake_set = (bh_handle_t)set;
+	vcpu->wake_event = (bh_handle_t)event;
+	vcpu->run = map_page(vcpu, BH_VCPU_PAGE_RUN, va, BH_MAP_READ | BH_MAP_WRITE);
+	vcpu->lapic = map_page(vcpu, BH_VCPU_PAGE_LAPIC, va + VCPU_VA_LAPIC, BH_MAP_READ);
+	vcpu->bus = (struct emulate_bus){ bus_mmio_in, bus_mmio_out, bus_port_in, bus_port_out,
+					  vcpu };
+}
+
+/* One vcpu_run() and what it returned for. */
+static void run_once(struct vcpu_thread *vcpu)
+{
+	int error = bh_vcpu_run(vcpu->handle);
+
+	if (error < 0) {
+		vcpu->has_answers = false;
+		crash(vcpu, "vcpu_run failed", (uint64_t)(int64_t)error);
+		return;
+	}
+	if (vcpu->run->exit == BH_EXIT_IO) { /* first, because it is the usual one */
+		vcpu->has_answers = true;
+		handle_io(vcpu);
+		return;
+	}
+	vcpu->has_answers = exit_has_answers(vcpu->run->exit);
+	handle_exit(vcpu);
+}
+
+/*
+ * Answers that lie in the run page (a value read, an injection, registers) go into the vCPU before it parks, so that
+ * its state is whole: a kicked vcpu_run() takes them and comes straight back.
+ */
+static void settle(struct vcpu_thread *vcpu)
+{
+	for (uint32_t i = 0; i < SETTLE_TRIES && vcpu->has_answers; i++) {
+		(void)bh_vcpu_kick(vcpu->handle);
+		run_once(vcpu);
+	}
+}
+
+_Noreturn void domain_thread_main(uint32_t idx)
+{
+	struct vcpu_thread *vcpu = &threads[idx - 1];
+
+	thread_init(vcpu, idx - 1);
+	for (;;) {
+		while (__atomic_load_n(&machine.should_park, __ATOMIC_SEQ_CST)) {
+			settle(vcpu);
+			park(vcpu);
+		}
+		run_once(vcpu);
+	}
+}
