@@ -59,7 +59,7 @@ static const struct ioapic *ioapic_find(uint32_t gsi, uint32_t *reg)
 }
 
 /* Vectors 20h-2Fh for what the masked controllers may still raise, then all lines off (8259A data sheet). */
-static void pic_mask(void)
+void pic_mask(void)
 {
 	port_write8(PIC1_COMMAND, PIC_INIT);
 	port_write8(PIC2_COMMAND, PIC_INIT);
@@ -98,7 +98,6 @@ static void ioapic_add(uint64_t base, uint32_t gsi_base)
 
 void ioapic_init(void)
 {
-	pic_mask();
 	for (uint32_t i = 0; i < acpi.ioapics_count; i++) {
 		ioapic_add(acpi.ioapics[i].base, acpi.ioapics[i].gsi_base);
 	}

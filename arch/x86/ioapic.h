@@ -4,7 +4,9 @@
 
 #include "arch/x86/arch.h"
 
-/* Mask the 8259s, map every I/O APIC that ACPI named (or the usual one, if it answers), mask all pins. */
+/* Mask the 8259s. Before LINT0 is masked, so that what they have raised goes away and does not stay pending in the CPU. */
+void pic_mask(void);
+/* Map every I/O APIC that ACPI named (or the usual one, if it answers), mask all pins. */
 void ioapic_init(void);
 /* A vector in the GSI range arrived: mask a level interrupt, end it, tell kernel/. */
 void ioapic_interrupt(uint32_t vector);

@@ -74,8 +74,7 @@ void paging_map(uint64_t va, hpa_t pa, uint64_t size, uint32_t flags)
 	}
 }
 
-/* Is this one page there? */
-static bool is_mapped(uint64_t va)
+bool paging_is_mapped(uint64_t va)
 {
 	const uint64_t *table = phys_to_virt(kernel_pml4);
 
@@ -119,7 +118,7 @@ const void *firmware_map(hpa_t pa, uint64_t size)
 		return NULL;
 	}
 	for (uint64_t page = ALIGN_DOWN(va, PAGE_SIZE); page < va + size; page += PAGE_SIZE) {
-		if (!is_mapped(page)) {
+		if (!paging_is_mapped(page)) {
 			return window_map(pa, size, 0);
 		}
 	}

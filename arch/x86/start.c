@@ -72,6 +72,7 @@ void arch_start_on_slot(void)
 	memory_report();
 	acpi_init();
 	console_configure();
+	pic_mask();
 	apic_init(acpi.lapic_base);
 	apic_cpu_init();
 	cpu->apic_id = apic_id_read();

@@ -48,6 +48,8 @@ void paging_cpu_load(void);
 #define MAP_EXECUTE 0x2u
 #define MAP_UNCACHED 0x4u
 void paging_map(uint64_t va, hpa_t pa, uint64_t size, uint32_t flags);
+/* Is this one page there? */
+bool paging_is_mapped(uint64_t va);
 /* Map device memory uncached, for ever. NULL when the window is full. */
 volatile void *device_map(hpa_t pa, uint64_t size);
 /* Bytes at `pa` for reading: firmware tables. In the direct map when it is there, else in the device window (cached). NULL: window full. */

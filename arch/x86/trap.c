@@ -20,6 +20,12 @@
 #define PORT_SYSTEM_CONTROL 0x61u /* bits 7:6: the chipset's reasons for an NMI (RAM parity, I/O check) */
 #define SYSTEM_CONTROL_NMI 0xc0u
 
+/*
+ * QEMU's TCG, when an interrupt has gone by the time it is taken, delivers vector -1: a #GP with the "IDT" error code -1 * 16 + 2, which no CPU
+ * can produce (error codes have 16 bits). It means nothing.
+ */
+#define TCG_SPURIOUS_ERROR_CODE (~0ull - 13)
+
 struct fixup {
 	uint64_t from, to;
 };
@@ -39,19 +45,16 @@ static bool is_from_user(const struct arch_frame *frame)
 	return (frame->cs & 3) != 0;
 }
 
+/* From `stack` up; from the next page if that one is the guard below the stack. */
 static void stack_dump(uint64_t stack)
 {
-	uint64_t slot_offset = stack & (CPU_SLOT_SIZE - 1), page_left = PAGE_SIZE - (stack & (PAGE_SIZE - 1));
-	const uint64_t *words = (const uint64_t *)ALIGN_DOWN(stack, 8ull);
-	uint32_t count = STACK_DUMP_WORDS;
+	uint64_t start = paging_is_mapped(stack) ? ALIGN_DOWN(stack, 8ull) : ALIGN_UP(stack, PAGE_SIZE);
+	uint64_t end = start + STACK_DUMP_WORDS * sizeof(uint64_t);
 
-	/* Only a page of our own slot is known to be there. */
-	if (stack - slot_offset != (uint64_t)cpu_self()) {
-		return;
-	}
-	count = page_left / 8 < count ? (uint32_t)(page_left / 8) : count;
-	for (uint32_t i = 0; i + 4 <= count; i += 4) {
-		log_print("  %lx: %lx %lx %lx %lx", (uint64_t)&words[i], words[i], words[i + 1], words[i + 2], words[i + 3]);
+	for (uint64_t at = start; at < end && paging_is_mapped(at) && paging_is_mapped(at + 31); at += 32) {
+		const uint64_t *words = (const uint64_t *)at;
+
+		log_print("  %lx: %lx %lx %lx %lx", at, words[0], words[1], words[2], words[3]);
 	}
 }
 
@@ -74,6 +77,22 @@ void trap_dump(const struct arch_frame *frame, uint64_t stack)
 	stack_dump(stack);
 }
 
+/* A fault while a fault is being reported would go on for ever: the first one's text is out, that must do. */
+static void dump_begin(void)
+{
+	static uint32_t dumping_cpu; /* index + 1; never taken back */
+	uint32_t expected = 0, self = cpu_self()->idx + 1;
+
+	arch_console_claimed = false;
+	if (!__atomic_compare_exchange_n(&dumping_cpu, &expected, self, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) {
+		if (expected == self) {
+			arch_console_write("fault within the fault report\n", 30);
+			arch_cpus_stop_others();
+		}
+		arch_cpu_stop();
+	}
+}
+
 static void kernel_fault(struct arch_frame *frame)
 {
 	for (const struct fixup *fixup = fixups_start; fixup < fixups_end; fixup++) {
@@ -82,7 +101,7 @@ static void kernel_fault(struct arch_frame *frame)
 			return;
 		}
 	}
-	arch_console_claimed = false;
+	dump_begin();
 	log_print("cpu %u: %s (vector %lu) in the kernel", cpu_self()->idx, exception_names[frame->vector & 31], frame->vector);
 	trap_dump(frame, frame->rsp);
 	panic("unexpected exception in the kernel");
@@ -133,7 +152,7 @@ static bool trap_handle_special(struct arch_frame *frame)
 		nmi_handle(frame);
 		return true;
 	case VECTOR_DOUBLE_FAULT:
-		arch_console_claimed = false;
+		dump_begin();
 		log_print("cpu %u: double fault (kernel stack overflow?)", cpu_self()->idx);
 		trap_dump(frame, frame->rsp);
 		panic("double fault");
@@ -152,7 +171,9 @@ void trap_handle(struct arch_frame *frame)
 	if (trap_handle_special(frame)) {
 		return;
 	}
-	if (frame->vector >= VECTOR_PIC) {
+	if (frame->vector == VECTOR_PROTECTION && frame->error_code == TCG_SPURIOUS_ERROR_CODE) {
+		cpu_self()->count_spurious++;
+	} else if (frame->vector >= VECTOR_PIC) {
 		apic_interrupt((uint32_t)frame->vector);
 	} else if (is_user) {
 		fault_handle(frame, frame->vector == VECTOR_PAGE_FAULT ? cr2_read() : 0);
