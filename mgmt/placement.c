@@ -55,7 +55,7 @@ static enum placement_result choose_named(const struct placement *placement,
                                           const struct config_guest *guest, uint16_t *pcpu,
                                           uint32_t *culprit)
 {
-	uint16_t named[CONFIG_CPUS_MAX];
+	uint8_t named[CONFIG_CPUS_MAX];
 	uint32_t count = 0;
 	uint32_t cpu;
 	uint32_t i;
@@ -72,7 +72,7 @@ static enum placement_result choose_named(const struct placement *placement,
 		    (!guest->cpus.is_shared && placement->user[cpu] != PLACEMENT_NOBODY)) {
 			return PLACEMENT_TAKEN;
 		}
-		named[count++] = (uint16_t)cpu;
+		named[count++] = (uint8_t)cpu;
 	}
 	if (count == 0) {
 		*culprit = 0;
@@ -86,7 +86,7 @@ static enum placement_result choose_named(const struct placement *placement,
 
 /* The least used pCPU without an owner, counting those chosen for this guest already; one that another
  * guest claims only if there is no other. */
-static uint32_t least_used(const struct placement *placement, const uint16_t *chosen_count)
+static uint32_t least_used(const struct placement *placement, const uint8_t *chosen_count)
 {
 	uint32_t best = PLACEMENT_NOBODY;
 	uint32_t best_load = UINT32_MAX;
@@ -111,7 +111,7 @@ enum placement_result placement_choose(const struct placement *placement,
                                        const struct config_guest *guest, uint16_t *pcpu,
                                        uint32_t *culprit)
 {
-	uint16_t chosen_count[CONFIG_CPUS_MAX] = { 0 };
+	uint8_t chosen_count[CONFIG_CPUS_MAX] = { 0 };
 	uint32_t i;
 
 	if (!guest->cpus.is_any) {
