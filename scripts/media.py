@@ -135,19 +135,41 @@ def make_stick(content, image, work):
     run("mformat", "-i", part, "-F" if size_mib >= 64 else "-v", *(
         ["-v", "BULKHEAD"] if size_mib >= 64 else ["BULKHEAD"]), "-N", "42554c4b",
         "-T", str(size_mib * 2048), "-h", "64", "-s", "32", "::")
-    run("mcopy", "-i", part, "-s", "-m", "-Q", work / "esp" / "EFI", "::")
+    run("mcopy", "-i", part, "-s", "-Q", work / "esp" / "EFI", "::")
+
+
+GRUB_MODULES = ("iso9660", "multiboot2", "normal", "configfile", "search", "search_fs_file",
+                "serial", "terminal", "echo", "test", "all_video", "video", "boot")
+GRUB_START = "search --file --set=root /boot/bulkhead.txt\nset prefix=($root)/boot/grub\n"
 
 
 def grub_config(content):
     """The text of grub.cfg for an ISO."""
-    lines = ["set timeout=0", "set default=0", "insmod all_video", 'menuentry "Bulkhead" {',
-             f"\tmultiboot2 /boot/kernel {content.cmdline}".rstrip()]
+    lines = ["set timeout=0", "set timeout_style=hidden", "set default=0",
+             'menuentry "Bulkhead" {', f"\tmultiboot2 /boot/kernel {content.cmdline}".rstrip()]
     lines += [f"\tmodule2 /boot/{name} {name}" for name in content.modules()]
-    return "\n".join(lines + ["\tboot", "}", ""])
+    return "\n".join(lines + ["}", ""])
+
+
+def make_grub(boot, work):
+    """GRUB for both firmwares, its modules inside: boot/bios.img and boot/efi.img."""
+    start = work / "start.cfg"
+    write(start, GRUB_START)
+    run("grub-mkimage", "-O", "i386-pc-eltorito", "-p", "/boot/grub", "-c", start,
+        "-o", boot / "bios.img", "biosdisk", "vbe", "vga", "video_bochs", *GRUB_MODULES)
+    efi = work / "efi" / "EFI" / "BOOT" / "BOOTX64.EFI"
+    efi.parent.mkdir(parents=True, exist_ok=True)
+    run("grub-mkimage", "-O", "x86_64-efi", "-p", "/boot/grub", "-c", start, "-o", efi,
+        "efi_gop", "part_gpt", "part_msdos", "fat", *GRUB_MODULES)
+    image = boot / "efi.img"
+    kib = (efi.stat().st_size // 1024 + 200) // 32 * 32
+    image.write_bytes(bytes(kib * 1024))
+    run("mformat", "-i", image, "-N", "42554c4c", "-T", str(kib * 2), "-h", "16", "-s", "32", "::")
+    run("mcopy", "-i", image, "-s", "-Q", work / "efi" / "EFI", "::")
 
 
 def make_iso(content, image, work):
-    """An ISO that BIOS and UEFI boot through GRUB, with multiboot2 modules."""
+    """An ISO that BIOS and UEFI boot through GRUB, with multiboot2 modules; also from a stick."""
     modules = content.modules()
     content.check([content.program("kernel"), *modules.values()])
     boot = work / "iso" / "boot"
@@ -155,9 +177,17 @@ def make_iso(content, image, work):
     copy(content.program("kernel"), boot / "kernel")
     for name, path in modules.items():
         copy(path, boot / name)
+    write(boot / "bulkhead.txt", "Bulkhead\n")
     write(boot / "grub" / "grub.cfg", grub_config(content))
-    run("grub-mkrescue", "--compress=no", "-o", image, work / "iso", "--", "-volid", "BULKHEAD",
-        "-volume_date", "all_file_dates", "set_to_mtime", env={**os.environ, "LC_ALL": "C"})
+    make_grub(boot, work)
+    for path in [work / "iso", *sorted((work / "iso").rglob("*"))]:
+        os.utime(path, (int(EPOCH), int(EPOCH)))
+    run("xorriso", "-as", "mkisofs", "-quiet", "-R", "-V", "BULKHEAD", "-o", image,
+        "-b", "boot/bios.img", "-no-emul-boot", "-boot-load-size", "4", "-boot-info-table",
+        "--grub2-boot-info", "--grub2-mbr", "/usr/lib/grub/i386-pc/boot_hybrid.img",
+        "-eltorito-alt-boot", "-e", "boot/efi.img", "-no-emul-boot", "-isohybrid-gpt-basdat",
+        "--gpt_disk_guid", "42554c4b48454144800100000000000a", work / "iso",
+        env={**os.environ, "LC_ALL": "C"})
 
 
 def make_module_folder(content, folder):
