@@ -19,6 +19,8 @@
 /* The least memory in which there is room for the tables below 1 MiB. */
 #define MEMORY_LEAST_BYTES (ACPI_TABLES_GPA + ACPI_TABLES_BYTES)
 
+#define LAPIC_TIMER_HZ 1000000000ull /* what the kernel's local APIC timer counts at, undivided */
+
 static struct loader_result result;
 
 int boot_set_cpuid(void)
@@ -30,7 +32,7 @@ int boot_set_cpuid(void)
 		.physical_address_bits = info->physical_address_bits,
 		.xcr0_supported = info->xcr0_supported,
 		.tsc_hz = info->tsc_hz,
-		.lapic_timer_hz = info->tsc_hz,
+		.lapic_timer_hz = LAPIC_TIMER_HZ,
 		.host = cpuid_host,
 	};
 	int count = cpuid_table_build(&config, entries, BH_CPUID_MAX);
@@ -83,10 +85,15 @@ static int load_images(uint64_t rsdp_gpa)
 	return loader_load(&input, &result);
 }
 
-static int reset_vcpus(const struct bh_cpu_state *start)
+const struct bh_cpu_state *boot_start_state(void)
+{
+	return &result.state;
+}
+
+static int reset_vcpus(void (*wait)(void))
 {
 	for (uint32_t i = 0; i < machine.config->vcpus_count; i++) {
-		int error = vcpu_reset(i, start);
+		int error = vcpu_job_do(i, VCPU_JOB_RESET, wait);
 
 		if (error < 0) {
 			return error;
@@ -95,7 +102,7 @@ static int reset_vcpus(const struct bh_cpu_state *start)
 	return BH_OK;
 }
 
-int boot_start(char *reason, size_t reason_size)
+int boot_start(char *reason, size_t reason_size, void (*wait)(void))
 {
 	uint64_t rsdp_gpa = 0;
 	int error;
@@ -122,7 +129,7 @@ int boot_start(char *reason, size_t reason_size)
 		snprintf(reason, reason_size, "%s", result.error);
 		return error;
 	}
-	error = reset_vcpus(&result.state);
+	error = reset_vcpus(wait);
 	if (error < 0) {
 		snprintf(reason, reason_size, "the kernel refused the start state (error %d)", error);
 	}

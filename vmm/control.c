@@ -52,13 +52,7 @@ static void wait_for_parking(void)
 
 static int registers_publish(uint32_t vcpu_idx)
 {
-	struct vmm_channel *channel = machine.channel;
-	uint32_t activity = 0;
-	int error = vcpu_registers(vcpu_idx, &channel->registers, &activity);
-
-	channel->registers_vcpu = vcpu_idx;
-	channel->registers_activity = activity;
-	return error;
+	return vcpu_job_do(vcpu_idx, VCPU_JOB_REGISTERS, wait_for_parking);
 }
 
 /* ---- starting and stopping ---- */
@@ -68,7 +62,8 @@ static void start(void)
 	char reason[sizeof(machine.channel->reason)] = "";
 
 	state_set(VMM_STARTING);
-	if (boot_start(reason, sizeof(reason)) < 0) {
+	vcpu_park_all(wait_for_parking);
+	if (boot_start(reason, sizeof(reason), wait_for_parking) < 0) {
 		reason_set(reason);
 		state_set(VMM_FAILED);
 		return;
@@ -153,7 +148,6 @@ static int command_power_button(void)
 
 static int command_reset(void)
 {
-	vcpu_park_all(wait_for_parking);
 	start();
 	return state_now() == VMM_RUNNING ? BH_OK : BH_ERR_STATE;
 }

@@ -13,6 +13,7 @@
 #include "lib/call.h"
 #include "lib/threads.h"
 #include "lib/time.h"
+#include "vmm/boot.h"
 #include "vmm/cpu_state.h"
 #include "vmm/emulate.h"
 #include "vmm/machine.h"
@@ -35,6 +36,8 @@ struct vcpu_thread {
 	bh_handle_t wake_event; /* in its own event set, where it sleeps when it is parked */
 	bh_handle_t wake_set;
 	uint32_t is_parked; /* atomic */
+	uint32_t job;	    /* atomic; enum vcpu_job: set by the control thread, cleared when it is done */
+	int job_result;
 	bool has_answers;   /* the run page holds something that the kernel has not taken yet */
 	struct bh_run *run;
 	const volatile uint32_t *lapic; /* register at offset o is lapic[o / 4] */
@@ -45,6 +48,34 @@ static struct vcpu_thread threads[BH_MAX_VCPUS];
 
 /* ---- parking ---- */
 
+/* Forgets what the last exit left for the kernel: a reset makes it void. */
+static void answers_drop(struct vcpu_thread *vcpu)
+{
+	vcpu->has_answers = false;
+	vcpu->run->state_dirty = 0;
+	vcpu->run->inject = 0;
+	vcpu->run->lapic_write = 0;
+}
+
+static void job_take(struct vcpu_thread *vcpu)
+{
+	switch ((enum vcpu_job)__atomic_load_n(&vcpu->job, __ATOMIC_ACQUIRE)) {
+	case VCPU_JOB_NONE:
+		return;
+	case VCPU_JOB_RESET:
+		answers_drop(vcpu);
+		vcpu->job_result = vcpu_state_reset(vcpu->idx,
+						    vcpu->idx == 0 ? boot_start_state() : NULL,
+						    machine.channel->boots_count == 0);
+		break;
+	case VCPU_JOB_REGISTERS:
+		vcpu->job_result = vcpu_state_publish(vcpu->idx);
+		break;
+	}
+	__atomic_store_n(&vcpu->job, VCPU_JOB_NONE, __ATOMIC_SEQ_CST);
+	(void)bh_event_signal(machine.parked_event);
+}
+
 static void park(struct vcpu_thread *vcpu)
 {
 	uint64_t bits[BH_EVENT_WORDS];
@@ -52,9 +83,22 @@ static void park(struct vcpu_thread *vcpu)
 	__atomic_store_n(&vcpu->is_parked, 1, __ATOMIC_SEQ_CST);
 	(void)bh_event_signal(machine.parked_event);
 	while (__atomic_load_n(&machine.should_park, __ATOMIC_SEQ_CST)) {
+		job_take(vcpu);
 		(void)bh_event_wait(vcpu->wake_set, BH_FOREVER, bits);
 	}
 	__atomic_store_n(&vcpu->is_parked, 0, __ATOMIC_SEQ_CST);
+}
+
+int vcpu_job_do(uint32_t vcpu_idx, enum vcpu_job job, void (*wait)(void))
+{
+	struct vcpu_thread *vcpu = &threads[vcpu_idx];
+
+	__atomic_store_n(&vcpu->job, job, __ATOMIC_SEQ_CST);
+	(void)bh_event_signal(vcpu->wake_event);
+	while (__atomic_load_n(&vcpu->job, __ATOMIC_SEQ_CST) != VCPU_JOB_NONE) {
+		wait();
+	}
+	return vcpu->job_result;
 }
 
 static bool all_parked(void)
@@ -85,18 +129,6 @@ void vcpu_release_all(void)
 	__atomic_store_n(&machine.should_park, 0, __ATOMIC_SEQ_CST);
 	for (uint32_t i = 0; i < machine.config->vcpus_count; i++) {
 		(void)bh_event_signal(threads[i].wake_event);
-	}
-}
-
-void vcpu_answers_drop(uint32_t vcpu_idx)
-{
-	struct vcpu_thread *vcpu = &threads[vcpu_idx];
-
-	vcpu->has_answers = false;
-	if (vcpu->run) {
-		vcpu->run->state_dirty = 0;
-		vcpu->run->inject = 0;
-		vcpu->run->lapic_write = 0;
 	}
 }
 

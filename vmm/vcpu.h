@@ -18,14 +18,22 @@ void vcpu_park_all(void (*wait)(void));
 /* Lets all parked threads go on. */
 void vcpu_release_all(void);
 
+/* What a parked thread can be asked to do for the control thread; the kernel wants it done on the vCPU's own pCPU. */
+enum vcpu_job {
+	VCPU_JOB_NONE = 0,
+	VCPU_JOB_RESET,	    /* state as after power-on; vCPU 0 as vcpu_job_start says */
+	VCPU_JOB_REGISTERS, /* registers and activity into the channel */
+};
+
+/* Has one parked thread do a job; returns its result. `wait` sleeps for an event. All threads are parked. */
+int vcpu_job_do(uint32_t vcpu_idx, enum vcpu_job job, void (*wait)(void));
+
+/* ---- vcpu_state.c: the jobs, in the vCPU's own thread ---- */
+
 /*
- * State of a parked vCPU as after power-on. vCPU 0 starts as `start` says, or waits for SIPI if NULL; the
- * others wait for SIPI. Errors of the kernel's calls.
+ * State as after power-on; `start`: where and how it starts, NULL: it waits for SIPI. Before the first run (is_first) the
+ * kernel's own reset state is kept where nothing else is wanted. Errors of the kernel's calls.
  */
-int vcpu_reset(uint32_t vcpu_idx, const struct bh_cpu_state *start);
-
-/* Forgets what a parked vCPU's last exit left for the kernel (a reset makes it void). */
-void vcpu_answers_drop(uint32_t vcpu_idx);
-
-/* Registers and activity of a parked vCPU. */
-int vcpu_registers(uint32_t vcpu_idx, struct bh_cpu_state *registers, uint32_t *activity);
+int vcpu_state_reset(uint32_t vcpu_idx, const struct bh_cpu_state *start, bool is_first);
+/* Registers into the channel. */
+int vcpu_state_publish(uint32_t vcpu_idx);

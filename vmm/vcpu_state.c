@@ -2,8 +2,8 @@
 /*
  * State of a vCPU after power-on and at the start of an image; its registers for the operator.
  *
- * Must never: be called for a vCPU whose thread is not parked. The one big record is static: the control thread is
- * the only caller. Manual: SDM 3A table 10-1 (state after reset), 11.4.7 (local APIC).
+ * Must never: be called in another thread than the vCPU's own. The one big record is static: the control thread
+ * hands out one job at a time. Manual: SDM 3A table 10-1 (state after reset), 11.4.7 (local APIC).
  */
 #include <string.h>
 
@@ -37,7 +37,6 @@
 #define LAPIC_VERSION 0x03u
 #define LAPIC_DFR     0x0eu
 #define LAPIC_SVR     0x0fu
-#define LAPIC_LVT_CMCI 0x2fu
 #define LAPIC_LVT_TIMER 0x32u
 #define LAPIC_LVT_LINT0 0x35u
 #define LAPIC_LVT_LINT1 0x36u
@@ -108,7 +107,6 @@ static void reset_lapic(uint32_t vcpu_idx)
 	state.lapic[LAPIC_VERSION] = version;
 	state.lapic[LAPIC_DFR] = UINT32_MAX;
 	state.lapic[LAPIC_SVR] = SVR_RESET | (vcpu_idx == 0 ? SVR_ENABLED : 0);
-	state.lapic[LAPIC_LVT_CMCI] = LVT_MASKED;
 	for (uint32_t i = LAPIC_LVT_TIMER; i <= LAPIC_LVT_ERROR; i++) {
 		state.lapic[i] = LVT_MASKED;
 	}
@@ -130,17 +128,25 @@ static void reset_fpu(void)
 	state.fpu[FPU_MXCSR_OFFSET + 1] = (uint8_t)(RESET_MXCSR >> 8);
 }
 
-int vcpu_reset(uint32_t vcpu_idx, const struct bh_cpu_state *start)
+static void reset_events(bool is_started)
 {
-	bool is_started = vcpu_idx == 0 && start != NULL;
+	state.inject = 0;
+	state.inject_error_code = 0;
+	state.interrupt_shadow = 0;
+	state.is_nmi_blocked = 0;
+	state.is_nmi_pending = 0;
+	state.activity = is_started ? BH_ACTIVITY_RUNNING : BH_ACTIVITY_WAIT_SIPI;
+}
+
+int vcpu_state_reset(uint32_t vcpu_idx, const struct bh_cpu_state *start, bool is_first)
+{
 	int error = bh_vcpu_get_state(VMM_HANDLE_VCPU + vcpu_idx, &state);
 
 	if (error < 0) {
 		return error;
 	}
-	vcpu_answers_drop(vcpu_idx);
 	reset_cpu(&state.cpu);
-	if (is_started) {
+	if (start != NULL) {
 		uint64_t xcr0 = state.cpu.xcr0;
 
 		state.cpu = *start;
@@ -149,25 +155,23 @@ int vcpu_reset(uint32_t vcpu_idx, const struct bh_cpu_state *start)
 	reset_msrs();
 	reset_lapic(vcpu_idx);
 	reset_fpu();
-	state.inject = 0;
-	state.inject_error_code = 0;
-	state.interrupt_shadow = 0;
-	state.is_nmi_blocked = 0;
-	state.is_nmi_pending = 0;
-	state.activity = is_started ? BH_ACTIVITY_RUNNING : BH_ACTIVITY_WAIT_SIPI;
+	reset_events(start != NULL);
 	state.version = BH_ABI_VERSION;
-	state.groups = BH_STATE_ALL;
+	/* Setting the MSRs sets the TSC too, which all vCPUs have alike before the first run: leave them then. */
+	state.groups = is_first ? BH_STATE_ALL & ~(BH_STATE_MSR | BH_STATE_FPU) : BH_STATE_ALL;
 	return bh_vcpu_set_state(VMM_HANDLE_VCPU + vcpu_idx, &state);
 }
 
-int vcpu_registers(uint32_t vcpu_idx, struct bh_cpu_state *registers, uint32_t *activity)
+int vcpu_state_publish(uint32_t vcpu_idx)
 {
+	struct vmm_channel *channel = (struct vmm_channel *)VMM_VA_CHANNEL;
 	int error = bh_vcpu_get_state(VMM_HANDLE_VCPU + vcpu_idx, &state);
 
 	if (error < 0) {
 		return error;
 	}
-	*registers = state.cpu;
-	*activity = state.activity;
+	channel->registers = state.cpu;
+	channel->registers_vcpu = vcpu_idx;
+	channel->registers_activity = state.activity;
 	return BH_OK;
 }
