@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * The bits of CPU registers that the loaders and the emulator need. The registers themselves are those of
- * struct bh_cpu_state.
+ * The bits of CPU registers that the loaders and the emulator need. The registers themselves are
+ * those of struct bh_cpu_state.
  *
  * Must never: hold state. Manual: SDM 1 3.4, SDM 3A 2.5, SDM 3C 25.4.1 (segment access rights).
  */

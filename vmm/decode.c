@@ -3,7 +3,8 @@
  * The instruction decoder: prefixes, opcode, ModRM, SIB, displacement, immediate, in this order.
  *
  * Must never: read past the bytes that it was given, or accept an encoding that a CPU would refuse.
- * Manuals: SDM 2A 2.1 and 2.2, SDM 2D A.3 and A.4. tests/unit/test_decode.c compares all of it with Zydis.
+ * Manuals: SDM 2A 2.1 and 2.2, SDM 2D A.3 and A.4. tests/unit/test_decode.c compares all of it
+ * with Zydis.
  */
 #include "vmm/decode.h"
 
@@ -48,7 +49,7 @@ static uint8_t decode_next(struct decode_cursor *cursor)
 static int64_t decode_next_signed(struct decode_cursor *cursor, uint32_t bytes)
 {
 	uint64_t value = 0;
-	uint32_t shift = 64 - 8 * bytes;
+	uint32_t shift = (64 - 8 * bytes) & 63;
 
 	for (uint32_t i = 0; i < bytes; i++) {
 		value |= (uint64_t)decode_next(cursor) << (8 * i);
@@ -349,27 +350,45 @@ static int decode_mov_offset(struct decode_cursor *cursor, uint8_t opcode,
 	return BH_OK;
 }
 
+static enum decode_operation decode_string_operation(uint8_t opcode)
+{
+	switch (opcode & 0xfe) {
+	case 0x6c:
+		return DECODE_INS;
+	case 0x6e:
+		return DECODE_OUTS;
+	case 0xa4:
+		return DECODE_MOVS;
+	case 0xa6:
+		return DECODE_CMPS;
+	case 0xaa:
+		return DECODE_STOS;
+	case 0xac:
+		return DECODE_LODS;
+	default: /* 0xae */
+		return DECODE_SCAS;
+	}
+}
+
 static int decode_string(struct decode_cursor *cursor, uint8_t opcode,
                          struct decode_instruction *out)
 {
-	static const enum decode_operation operations[6] = {
-		DECODE_MOVS, DECODE_CMPS, DECODE_NONE, DECODE_STOS, DECODE_LODS, DECODE_SCAS
-	};
 	bool is_at_rdi;
 
 	decode_set_byte_or_full(cursor, opcode, out);
-	if (opcode < 0x70) {
-		out->operation = opcode < 0x6e ? DECODE_INS : DECODE_OUTS;
-		decode_set_bytes(out, out->operand_bytes == 8 ? 4 : out->operand_bytes);
-	} else {
-		out->operation = operations[(opcode - 0xa4) >> 1];
-	}
+	out->operation = decode_string_operation(opcode);
 	is_at_rdi = out->operation == DECODE_INS || out->operation == DECODE_STOS ||
 	            out->operation == DECODE_SCAS;
+	if (opcode < 0x70 && out->operand_bytes == 8) {
+		decode_set_bytes(out, 4); /* ports have no 64-bit form */
+	}
 	out->memory.base = is_at_rdi ? BH_GPR_RDI : BH_GPR_RSI;
-	out->memory.segment = is_at_rdi                               ? BH_SEG_ES
-	                      : cursor->segment != DECODE_NO_REGISTER ? cursor->segment
-	                                                              : BH_SEG_DS;
+	out->memory.segment = BH_SEG_DS;
+	if (is_at_rdi) {
+		out->memory.segment = BH_SEG_ES;
+	} else if (cursor->segment != DECODE_NO_REGISTER) {
+		out->memory.segment = cursor->segment;
+	}
 	out->has_repeat = cursor->repeat != 0;
 	out->repeat_is_ne = cursor->repeat == DECODE_PREFIX_REPNE;
 	return BH_OK;
@@ -446,7 +465,10 @@ static uint8_t decode_mandatory_prefix(const struct decode_cursor *cursor)
 	return cursor->has_operand_prefix ? 0x66 : 0;
 }
 
-/* Which bytes an SSE move takes, 0 if this opcode with this prefix is none; *is_aligned, *is_load likewise. */
+/*
+ * Which bytes an SSE move takes, 0 if this opcode with this prefix is none; *is_aligned, *is_load
+ * likewise.
+ */
 static uint8_t decode_vector_bytes(const struct decode_cursor *cursor, uint8_t opcode,
                                    bool *is_aligned, bool *is_load)
 {

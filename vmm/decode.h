@@ -6,10 +6,10 @@
  * Must never: guess. What it does not know for certain is BH_ERR_UNSUPPORTED.
  * Manuals: SDM 2A chapter 2 (formats), 2A-2D chapters 3-5, 2D appendix A (opcode map).
  *
- * Known: MOV (88-8B, A0-A3, C6, C7), MOVZX, MOVSX, MOVSXD, MOVBE, MOVNTI, ADD OR ADC SBB AND SUB XOR CMP
- * TEST, NOT NEG INC DEC, BT BTS BTR BTC, XCHG, XADD, CMPXCHG, CMPXCHG8B/16B, PUSH and POP of memory,
- * MOVS CMPS STOS LODS SCAS INS OUTS with REP, and the plain SSE moves. Only forms with a memory operand:
- * with a register in its place an instruction cannot touch a device.
+ * Known: MOV (88-8B, A0-A3, C6, C7), MOVZX, MOVSX, MOVSXD, MOVBE, MOVNTI, ADD OR ADC SBB AND SUB
+ * XOR CMP TEST, NOT NEG INC DEC, BT BTS BTR BTC, XCHG, XADD, CMPXCHG, CMPXCHG8B/16B, PUSH and POP
+ * of memory, MOVS CMPS STOS LODS SCAS INS OUTS with REP, and the plain SSE moves. Only forms with
+ * a memory operand: with a register in its place an instruction cannot touch a device.
  */
 #pragma once
 
@@ -90,8 +90,8 @@ struct decode_memory {
 };
 
 /*
- * One instruction. For MOVS and CMPS `memory` is the source at rSI, and the other operand is ES:rDI; for
- * STOS, SCAS and INS it is ES:rDI, for LODS and OUTS the source at rSI.
+ * One instruction. For MOVS and CMPS `memory` is the source at rSI, and the other operand is
+ * ES:rDI; for STOS, SCAS and INS it is ES:rDI, for LODS and OUTS the source at rSI.
  */
 struct decode_instruction {
 	enum decode_operation operation;
@@ -113,15 +113,15 @@ struct decode_instruction {
 
 /*
  * Decodes the instruction at bytes[0 .. count). More bytes than it has may be given. BH_OK;
- * BH_ERR_FORMAT if it goes on past `count` or past 15 bytes; BH_ERR_UNSUPPORTED for all that is not in
- * the list above. *out is defined only for BH_OK.
+ * BH_ERR_FORMAT if it goes on past `count` or past 15 bytes; BH_ERR_UNSUPPORTED for all that is
+ * not in the list above. *out is defined only for BH_OK.
  */
 int decode_instruction(const uint8_t *bytes, uint32_t count, enum decode_mode mode,
                        struct decode_instruction *out);
 
 /*
- * The mode that a CPU with this EFER and CS decodes in (SDM 3A 3.4.5, 5.2.1). CS.D counts in real mode
- * too: code that has just cleared CR0.PE goes on with its old width.
+ * The mode that a CPU with this EFER and CS decodes in (SDM 3A 3.4.5, 5.2.1). CS.D counts in real
+ * mode too: code that has just cleared CR0.PE goes on with its old width.
  */
 enum decode_mode decode_mode_of(uint64_t efer, const struct bh_segment_state *cs);
 

@@ -2,9 +2,9 @@
 /*
  * The emulator: fetches, and executes all but the string instructions.
  *
- * Each executor goes the same way: locate every operand (can fault), read, compute, write, and only then
- * change registers and flags. Must never: take another order, or a fault would leave half an instruction behind.
- * Manual: SDM 2A-2D, the page of each instruction.
+ * Each executor goes the same way: locate every operand (can fault), read, compute, write, and
+ * only then change registers and flags. Must never: take another order, or a fault would leave
+ * half an instruction behind. Manual: SDM 2A-2D, the page of each instruction.
  */
 #include "vmm/emulate.h"
 
@@ -204,8 +204,8 @@ static enum emulate_result emulate_do_exchange(struct emulate *emulate,
 }
 
 /*
- * CMPXCHG8B and CMPXCHG16B: memory against rDX:rAX, replaced by rCX:rBX. The eight-byte form is atomic in RAM;
- * the sixteen-byte one is not, and comes here only for devices.
+ * CMPXCHG8B and CMPXCHG16B: memory against rDX:rAX, replaced by rCX:rBX. The eight-byte form is
+ * atomic in RAM; the sixteen-byte one is not, and comes here only for devices.
  */
 static enum emulate_result emulate_do_pair(struct emulate *emulate,
                                            const struct decode_instruction *in)
@@ -285,7 +285,10 @@ static enum emulate_result emulate_locate_stack(struct emulate *emulate,
 	return emulate_locate(emulate, &reference, out);
 }
 
-/* PUSH and POP of a memory operand. POP's address is computed with rSP already moved (SDM 2B, POP). */
+/*
+ * PUSH and POP of a memory operand. POP's address is computed with rSP already moved (SDM 2B,
+ * POP).
+ */
 static enum emulate_result emulate_do_stack(struct emulate *emulate,
                                             const struct decode_instruction *in)
 {
@@ -382,7 +385,10 @@ enum emulate_result emulate_execute(struct emulate *emulate, const struct decode
 	}
 }
 
-/* How many bytes can be taken from where `gpa` and `offset` point, to the end of the page and of CS. */
+/*
+ * How many bytes can be taken from where `gpa` and `offset` point, to the end of the page and of
+ * CS.
+ */
 static uint32_t emulate_fetch_room(const struct emulate *emulate,
                                    const struct emulate_reference *reference, uint64_t gpa)
 {

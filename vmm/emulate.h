@@ -1,14 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Emulator: does one decoded instruction of a guest on the guest's behalf, with its memory operands in
- * devices, in RAM, or part in each.
+ * Emulator: does one decoded instruction of a guest on the guest's behalf, with its memory
+ * operands in devices, in RAM, or part in each.
  *
- * Owns: segment and paging checks of operands, arithmetic and flags, REP, and what to inject on a fault.
- * Must never: change a register or a byte of memory for an instruction that ends in a fault, but for the
- * finished iterations of a REP. Manuals: SDM 2A-2D, SDM 3A 5.3 (segment limits), 6.15 (faults).
+ * Owns: segment and paging checks of operands, arithmetic and flags, REP, and what to inject on a
+ * fault. Must never: change a register or a byte of memory for an instruction that ends in a
+ * fault, but for the finished iterations of a REP. Manuals: SDM 2A-2D, SDM 3A 5.3 (segment
+ * limits), 6.15 (faults).
  *
- * Not checked: alignment (#AC at CPL 3), single steps (the caller sees RFLAGS.TF), debug registers, and
- * the I/O permission map, which CPUs check before they leave the guest (SDM 3C 26.1.1).
+ * Not checked: alignment (#AC at CPL 3), single steps (the caller sees RFLAGS.TF), debug
+ * registers, and the I/O permission map, which CPUs check before they leave the guest (SDM 3C
+ * 26.1.1).
  */
 #pragma once
 
@@ -20,9 +22,10 @@
 #include "vmm/guest_memory.h"
 
 /*
- * How the emulator reaches what is not RAM. Sizes are 1, 2, 4 or 8 (ports: 1, 2, 4) bytes; an access of
- * 16, or one that a page boundary cuts, comes as several. Reads fill the low bytes of *value. A negative
- * return ends the instruction unfinished and comes back from emulate_*(); devices normally return BH_OK.
+ * How the emulator reaches what is not RAM. Sizes are 1, 2, 4 or 8 (ports: 1, 2, 4) bytes; an
+ * access of 16, or one that a page boundary cuts, comes as several. Reads fill the low bytes of
+ * *value. A negative return ends the instruction unfinished and comes back from emulate_*();
+ * devices normally return BH_OK.
  */
 struct emulate_bus {
 	int (*mmio_read)(void *context, uint64_t gpa, uint32_t size, uint64_t *value);
@@ -40,10 +43,13 @@ struct emulate_fault {
 	uint64_t cr2;
 };
 
-/* One vCPU as the emulator sees it. The caller fills all but `fault`; cpu may be the run page's record. */
+/*
+ * One vCPU as the emulator sees it. The caller fills all but `fault`; cpu may be the run page's
+ * record.
+ */
 struct emulate {
-	struct bh_cpu_state
-		*cpu; /* gpr, rip, rflags, segments, cr0, cr3, cr4, efer; CPL is SS.DPL */
+	/* gpr, rip, rflags, segments, cr0, cr3, cr4, efer; CPL is SS.DPL */
+	struct bh_cpu_state *cpu;
 	const struct guest_memory *memory;
 	const struct emulate_bus *bus;
 	uint8_t (*xmm)[16];    /* 16 registers, or NULL: SSE moves are unsupported */
@@ -54,8 +60,8 @@ struct emulate {
 
 enum emulate_result {
 	EMULATE_DONE = 0, /* RIP is at the next instruction */
-	EMULATE_AGAIN, /* a REP with work left, or a lost race for a locked operand: RIP is unchanged, run on */
-	EMULATE_FAULT,       /* nothing done: inject emulate->fault */
+	EMULATE_AGAIN,    /* a REP with work left, or a locked operand that was raced for: run on */
+	EMULATE_FAULT,    /* nothing done: inject emulate->fault */
 	EMULATE_UNSUPPORTED, /* an instruction that decode.h does not list; nothing done */
 	EMULATE_FAILED, /* a callback returned an error; nothing done but what the device did */
 };
@@ -71,7 +77,8 @@ enum emulate_result emulate_fetch(struct emulate *emulate, uint8_t bytes[DECODE_
 enum emulate_result emulate_execute(struct emulate *emulate, const struct decode_instruction *in);
 
 /*
- * Fetches, decodes and executes. `bytes` and `count` are what the CPU saved of the instruction; count 0:
- * fetch it. An instruction that goes on into a page that cannot be fetched ends in that page's fault.
+ * Fetches, decodes and executes. `bytes` and `count` are what the CPU saved of the instruction;
+ * count 0: fetch it. An instruction that goes on into a page that cannot be fetched ends in that
+ * page's fault.
  */
 enum emulate_result emulate_step(struct emulate *emulate, const uint8_t *bytes, uint32_t count);

@@ -53,15 +53,15 @@ enum emulate_result emulate_write(struct emulate *emulate, const struct emulate_
                                   const void *from);
 
 /*
- * The second half of read-modify-write. An aligned operand in RAM is replaced in one step if it still is
- * `old`, else EMULATE_AGAIN; all others are simply written.
+ * The second half of read-modify-write. An aligned operand in RAM is replaced in one step if it
+ * still is `old`, else EMULATE_AGAIN; all others are simply written.
  */
 enum emulate_result emulate_replace(struct emulate *emulate, const struct emulate_operand *operand,
                                     uint64_t old, uint64_t value);
 
 /*
- * The result of an arithmetic or logic operation on operands of 1, 2, 4 or 8 bytes, and its flags; one
- * operand: in `a`. Flags that the SDM calls undefined are cleared. Pure.
+ * The result of an arithmetic or logic operation on operands of 1, 2, 4 or 8 bytes, and its flags;
+ * one operand: in `a`. Flags that the SDM calls undefined are cleared. Pure.
  */
 uint64_t emulate_arithmetic(enum decode_operation operation, uint32_t bytes, uint64_t a, uint64_t b,
                             uint64_t *rflags);

@@ -3,7 +3,8 @@
  * The emulator's memory operands: segment checks, paging, and splitting between RAM and devices.
  *
  * Must never: touch a byte before all of the operand has passed all checks.
- * Manuals: SDM 3A 5.3-5.5 (limits, types), 3.3.7.1 (canonical addresses), SDM 2A instruction pages (#SS, #GP).
+ * Manuals: SDM 3A 5.3-5.5 (limits, types), 3.3.7.1 (canonical addresses), SDM 2A instruction pages
+ * (#SS, #GP).
  */
 #include <stddef.h>
 #include <string.h>

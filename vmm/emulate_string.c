@@ -2,8 +2,9 @@
 /*
  * The emulator's string instructions: MOVS, CMPS, STOS, LODS, SCAS, INS, OUTS, alone and repeated.
  *
- * Must never: stay in a REP for longer than the caller allows; registers are right between iterations,
- * so that the guest's next entry goes on where this call stopped. Manual: SDM 2B, REP/REPE/REPNE.
+ * Must never: stay in a REP for longer than the caller allows; registers are right between
+ * iterations, so that the guest's next entry goes on where this call stopped. Manual: SDM 2B,
+ * REP/REPE/REPNE.
  */
 #include "vmm/cpu_state.h"
 #include "vmm/emulate_internal.h"
@@ -44,7 +45,9 @@ static enum emulate_result string_read(struct emulate *emulate, const struct dec
 	return result == EMULATE_DONE ? emulate_read(emulate, &operand, value) : result;
 }
 
-/* INS and OUTS. The memory is checked first: a port must not be read for an iteration that faults. */
+/*
+ * INS and OUTS. The memory is checked first: a port must not be read for an iteration that faults.
+ */
 static enum emulate_result string_port(struct emulate *emulate, const struct decode_instruction *in)
 {
 	const struct emulate_bus *bus = emulate->bus;

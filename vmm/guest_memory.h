@@ -25,15 +25,22 @@ struct guest_memory {
 };
 
 /*
- * The host address of [gpa, gpa + length). NULL unless the range lies wholly inside one slot, so also
- * for a range that wraps. A length of 0 asks for one byte's place and needs gpa itself inside.
+ * The host address of [gpa, gpa + length). NULL unless the range lies wholly inside one slot, so
+ * also for a range that wraps. A length of 0 asks for one byte's place and needs gpa itself
+ * inside.
  */
 void *guest_memory_at(const struct guest_memory *memory, uint64_t gpa, uint64_t length);
 
-/* Bounded copies out of and into the guest. BH_ERR_ADDRESS, and nothing copied, if any of it is outside. */
+/*
+ * Bounded copies out of and into the guest. BH_ERR_ADDRESS, and nothing copied, if any of it is
+ * outside.
+ */
 int guest_memory_read(const struct guest_memory *memory, uint64_t gpa, void *to, uint64_t length);
 int guest_memory_write(const struct guest_memory *memory, uint64_t gpa, const void *from,
                        uint64_t length);
 
-/* Fills [gpa, gpa + length) with zeros. BH_ERR_ADDRESS, and nothing changed, if any of it is outside. */
+/*
+ * Fills [gpa, gpa + length) with zeros. BH_ERR_ADDRESS, and nothing changed, if any of it is
+ * outside.
+ */
 int guest_memory_zero(const struct guest_memory *memory, uint64_t gpa, uint64_t length);

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Recognises what a kernel image is and hands it to its loader: bzImage first, then an ELF with a PVH
- * note, then multiboot 1. An image can be several of these; the first is the one with least work left
- * to the guest.
+ * Recognises what a kernel image is and hands it to its loader: bzImage first, then an ELF with a
+ * PVH note, then multiboot 1. An image can be several of these; the first is the one with least
+ * work left to the guest.
  *
  * Must never: look further into an image than its type needs.
  */

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Boot-image loaders: put a kernel and its files into guest memory, and say how its first CPU starts.
+ * Boot-image loaders: put a kernel and its files into guest memory, and say how its first CPU
+ * starts.
  *
- * Owns: recognising bzImage, PVH ELF and multiboot 1 images, placing what they need, the start state.
- * Must never: trust a field of an image, or write outside the guest's usable memory.
+ * Owns: recognising bzImage, PVH ELF and multiboot 1 images, placing what they need, the start
+ * state. Must never: trust a field of an image, or write outside the guest's usable memory.
  * Manuals: Linux Documentation/x86/boot.rst, Xen docs/misc/pvh.pandoc, Multiboot 0.6.96.
  *
  * What a loader puts into low memory, in every case inside usable E820 memory:
@@ -29,7 +30,10 @@ enum loader_e820_type {
 	LOADER_E820_NVS = 4,
 };
 
-/* One entry of the guest's memory map; bytes. The type is an enum loader_e820_type, passed on as it is. */
+/*
+ * One entry of the guest's memory map; bytes. The type is an enum loader_e820_type, passed on as
+ * it is.
+ */
 struct loader_e820 {
 	uint64_t base;
 	uint64_t size;
@@ -37,8 +41,9 @@ struct loader_e820 {
 };
 
 /*
- * A file for the guest. For Linux it is an initrd (several are joined, each padded to 4 bytes); for PVH
- * and multiboot a module, whose command line is `name`, as written by the user: file name, then arguments.
+ * A file for the guest. For Linux it is an initrd (several are joined, each padded to 4 bytes);
+ * for PVH and multiboot a module, whose command line is `name`, as written by the user: file name,
+ * then arguments.
  */
 struct loader_module {
 	const void *bytes;
@@ -71,8 +76,8 @@ enum loader_kind {
 struct loader_result {
 	enum loader_kind kind;
 	/*
-	 * The boot vCPU at the kernel's first instruction (BH_STATE_EMULATE groups). cr0 is as the guest is to read
-	 * it: without NE, which VMX must hide (SDM 3C 23.8).
+	 * The boot vCPU at the kernel's first instruction (BH_STATE_EMULATE groups). cr0 is as the
+	 * guest is to read it: without NE, which VMX must hide (SDM 3C 23.8).
 	 */
 	struct bh_cpu_state state;
 	uint64_t kernel_gpa;  /* lowest byte of the kernel in guest memory */
@@ -83,11 +88,12 @@ struct loader_result {
 };
 
 /*
- * Loads in->kernel into in->memory and fills *out. Guest memory must be zeroed before; the loaders only
- * zero what the protocols ask for. Returns BH_OK; BH_ERR_FORMAT for an image that is broken or of no known type;
- * BH_ERR_MEMORY when the guest has too little memory or not at the right place; BH_ERR_LIMIT when a
- * command line or list is too long; BH_ERR_INVALID for a bad caller. out->error then says which item it
- * was and what would be right. Guest memory may then hold part of the image. One thread at a time.
+ * Loads in->kernel into in->memory and fills *out. Guest memory must be zeroed before; the loaders
+ * only zero what the protocols ask for. Returns BH_OK; BH_ERR_FORMAT for an image that is broken
+ * or of no known type; BH_ERR_MEMORY when the guest has too little memory or not at the right
+ * place; BH_ERR_LIMIT when a command line or list is too long; BH_ERR_INVALID for a bad caller.
+ * out->error then says which item it was and what would be right. Guest memory may then hold part
+ * of the image. One thread at a time.
  */
 int loader_load(const struct loader_input *in, struct loader_result *out);
 

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Linux bzImage: the 64-bit boot protocol (entry at 0x200 of the protected-mode code), or the 32-bit
- * one for images without XLF_KERNEL_64.
+ * Linux bzImage: the 64-bit boot protocol (entry at 0x200 of the protected-mode code), or the
+ * 32-bit one for images without XLF_KERNEL_64.
  *
  * Must never: run or place the real-mode part of the image; only its setup header is read.
- * Manual: Linux Documentation/x86/boot.rst, sections "The Real-Mode Kernel Header", "32-bit Boot Protocol",
- * "64-bit Boot Protocol"; zero-page.rst.
+ * Manual: Linux Documentation/x86/boot.rst, sections "The Real-Mode Kernel Header", "32-bit Boot
+ * Protocol", "64-bit Boot Protocol"; zero-page.rst.
  */
 #include <string.h>
 
@@ -281,7 +281,7 @@ static void bzimage_fill_params(const struct loader_input *in, const struct bzim
 	memcpy(params + BZ_PARAMS_ACPI_RSDP, &in->rsdp_gpa, sizeof(in->rsdp_gpa));
 	params[BZ_PARAMS_E820_ENTRIES] = (uint8_t)in->e820_count;
 	for (uint32_t i = 0; i < in->e820_count; i++) {
-		uint8_t *entry = params + BZ_PARAMS_E820_TABLE + i * BZ_PARAMS_E820_BYTES;
+		uint8_t *entry = params + BZ_PARAMS_E820_TABLE + (uint64_t)i * BZ_PARAMS_E820_BYTES;
 
 		memcpy(entry, &in->e820[i].base, 8);
 		memcpy(entry + 8, &in->e820[i].size, 8);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * ELF32 and ELF64 executables, as far as boot loaders need them: loadable segments and the PVH note.
- * Segments go to their physical addresses.
+ * ELF32 and ELF64 executables, as far as boot loaders need them: loadable segments and the PVH
+ * note. Segments go to their physical addresses.
  *
  * Must never: use an offset or size of the image that is not checked against the image first.
  * Manual: System V ABI, chapter "Object Files"; Xen docs/misc/pvh.pandoc for the note.
@@ -53,7 +53,10 @@ static void elf_read_program(const uint8_t *at, bool is_64, struct elf_program *
 	}
 }
 
-/* Looks for the Xen note in a note segment, whose bytes are inside the image. Bad notes end the search. */
+/*
+ * Looks for the Xen note in a note segment, whose bytes are inside the image. Bad notes end the
+ * search.
+ */
 static void elf_read_notes(const uint8_t *notes, uint64_t size, struct loader_elf *elf)
 {
 	uint64_t at = 0;
@@ -188,6 +191,7 @@ static int elf_load_segment(struct loader_place *place, const struct loader_elf_
                             struct loader_result *out)
 {
 	const struct loader_input *in = place->in;
+	uint64_t end = segment->gpa + segment->memory_size;
 	int error = loader_place_take(place, segment->gpa, segment->memory_size);
 
 	if (error != BH_OK) {
@@ -195,8 +199,7 @@ static int elf_load_segment(struct loader_place *place, const struct loader_elf_
 
 		return loader_fail(in, out, error,
 		                   "segment 0x%llx-0x%llx %s; the guest has %llu KiB",
-		                   (unsigned long long)segment->gpa,
-		                   (unsigned long long)(segment->gpa + segment->memory_size),
+		                   (unsigned long long)segment->gpa, (unsigned long long)end,
 		                   is_usable ? "overlaps another" : "is not in memory",
 		                   (unsigned long long)(loader_place_total(in) >> 10));
 	}

@@ -21,7 +21,10 @@
 
 #define LOADER_RANGES_MAX      80
 
-/* Guest-physical ranges that are taken already. Filled by loader_place_take() and loader_place_find(). */
+/*
+ * Guest-physical ranges that are taken already. Filled by loader_place_take() and
+ * loader_place_find().
+ */
 struct loader_place {
 	const struct loader_input *in;
 	uint32_t ranges_count;
@@ -78,20 +81,32 @@ uint64_t loader_read64(const uint8_t *bytes, uint64_t offset);
 /* True if [base, base + size) neither wraps nor leaves usable E820 memory and the memory slots. */
 bool loader_place_is_usable(const struct loader_input *in, uint64_t base, uint64_t size);
 
-/* Notes a range as taken. BH_ERR_MEMORY if it is not usable or overlaps a taken one; BH_ERR_LIMIT if full. */
+/*
+ * Notes a range as taken. BH_ERR_MEMORY if it is not usable or overlaps a taken one; BH_ERR_LIMIT
+ * if full.
+ */
 int loader_place_take(struct loader_place *place, uint64_t base, uint64_t size);
 
-/* Finds and takes a free usable range. BH_ERR_MEMORY if there is none. A wish of 0 bytes takes one. */
+/*
+ * Finds and takes a free usable range. BH_ERR_MEMORY if there is none. A wish of 0 bytes takes
+ * one.
+ */
 int loader_place_find(struct loader_place *place, const struct loader_wish *wish, uint64_t *gpa);
 
 /* Usable E820 memory in bytes, for messages. */
 uint64_t loader_place_total(const struct loader_input *in);
 
-/* Parses and checks an ELF32 or ELF64 little-endian x86 executable. False: not one; *why says what is wrong. */
+/*
+ * Parses and checks an ELF32 or ELF64 little-endian x86 executable. False: not one; *why says what
+ * is wrong.
+ */
 bool loader_elf_parse(const uint8_t *bytes, uint64_t size, struct loader_elf *elf,
                       const char **why);
 
-/* Copies the segments to guest memory and takes their places. Fills out->kernel_gpa and kernel_size. */
+/*
+ * Copies the segments to guest memory and takes their places. Fills out->kernel_gpa and
+ * kernel_size.
+ */
 int loader_elf_load(struct loader_place *place, const struct loader_elf *elf,
                     struct loader_result *out);
 
@@ -108,8 +123,8 @@ int loader_state_write_gdt(const struct guest_memory *memory, struct bh_cpu_stat
 int loader_state_write_identity_map(const struct guest_memory *memory, struct bh_cpu_state *state);
 
 /*
- * The loaders proper. work->place is empty but for `in`; loader_pvh_load() also finds work->elf filled.
- * `is_image` and `find_header` look at the bytes only.
+ * The loaders proper. work->place is empty but for `in`; loader_pvh_load() also finds work->elf
+ * filled. `is_image` and `find_header` look at the bytes only.
  */
 bool loader_bzimage_is_image(const uint8_t *bytes, uint64_t size);
 int loader_bzimage_load(struct loader_work *work, struct loader_result *out);

@@ -3,8 +3,8 @@
  * Multiboot 1: ELF images (32 bits, with 32- or 64-bit code, or 64 bits) and flat images with the
  * header's own addresses. Modules, memory map, command line and the loader's name are handed over.
  *
- * Must never: claim a service in the flags that is not there (no boot device, no BIOS tables, no video).
- * Manual: The Multiboot Specification 0.6.96, chapter 3.
+ * Must never: claim a service in the flags that is not there (no boot device, no BIOS tables, no
+ * video). Manual: The Multiboot Specification 0.6.96, chapter 3.
  */
 #include <stddef.h>
 #include <stdio.h>

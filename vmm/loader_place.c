@@ -9,7 +9,10 @@
 #include "bulkhead/errors.h"
 #include "vmm/loader_internal.h"
 
-/* The end of the usable memory that starts at or before `base`, joined over neighbouring entries; 0: none. */
+/*
+ * The end of the usable memory that starts at or before `base`, joined over neighbouring entries;
+ * 0: none.
+ */
 static uint64_t place_usable_end(const struct loader_input *in, uint64_t base)
 {
 	uint64_t end = base;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * PVH: an ELF with a XEN_ELFNOTE_PHYS32_ENTRY note, started in flat 32-bit protected mode with EBX at a
- * struct hvm_start_info, version 1.
+ * PVH: an ELF with a XEN_ELFNOTE_PHYS32_ENTRY note, started in flat 32-bit protected mode with EBX
+ * at a struct hvm_start_info, version 1.
  *
  * Must never: start a kernel outside what was loaded. Manual: Xen docs/misc/pvh.pandoc,
  * xen/include/public/arch-x86/hvm/start_info.h.
@@ -45,7 +45,10 @@ struct pvh_memory {
 };
 _Static_assert(sizeof(struct pvh_memory) == 24, "start_info.h");
 
-/* All that the kernel is told lies in one block: start_info, memory map, module list, then the texts. */
+/*
+ * All that the kernel is told lies in one block: start_info, memory map, module list, then the
+ * texts.
+ */
 struct pvh_block {
 	uint64_t gpa;
 	uint64_t map_offset;

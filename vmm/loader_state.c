@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * The two CPU states that boot protocols start kernels in: flat 32-bit protected mode and identity-mapped
- * long mode.
+ * The two CPU states that boot protocols start kernels in: flat 32-bit protected mode and
+ * identity-mapped long mode.
  *
- * Must never: depend on which protocol asks. Manuals: SDM 3A 3.4.5 (descriptors), 4.5 (4-level paging),
- * SDM 3C 25.4.1 (access rights).
+ * Must never: depend on which protocol asks. Manuals: SDM 3A 3.4.5 (descriptors), 4.5 (4-level
+ * paging), SDM 3C 25.4.1 (access rights).
  */
 #include <string.h>
 
@@ -28,7 +28,7 @@
 #define STATE_PTE_WRITABLE (1ull << 1)
 #define STATE_PTE_LARGE    (1ull << 7)
 #define STATE_2M           0x200000ull
-#define STATE_GIGABYTES    4u
+#define STATE_GIGABYTES    4ull
 
 static void state_set_common(struct bh_cpu_state *state, uint32_t code_attributes, uint16_t code,
                              uint16_t data)

@@ -3,7 +3,8 @@
  * The walk. One table describes the four kinds of paging; the loop is the same for all of them.
  *
  * Must never: change an entry that has changed since it was read; then the walk starts again.
- * Manual: SDM 3A 4.3 (32-bit), 4.4 (PAE), 4.5 (4 and 5 levels), 4.6 (rights), 4.7 (faults), 4.8 (A and D).
+ * Manual: SDM 3A 4.3 (32-bit), 4.4 (PAE), 4.5 (4 and 5 levels), 4.6 (rights), 4.7 (faults), 4.8 (A
+ * and D).
  */
 #include "vmm/walk.h"
 
@@ -127,7 +128,10 @@ static uint64_t walk_reserved_bits(const struct walk_state *walk, bool is_large)
 	return reserved;
 }
 
-/* Reads the entry that `linear` selects in the table at `table`. What is not RAM reads as all ones. */
+/*
+ * Reads the entry that `linear` selects in the table at `table`. What is not RAM reads as all
+ * ones.
+ */
 static uint64_t walk_read_entry(struct walk_state *walk, uint64_t table, uint64_t linear)
 {
 	bool is_32 = walk->kind == WALK_KIND_32;
@@ -173,7 +177,10 @@ static bool walk_is_allowed(const struct walk_state *walk)
 	return !is_write || (walk->rights & WALK_WRITABLE) != 0 || (paging->cr0 & CPU_CR0_WP) == 0;
 }
 
-/* Adds bits to an entry unless it has changed since. The high half of a 32-bit entry does not exist. */
+/*
+ * Adds bits to an entry unless it has changed since. The high half of a 32-bit entry does not
+ * exist.
+ */
 static bool walk_set_bits(const struct walk_state *walk, int which, uint64_t bits)
 {
 	uint64_t old = walk->values[which];
@@ -191,7 +198,10 @@ static bool walk_set_bits(const struct walk_state *walk, int which, uint64_t bit
 	                                   __ATOMIC_SEQ_CST, __ATOMIC_RELAXED);
 }
 
-/* Marks all entries accessed and the last one dirty on a write. False: somebody changed one meanwhile. */
+/*
+ * Marks all entries accessed and the last one dirty on a write. False: somebody changed one
+ * meanwhile.
+ */
 static bool walk_mark(const struct walk_state *walk)
 {
 	for (int i = 0; i < walk->entries_count; i++) {

@@ -6,8 +6,8 @@
  * Must never: trust a table; an entry is read once, with one access, because other vCPUs change it.
  * Manual: SDM 3A chapter 4; APM 2 chapter 5.
  *
- * Not done: protection keys (a VMM does not see PKRU), shadow-stack accesses. PAE's four top entries are
- * read from memory although a CPU keeps a copy of them from the last MOV to CR3.
+ * Not done: protection keys (a VMM does not see PKRU), shadow-stack accesses. PAE's four top
+ * entries are read from memory although a CPU keeps a copy of them from the last MOV to CR3.
  */
 #pragma once
 
@@ -42,10 +42,11 @@ struct walk_result {
 };
 
 /*
- * Translates one linear address, which the caller has found canonical. Nothing says that the result is RAM.
- * BH_OK, and the bits A and D are set as the access asks for; BH_ERR_ADDRESS with out->error_code for a
- * page fault; BH_ERR_AGAIN if other vCPUs kept changing the tables meanwhile. A fault leaves the tables as they
- * are, unless they changed under the walk and it had to begin again: then some A bits may be set, as by a CPU.
+ * Translates one linear address, which the caller has found canonical. Nothing says that the
+ * result is RAM. BH_OK, and the bits A and D are set as the access asks for; BH_ERR_ADDRESS with
+ * out->error_code for a page fault; BH_ERR_AGAIN if other vCPUs kept changing the tables
+ * meanwhile. A fault leaves the tables as they are, unless they changed under the walk and it had
+ * to begin again: then some A bits may be set, as by a CPU.
  */
 int walk_translate(const struct guest_memory *memory, const struct walk_paging *paging,
                    uint64_t linear, uint32_t access, struct walk_result *out);

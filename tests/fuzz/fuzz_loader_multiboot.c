@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Fuzz target of the multiboot 1 loader. The magic number is put in, so that every input gets past it.
+ * Fuzz target of the multiboot 1 loader. The magic number is put in, so that every input gets past
+ * it.
  */
 // sources: vmm/loader.c vmm/loader_place.c vmm/loader_state.c vmm/loader_elf.c vmm/loader_bzimage.c vmm/loader_pvh.c vmm/loader_multiboot.c vmm/guest_memory.c
 #include "tests/fuzz/loader_target.h"

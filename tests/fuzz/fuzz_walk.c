@@ -2,7 +2,8 @@
 /*
  * Fuzz target of the guest page-table walk: any tables, any control registers.
  *
- * Input: 8 bytes of linear address, 1 of access, 1 of mode, 1 of address width, then the tables from address 0 on.
+ * Input: 8 bytes of linear address, 1 of access, 1 of mode, 1 of address width, then the tables
+ * from address 0 on.
  */
 // sources: vmm/walk.c vmm/guest_memory.c
 #include <stdint.h>

@@ -2,7 +2,8 @@
 /*
  * What the loaders' fuzz targets share: a small guest, and what must hold whatever the image says.
  *
- * Input: one byte of options (bits 1:0 number of modules, bit 2 a long command line, bit 3 no RSDP), then the image.
+ * Input: one byte of options (bits 1:0 number of modules, bit 2 a long command line, bit 3 no
+ * RSDP), then the image.
  */
 #pragma once
 

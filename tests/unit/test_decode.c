@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * The MMIO decoder against Zydis: every opcode of the maps that kernels use, with every ModRM byte, under
- * many prefixes, in all three modes; then random bytes. Length, sizes, operands, address and immediates
- * must be the same, and what the decoder does not list must be reported as unsupported.
+ * The MMIO decoder against Zydis: every opcode of the maps that kernels use, with every ModRM
+ * byte, under many prefixes, in all three modes; then random bytes. Length, sizes, operands,
+ * address and immediates must be the same, and what the decoder does not list must be reported as
+ * unsupported.
  */
 // sources: vmm/decode.c
 // libraries: -lZydis
@@ -164,8 +165,9 @@ static enum decode_operation find_plain_operation(ZydisMnemonic mnemonic)
 }
 
 /*
- * Zydis 4.0.0 takes R13D for a base where SDM 2A table 2-5 has none (REX.B, 32-bit addresses, SIB base 5,
- * mod 0), and lets a 16-bit MOVSXD read 4 bytes where the SDM has r/m16. binutils agrees with the SDM.
+ * Zydis 4.0.0 takes R13D for a base where SDM 2A table 2-5 has none (REX.B, 32-bit addresses, SIB
+ * base 5, mod 0), and lets a 16-bit MOVSXD read 4 bytes where the SDM has r/m16. binutils agrees
+ * with the SDM.
  */
 static void reference_correct(struct reference *ref)
 {
@@ -457,7 +459,10 @@ static void test_random_bytes(void **state)
 	}
 }
 
-/* Every cut-off start of a good instruction is reported as such, and nothing behind it is read (ASan). */
+/*
+ * Every cut-off start of a good instruction is reported as such, and nothing behind it is read
+ * (ASan).
+ */
 static void test_cut_short(void **state)
 {
 	static const uint8_t bytes[] = { 0x66, 0x41, 0x81, 0x84, 0xc8, 1, 2, 3, 4, 5, 6 };

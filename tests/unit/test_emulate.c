@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * The emulator where no host CPU can be the judge: faults, page boundaries, segments of 16- and 32-bit
- * code, bounded REP, ports, the stack, SSE, and instruction fetch.
+ * The emulator where no host CPU can be the judge: faults, page boundaries, segments of 16- and
+ * 32-bit code, bounded REP, ports, the stack, SSE, and instruction fetch.
  */
 // sources: vmm/emulate.c vmm/emulate_memory.c vmm/emulate_arithmetic.c vmm/emulate_string.c vmm/decode.c vmm/walk.c vmm/guest_memory.c
 #include <setjmp.h>

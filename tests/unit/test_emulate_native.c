@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * The emulator against the CPU that runs the test: the same instruction, registers, flags and memory on
- * both sides, with the operand once in RAM and once behind the device callbacks.
+ * The emulator against the CPU that runs the test: the same instruction, registers, flags and
+ * memory on both sides, with the operand once in RAM and once behind the device callbacks.
  *
- * A stub of machine code loads the registers from a record below 4 GiB, runs one instruction, and stores
- * them again. The emulator works with paging off, so that guest addresses are the addresses of this process.
+ * A stub of machine code loads the registers from a record below 4 GiB, runs one instruction, and
+ * stores them again. The emulator works with paging off, so that guest addresses are the addresses
+ * of this process.
  */
 // sources: vmm/emulate.c vmm/emulate_memory.c vmm/emulate_arithmetic.c vmm/emulate_string.c vmm/decode.c vmm/walk.c vmm/guest_memory.c
 #include <cpuid.h>

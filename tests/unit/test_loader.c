@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * The boot-image loaders: what they put where, in what state the CPU starts, and that a broken image
- * ends in a message and not in a write outside the guest. Real kernels are loaded when they have been fetched.
+ * The boot-image loaders: what they put where, in what state the CPU starts, and that a broken
+ * image ends in a message and not in a write outside the guest. Real kernels are loaded when they
+ * have been fetched.
  */
 // sources: vmm/loader.c vmm/loader_place.c vmm/loader_state.c vmm/loader_elf.c vmm/loader_bzimage.c vmm/loader_pvh.c vmm/loader_multiboot.c vmm/guest_memory.c
 #include <glob.h>
@@ -494,7 +495,9 @@ static void test_holes_in_memory(void **state)
 	assert_int_equal(guest_memory_write(&memory, 0x3ffff9, image, 8), BH_ERR_ADDRESS);
 }
 
-/* Every single byte of each kind of header set to a few values: no crash, no write outside (ASan). */
+/*
+ * Every single byte of each kind of header set to a few values: no crash, no write outside (ASan).
+ */
 static void mutate_header(uint32_t bytes, uint32_t from)
 {
 	static const uint8_t values[] = { 0x00, 0x01, 0x7f, 0x80, 0xff };

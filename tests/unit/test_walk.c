@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * The guest page-table walk: every kind of paging, page size, right and fault code, and what is left in
- * the tables afterwards.
+ * The guest page-table walk: every kind of paging, page size, right and fault code, and what is
+ * left in the tables afterwards.
  */
 // sources: vmm/walk.c vmm/guest_memory.c
 #include <setjmp.h>
@@ -59,7 +59,10 @@ static void check_fault(uint64_t linear, uint32_t access, uint32_t code)
 	assert_int_equal(result.error_code, code);
 }
 
-/* 4-level tables at 0x1000-0x4000 that map 0x7f8040201000 + n * 4 KiB by entry 1 + n of each level. */
+/*
+ * 4-level tables at 0x1000-0x4000 that map 0x7f8040201000 + n * 4 KiB by entry 1 + n of each
+ * level.
+ */
 #define LINEAR 0x008040201000ull
 
 static int set_up_long(void **state)
