@@ -11,7 +11,7 @@
 
 /* Owners: a domain's id, or one of these. */
 #define MEMORY_OWNER_KERNEL 0u
-#define MEMORY_OWNER_MAX 0x7fffu
+#define MEMORY_OWNER_BOOT 0x7fffu /* image, pages taken before this existed, boot data */
 #define MEMORY_RECORD_FREE 0x8000u  /* | order: first page of a free block */
 #define MEMORY_RECORD_OUTSIDE 0xfffeu /* not RAM of ours */
 #define MEMORY_RECORD_INSIDE 0xffffu  /* within a free block, not its first page */

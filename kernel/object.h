@@ -73,6 +73,7 @@ struct thread {
 	struct timer timer;
 	struct event_set *waits_on; /* event_wait; its result is delivered when the thread is resumed */
 	hva_t wait_bits;
+	uint64_t wait_deadline_tsc;
 	struct thread *wake_next;   /* in a pCPU's wake list; owned by the pusher until taken */
 	uint32_t wake_pending;      /* 1 while in a wake list (atomic) */
 	bool has_timed_out;         /* the deadline of the wait passed */

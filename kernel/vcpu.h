@@ -39,6 +39,8 @@ struct cpuid_slot {
 
 struct vm {
 	struct object object;
+	struct list node;     /* in vms (kernel/call.h) */
+	struct list mappings; /* what is mapped into it (kernel/region.h) */
 	uint32_t vcpus_max;
 	uint32_t id;
 	struct cpuid_slot *cpuid_slots; /* one page, VM_CPUID_SLOTS entries */
@@ -64,8 +66,10 @@ _Static_assert(sizeof(struct vm) <= 2 * PAGE_SIZE, "a VM is an order-1 block");
 #define VCPU_REQUEST_SIPI 0x10u
 #define VCPU_REQUEST_EXTINT 0x20u
 #define VCPU_REQUEST_FLUSH 0x40u     /* guest-physical map changed: flush this guest's translations */
-#define VCPU_REQUEST_TIMER 0x80u
 #define VCPU_REQUEST_INJECT 0x100u   /* inject_* below holds an event */
+#define VCPU_REQUEST_UNHALT 0x200u   /* hypercall KICK_CPU: leave HLT */
+#define VCPU_REQUEST_EOI 0x400u      /* lapic.eoi_level has bits: tell the VMM */
+#define VCPU_REQUEST_CLOCK 0x800u    /* write the guest's kvmclock page again */
 
 struct vlapic {
 	uint32_t *regs; /* the LAPIC page: register at offset o is regs[o / 4] */
@@ -132,9 +136,11 @@ struct vcpu {
 	uint64_t dr6; /* VMX: not in the VMCS */
 	uint64_t msr_tsc_aux, msr_spec_ctrl, msr_mtrr_def_type, msr_misc_enable;
 	uint64_t msr_tsc_adjust;
+	uint64_t tsc_offset; /* guest TSC = TSC + tsc_offset; the VM's, moved by the guest's own writes */
 	uint64_t mtrr[32]; /* variable (0..15) and fixed (16..26) ranges: kept, without effect */
 	uint64_t kvm_system_time, kvm_wall_clock, kvm_steal_time, kvm_async_pf, kvm_pv_eoi, kvm_poll_control;
 	uint32_t kvmclock_version;
+	uint64_t steal_told_tsc; /* thread->wait_tsc as last told to the guest */
 
 	uint32_t asid;
 	uint64_t asid_generation;
@@ -165,6 +171,11 @@ int vcpu_run_begin(struct vcpu *vcpu) must_check;
  * work word is set / the thread waits now (current->vcpu stays), or the exit is for the VMM (current->vcpu is NULL, RAX of the frame set). */
 void vcpu_enter(struct vcpu *vcpu);
 void vcpu_kick(struct vcpu *vcpu);
+/* The same from the vCPU's own exit path, which looks before the next entry. */
+static inline void vcpu_request_self(struct vcpu *vcpu, uint32_t bits)
+{
+	__atomic_fetch_or(&vcpu->requests, bits, __ATOMIC_RELAXED);
+}
 /* One request word for what must be looked at before the next entry. Set bits from any pCPU, then wake its thread or notify its pCPU. */
 void vcpu_request(struct vcpu *vcpu, uint32_t bits);
 int vcpu_get_state(struct vcpu *vcpu, struct bh_vcpu_state *state) must_check;
@@ -181,5 +192,8 @@ void vm_flush(struct vm *vm);
 void vcpu_unload(struct vcpu *vcpu);
 /* Level of the external-interrupt line into LINT0 (the 8259's INT). Any pCPU. */
 void vcpu_set_extint(struct vcpu *vcpu, bool level);
+/* The guest's memory at gpa, size bytes within one page, for the kernel to write (clock pages); NULL if it is not RAM mapped writable.
+ * Valid until this pCPU leaves the kernel or enters the guest. */
+void *vm_guest_memory(struct vm *vm, uint64_t gpa, uint32_t size);
 /* Give the guest an exception at the next entry: benign ones replace nothing, a second contributory fault becomes #DF (SDM 3A 6.15). */
 void vcpu_raise(struct vcpu *vcpu, uint32_t vector, uint32_t error_code);

@@ -192,6 +192,9 @@ void memory_map_prepare(struct boot_info *info)
 void memory_map_finish(struct boot_info *info)
 {
 	range_cut(info, early_start.raw, early_next.raw);
+	/* RAM in use must be known as such, so that nobody gets it as device memory. */
+	range_add(info, early_start.raw, early_next.raw, BOOT_MEMORY_BOOT);
+	range_add(info, info->kernel_base, info->kernel_base + info->kernel_size, BOOT_MEMORY_BOOT);
 	ranges_sort(info);
 	ranges_merge(info);
 	early_end = early_next;

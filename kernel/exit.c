@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The way out of the kernel: rare work first, then the right thread, into ring 3 or into its guest. Nothing else leaves the kernel.
+ */
+#include "kernel/fpu.h"
+#include "kernel/message.h"
+#include "kernel/sched.h"
+#include "kernel/timer.h"
+#include "kernel/vcpu.h"
+
+static void leave_do_work(struct cpu *cpu)
+{
+	uint32_t work = __atomic_exchange_n(&cpu->work, 0, __ATOMIC_ACQ_REL);
+
+	if ((work & CPU_WORK_STOP) != 0) {
+		cpu->is_halted = true;
+		arch_cpu_stop();
+	}
+	if ((work & CPU_WORK_MESSAGE) != 0) {
+		message_poll(cpu);
+	}
+	if ((work & CPU_WORK_TIMER) != 0) {
+		timer_run(cpu);
+	}
+	/* The first two may have asked for it. */
+	if (((work | __atomic_load_n(&cpu->work, __ATOMIC_RELAXED)) & CPU_WORK_SCHEDULE) != 0) {
+		__atomic_and_fetch(&cpu->work, ~CPU_WORK_SCHEDULE, __ATOMIC_RELAXED);
+		sched_run(cpu);
+	}
+}
+
+void kernel_leave(void)
+{
+	struct cpu *cpu = cpu_self();
+
+	for (;;) {
+		if (unlikely(__atomic_load_n(&cpu->work, __ATOMIC_ACQUIRE) != 0)) {
+			leave_do_work(cpu);
+			continue;
+		}
+		struct thread *thread = cpu->current;
+
+		if (unlikely(thread == NULL)) {
+			arch_cpu_idle();
+		} else if (thread->vcpu != NULL) {
+			fpu_enter_vcpu(cpu, thread->vcpu);
+			vcpu_enter(thread->vcpu);
+		} else {
+			fpu_enter_thread(cpu);
+			return;
+		}
+	}
+}

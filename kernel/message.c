@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One pCPU asks another: a lock-free wake list, one slot for a vCPU to let go, and a counter pair for safe points.
+ * A pCPU answers in kernel_leave(), in idle, and while it waits for kernel_lock; never in the middle of a call.
+ */
+#include "kernel/message.h"
+
+#include "kernel/fpu.h"
+#include "kernel/thread.h"
+#include "kernel/vcpu.h"
+
+/* How often a pause before the interrupt is sent again: QEMU's thread=multi may lose one that arrives during a world switch. */
+#define RESEND_SPINS 1000000u
+
+static uint32_t lock_ticket_next, lock_ticket_now;
+
+void kernel_lock_take(void)
+{
+	uint32_t ticket = __atomic_fetch_add(&lock_ticket_next, 1, __ATOMIC_RELAXED);
+	struct cpu *cpu = cpu_self();
+
+	while (__atomic_load_n(&lock_ticket_now, __ATOMIC_ACQUIRE) != ticket) {
+		if ((__atomic_load_n(&cpu->work, __ATOMIC_RELAXED) & CPU_WORK_STOP) != 0) {
+			arch_cpu_stop();
+		}
+		if ((__atomic_load_n(&cpu->work, __ATOMIC_RELAXED) & CPU_WORK_MESSAGE) != 0) {
+			__atomic_and_fetch(&cpu->work, ~CPU_WORK_MESSAGE, __ATOMIC_ACQ_REL);
+			message_poll(cpu);
+		}
+		__builtin_ia32_pause();
+	}
+}
+
+void kernel_lock_drop(void)
+{
+	__atomic_store_n(&lock_ticket_now, lock_ticket_now + 1, __ATOMIC_RELEASE);
+}
+
+void message_send(struct cpu *cpu, uint32_t work)
+{
+	__atomic_or_fetch(&cpu->work, work, __ATOMIC_SEQ_CST);
+	arch_cpu_notify(cpu);
+}
+
+void thread_wake(struct thread *thread)
+{
+	struct cpu *cpu = thread->cpu;
+
+	if (cpu == cpu_self()) {
+		thread_wake_here(thread);
+		return;
+	}
+	if (__atomic_exchange_n(&thread->wake_pending, 1, __ATOMIC_ACQ_REL) != 0) {
+		return; /* it is in the list, and will be looked at after what we did before */
+	}
+	thread->wake_next = __atomic_load_n(&cpu->wake_head, __ATOMIC_RELAXED);
+	while (!__atomic_compare_exchange_n(&cpu->wake_head, &thread->wake_next, thread, true,
+	                                    __ATOMIC_RELEASE, __ATOMIC_RELAXED)) {
+	}
+	message_send(cpu, CPU_WORK_MESSAGE);
+}
+
+static void message_detach_here(struct cpu *cpu, struct vcpu *vcpu)
+{
+	struct thread *thread = vcpu->thread;
+
+	if (thread != NULL && thread->vcpu == vcpu) {
+		thread->vcpu = NULL;
+		vcpu->thread = NULL;
+		thread_frame(thread)->rax = (uint64_t)BH_ERR_DEAD;
+		thread_wake_here(thread);
+	}
+	fpu_flush(cpu, vcpu->fpu);
+	vcpu_unload(vcpu);
+}
+
+void message_poll(struct cpu *cpu)
+{
+	uint32_t request = __atomic_load_n(&cpu->sync_request, __ATOMIC_ACQUIRE);
+	struct thread *thread = __atomic_exchange_n(&cpu->wake_head, NULL, __ATOMIC_ACQ_REL);
+	struct vcpu *vcpu = __atomic_load_n(&cpu->detach_vcpu, __ATOMIC_ACQUIRE);
+
+	while (thread != NULL) {
+		struct thread *next = thread->wake_next;
+
+		__atomic_store_n(&thread->wake_pending, 0, __ATOMIC_RELEASE);
+		thread_wake_here(thread);
+		thread = next;
+	}
+	if (vcpu != NULL) {
+		message_detach_here(cpu, vcpu);
+		__atomic_store_n(&cpu->detach_vcpu, NULL, __ATOMIC_RELEASE);
+	}
+	if (request != cpu->sync_done) {
+		arch_tlb_flush();
+		__atomic_store_n(&cpu->sync_done, request, __ATOMIC_RELEASE);
+	}
+}
+
+static bool cpu_is_other(const struct cpu *cpu)
+{
+	return cpu != NULL && cpu != cpu_self() && __atomic_load_n(&cpu->is_online, __ATOMIC_ACQUIRE);
+}
+
+static void message_await(struct cpu *cpu)
+{
+	uint32_t spins = 0;
+
+	while (__atomic_load_n(&cpu->sync_done, __ATOMIC_ACQUIRE) != cpu->sync_request) {
+		if (++spins % RESEND_SPINS == 0) {
+			arch_cpu_notify(cpu);
+		}
+		if ((__atomic_load_n(&cpu_self()->work, __ATOMIC_RELAXED) & CPU_WORK_STOP) != 0) {
+			arch_cpu_stop();
+		}
+		__builtin_ia32_pause();
+	}
+}
+
+void message_sync(void)
+{
+	for (uint32_t i = 0; i < cpus_count; i++) {
+		if (cpu_is_other(cpus[i])) {
+			__atomic_store_n(&cpus[i]->sync_request, cpus[i]->sync_request + 1, __ATOMIC_RELEASE);
+			message_send(cpus[i], CPU_WORK_MESSAGE);
+		}
+	}
+	for (uint32_t i = 0; i < cpus_count; i++) {
+		if (cpu_is_other(cpus[i])) {
+			message_await(cpus[i]);
+		}
+	}
+}
+
+void message_detach_vcpu(struct vcpu *vcpu)
+{
+	struct cpu *cpu = vcpu->cpu;
+
+	if (cpu == NULL) {
+		return;
+	}
+	if (cpu == cpu_self()) {
+		message_detach_here(cpu, vcpu);
+		return;
+	}
+	__atomic_store_n(&cpu->detach_vcpu, vcpu, __ATOMIC_RELEASE);
+	message_sync();
+}

@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The start of the kernel proper, after arch/x86 has the machine in hand: physical memory, log ring, information page, root domain.
+ * Everything here runs once, on the boot pCPU, while the others wait.
+ */
+#include "kernel/start.h"
+
+#include "arch/x86/hvm.h"
+#include "boot/boot_info.h"
+#include "build_version.h"
+#include "kernel/log.h"
+#include "kernel/memory.h"
+#include "kernel/message.h"
+#include "kernel/sched.h"
+#include "kernel/string.h"
+
+struct cpu *cpus[BH_MAX_CPUS];
+uint32_t cpus_count;
+
+static hpa_t info_pa;
+
+hpa_t info_page(void)
+{
+	return info_pa;
+}
+
+static uint64_t memory_limit(const struct boot_info *info)
+{
+	uint64_t limit = 0;
+
+	for (uint32_t i = 0; i < info->memory_count; i++) {
+		const struct boot_memory *memory = &info->memory[i];
+		bool is_ram = memory->kind == BOOT_MEMORY_FREE || memory->kind == BOOT_MEMORY_BOOT;
+
+		if (is_ram && memory->base + memory->size > limit) {
+			limit = memory->base + memory->size;
+		}
+	}
+	return limit;
+}
+
+/* The page records stand at the start of the first free range that holds them. */
+static uint32_t records_place(const struct boot_info *info, uint64_t size)
+{
+	for (uint32_t i = 0; i < info->memory_count; i++) {
+		if (info->memory[i].kind == BOOT_MEMORY_FREE && info->memory[i].size >= size) {
+			return i;
+		}
+	}
+	panic("too little memory: no free range of %lu KiB for the page records", size >> 10);
+}
+
+static void memory_start(const struct boot_info *info)
+{
+	uint64_t limit = memory_limit(info);
+	uint64_t records_bytes = ALIGN_UP((limit >> PAGE_SHIFT) * sizeof(uint16_t), PAGE_SIZE);
+	uint32_t place = records_place(info, records_bytes);
+	hpa_t records = HPA(info->memory[place].base);
+
+	memory_init(phys_to_virt(records), limit);
+	memory_add_used(records, records_bytes, MEMORY_OWNER_KERNEL);
+	for (uint32_t i = 0; i < info->memory_count; i++) {
+		uint64_t skip = i == place ? records_bytes : 0;
+		const struct boot_memory *memory = &info->memory[i];
+
+		if (memory->kind == BOOT_MEMORY_FREE) {
+			memory_add_free(HPA(memory->base + skip), memory->size - skip);
+		} else if (memory->kind == BOOT_MEMORY_BOOT) {
+			memory_add_used(HPA(memory->base), memory->size, MEMORY_OWNER_BOOT);
+		}
+	}
+}
+
+static void info_start(void)
+{
+	if (quota_pages_allocate(NULL, 0, &info_pa) < 0 || log_init() < 0) {
+		panic("too little memory for the kernel's own pages");
+	}
+	struct bh_info *info = phys_to_virt(info_pa);
+
+	arch_info_fill(info);
+	info->abi_version = BH_ABI_VERSION;
+	info->cpus_count = cpus_count;
+	info->hv_features = hvm_features;
+	info->vendor = hvm == NULL ? BH_VENDOR_NONE : hvm == &svm_ops ? BH_VENDOR_SVM : BH_VENDOR_VMX;
+	log_format(info->version, sizeof(info->version), "%s (%s)", BUILD_VERSION, BUILD_COMMIT);
+	if (hvm != NULL) {
+		log_print("%s: guests can run", hvm->name);
+	} else {
+		log_print("no guests on this machine: %s", hvm_reason);
+	}
+}
+
+void kernel_start(const struct boot_info *info)
+{
+	sched_init();
+	sched_cpu_init(cpu_self());
+	domain_init_kernel();
+	memory_start(info);
+	info_start();
+	root_create(info);
+	log_print("memory: %lu KiB free of %lu KiB", memory_free_bytes() >> 10, memory_total() >> 10);
+}
+
+void kernel_cpu_loop(void)
+{
+	struct cpu *cpu = cpu_self();
+
+	if (cpu->run_queue.next == NULL) {
+		sched_cpu_init(cpu);
+	}
+	__atomic_store_n(&cpu->is_online, true, __ATOMIC_RELEASE);
+	arch_leave();
+}

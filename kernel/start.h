@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the start of the kernel leaves behind for the rest of it. kernel_start() and kernel_cpu_loop() stand in arch/x86/arch.h. */
+#pragma once
+
+#include "kernel/domain.h"
+
+struct boot_info;
+
+/* struct bh_info, mapped into every domain. */
+hpa_t info_page(void);
+/* Make the root domain out of the modules. Panics when it cannot. (kernel/root.c) */
+void root_create(const struct boot_info *info);
