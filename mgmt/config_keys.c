@@ -26,7 +26,7 @@
 
 /* clang-format off */
 const struct config_key config_keys[] = {
-	ROW("name", "hostname", HOST(name), CONFIG_TYPE_NAME, 0, 1, CONFIG_NAME_SIZE - 1, "bulkhead",
+	ROW("name", "hostname", HOST(name), CONFIG_TYPE_NAME, CONFIG_KEY_SHOWN, 1, CONFIG_NAME_SIZE - 1, "bulkhead",
 	    "a name of a-z, 0-9, _ and -, at most 31 characters",
 	    "the machine's name, as info shows it"),
 	ROW("autostart-delay", "autostart_delay", HOST(autostart_delay_s), CONFIG_TYPE_COUNT, 0, 0, 600, "0",

@@ -1,0 +1,371 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * The shell from bytes to bytes, over the tests' machine: verbs, errors, sections, waits, consoles.
+ */
+// sources: mgmt/shell.c mgmt/command.c mgmt/verbs.c mgmt/verbs_define.c mgmt/verbs_control.c mgmt/verbs_view.c mgmt/stats.c mgmt/line.c mgmt/partition.c mgmt/partition_poll.c mgmt/partition_start.c mgmt/placement.c mgmt/ledger.c mgmt/console.c mgmt/config.c mgmt/config_keys.c mgmt/config_value.c mgmt/result.c mgmt/result_print.c tests/unit/mgmt_machine.c
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "mgmt/partition.h"
+#include "mgmt/shell.h"
+#include "mgmt/verb.h"
+#include "tests/unit/mgmt_machine.h"
+
+static struct shell shell;
+static char output[1 << 20];
+static size_t used;
+static const char *input = "";
+
+static int read_input(void)
+{
+	return *input != '\0' ? (unsigned char)*input++ : -1;
+}
+
+static size_t room(void)
+{
+	return 4096;
+}
+
+static void write_output(const char *bytes, size_t size)
+{
+	assert_true(used + size < sizeof(output));
+	memcpy(output + used, bytes, size);
+	used += size;
+	output[used] = '\0';
+}
+
+static int setup(void **state)
+{
+	static const struct shell_io io = { read_input, room, write_output, write_output };
+
+	(void)state;
+	fake_reset();
+	partition_init();
+	shell_init(&shell, &io);
+	used = 0;
+	shell_start(&shell);
+	assert_string_equal(output, "bulkhead> ");
+	return 0;
+}
+
+static void turn(void)
+{
+	int i;
+
+	for (i = 0; i < 10; i++) {
+		partition_poll();
+		shell_poll(&shell);
+		partition_poll();
+		fake_step();
+	}
+	shell_poll(&shell);
+}
+
+/* Types keys, lets everything settle, and returns what was shown. */
+static const char *type(const char *keys)
+{
+	used = 0;
+	output[0] = '\0';
+	input = keys;
+	turn();
+	return output;
+}
+
+static void assert_shows(const char *keys, const char *part)
+{
+	if (strstr(type(keys), part) == NULL) {
+		print_error("typed: %s\nshown: %s\nexpected: %s\n", keys, output, part);
+		fail();
+	}
+	if (strlen(output) < 10 || strcmp(output + strlen(output) - 10, "bulkhead> ") != 0) {
+		print_error("no prompt after: %s\nshown: %s\n", keys, output);
+		fail();
+	}
+}
+
+static void lives_a_whole_life(void **state)
+{
+	(void)state;
+	assert_shows("list\r",
+	             "\nID  NAME  STATE  VCPU  PCPUS  MEM  CPU%  EXIT/s  UPTIME  RESTARTS\n");
+	assert_shows("create a vcpus=2 memory=64M kernel=vmlinuz cmdline=\"console=ttyS0 x\"\r",
+	             "guest a is defined; 'start a' starts it\n");
+	assert_shows("list\r",
+	             "\n 1  a     defined     2  -      64M     -       -       -         0\n");
+	assert_shows("show config a\r", "cmdline = \"console=ttyS0 x\"\n");
+	assert_shows("start a\r", "guest a is running\n");
+	assert_shows("list --json\r",
+	             "{\"id\": 1, \"name\": \"a\", \"state\": \"running\", \"vcpus\": 2, "
+	             "\"pcpus\": \"1-2\", \"memory_bytes\": 67108864");
+	assert_shows("set a weight 512\r", "a: weight = 512\n");
+	assert_shows("set a memory 128M\r", "a: memory = 128M (from its next start)\n");
+	assert_shows("set a memory lots\r",
+	             "error: set, column 14: memory: 'lots' is not good; meant is a size");
+	assert_shows("pause a\r", "guest a is paused\n");
+	assert_shows("resume 1\r", "guest a is running\n");
+	assert_shows("reset a\r", "guest a is running\n");
+	assert_shows("regs a 0\r", "0xffffffff81000000");
+	assert_shows(
+		"exits a\r",
+		"\nREASON  TOTAL   V0   V1\nio        201  100  101\nhlt        14    7    7\n");
+	assert_shows("stats a --json\r", "\"exits\": 215");
+	assert_shows("vcpus\r", "NAME  VCPU  PCPU");
+	assert_shows("reboot a\r", "it starts again after that");
+	fake_vmm_set_state(0, VMM_OFF, "");
+	type("");
+	assert_shows("list -v\r", "running");
+	assert_shows("stop a\r", "the power button of guest a is pressed\n");
+	assert_shows("destroy a\r", "guest a is off: killed\n");
+	assert_shows("kill a\r", "error: a: the guest is off; there is nothing to end\n");
+	assert_shows("undefine a\r", "guest a is deleted\n");
+	assert_shows("events\r", "a      killed\n");
+}
+
+static void explains_errors(void **state)
+{
+	(void)state;
+	assert_shows("lsit\r", "error: there is no verb 'lsit'; did you mean 'list'?\n");
+	assert_shows("start\r", "error: start: GUEST is missing; meant is: start GUEST\n");
+	assert_shows("start nobody\r",
+	             "error: start: there is no guest 'nobody'; no guest is defined\n");
+	assert_shows("list -q\r", "error: list: there is no option '-q'; meant is: list [-v]\n");
+	assert_shows("list all\r", "there are too many arguments");
+	assert_shows("create A kernel=k\r", "'A' is no name");
+	assert_shows("create a\r", "error: create, column 8: guest 'a' needs the key kernel");
+	assert_shows("create a kernel=k vcpu=2\r",
+	             "error: create, column 19: unknown key 'vcpu'; did you mean 'vcpus'?");
+	assert_shows("create a kernel=\"k\r", "error: column 17: the quote is not closed\n");
+	assert_shows("create a kernel=nofile\r", "defined");
+	assert_shows("start a\r",
+	             "error: a: kernel: there is no file 'nofile'; the verb files lists");
+	assert_shows("start a --json\r",
+	             "{\"error\": {\"what\": \"kernel: there is no file 'nofile'\"");
+	assert_shows("stop a -w soon\r", "-w needs a number of seconds");
+	assert_shows("host explode\r", "reboot|poweroff");
+	assert_shows("regs a x\r", "VCPU is a number");
+	assert_shows("check none\r", "there is no file 'none'");
+	assert_shows("set a kernel vmlinuz\r", "kernel = vmlinuz");
+	fake_vmm_start_state = VMM_FAILED;
+	assert_shows("start a\r", "error: a: cannot start: as the test says\n");
+	assert_int_equal(fake_memory_free, FAKE_MEMORY);
+}
+
+static void takes_sections(void **state)
+{
+	(void)state;
+	assert_shows("[guest a]\rkernel = vmlinuz\r# why\rvcpus = 3\r\r", "guest a is defined");
+	assert_shows("create\r[guest b]\nkernel = vmlinuz\n\n", "guest b is defined");
+	assert_shows("create [guest c] kernel=vmlinuz memory=1G\r", "guest c is defined");
+	assert_shows("create [guest d]\rkernel = vmlinuz\rfoo = 1\r\r",
+	             "   3       1  unknown key 'foo'");
+	assert_shows("create\r\x03", "^C\nbulkhead> ");
+	assert_shows("create\r\r", "bulkhead> ");
+	assert_shows("load broken.conf\r", "guests  1\nerrors  1\n");
+	assert_shows("list\r", "good");
+	assert_shows("check broken.conf\r",
+	             "LINE  COLUMN  ERROR\n   4       1  unknown key 'vcpu'");
+	assert_shows("show config\r", "[host]\nname = bulkhead\n");
+}
+
+static void types_ahead_while_a_verb_works(void **state)
+{
+	(void)state;
+	assert_shows("create a kernel=vmlinuz\r", "defined");
+	fake_root_is_slow = true;
+	type("start a\rversion\r");
+	assert_int_equal(shell.mode, SHELL_WAIT);
+	fake_root_is_slow = false;
+	assert_shows("", "guest a is running\nbulkhead> version\n");
+	fake_root_is_slow = true;
+	type("kill a\rversion\r");
+	assert_shows("\x03", "not waiting any longer; the work goes on\n* a: killed\nbulkhead> ");
+	fake_root_is_slow = false;
+	assert_shows("\r", "bulkhead> ");
+	assert_int_equal(fake_memory_free, FAKE_MEMORY);
+}
+
+static void waits_for_the_power_button(void **state)
+{
+	(void)state;
+	assert_shows("create a kernel=vmlinuz\r", "defined");
+	assert_shows("start a\r", "running");
+	type("stop -w 10 a\r");
+	assert_int_equal(shell.mode, SHELL_WAIT);
+	fake_vmm_set_state(0, VMM_OFF, "");
+	assert_shows("", "guest a is off: powered off\n");
+	assert_shows("start a\r", "running");
+	type("stop a -w 10\r");
+	fake_now += 11 * FAKE_HZ;
+	assert_shows("", "guest a is off: killed\n");
+	assert_shows("start a\r", "running");
+	type("reboot a -w 3\r");
+	fake_now += 4 * FAKE_HZ;
+	assert_shows("", "guest a is running\n");
+	assert_int_equal(fake_resets_count, 1);
+	type("host poweroff -w 5\r");
+	assert_false(fake_is_poweroff);
+	fake_now += 6 * FAKE_HZ;
+	assert_shows("", "the firmware offers no way that worked");
+	assert_true(fake_is_poweroff);
+}
+
+static void connects_to_a_console(void **state)
+{
+	(void)state;
+	assert_shows("create a kernel=vmlinuz\r", "defined");
+	assert_shows("start a\r", "running");
+	fake_vmm_print(0, "booting\r\nlogin: ");
+	assert_non_null(strstr(type("console a\rroot\r"),
+	                       "connected to a; Ctrl-] leaves\nbooting\r\nlogin: "));
+	assert_memory_equal(machine_vmm_console(0)->in, "root\r", 5);
+	assert_shows("\x1d", "disconnected\nbulkhead> ");
+	assert_non_null(strstr(type("console a\r"), "leaves\nlogin: "));
+	fake_vmm_print(0, "panic\r\n");
+	fake_vmm_set_state(0, VMM_CRASHED, "triple fault");
+	assert_shows("",
+	             "panic\r\n\nthe guest has crashed\n* a: crashed: triple fault\nbulkhead> ");
+	assert_shows("create b kernel=vmlinuz console=no\r", "defined");
+	assert_shows("console b\r", "the guest has no console");
+}
+
+static void follows_logs(void **state)
+{
+	(void)state;
+	assert_shows("log\r", "kernel: first line\nkernel: second\n");
+	type("log -f\r");
+	assert_int_equal(shell.mode, SHELL_FOLLOW);
+	assert_shows("\x03", "^C\nbulkhead> ");
+	type("events -f\r");
+	ledger_event(machine_ledger(), fake_now, "x", "something");
+	fake_now += FAKE_HZ;
+	assert_non_null(strstr(type(""), "x  something\n"));
+	assert_shows("\x03", "^C\nbulkhead> ");
+}
+
+static void shows_news_before_a_prompt(void **state)
+{
+	(void)state;
+	assert_shows("create a kernel=vmlinuz\r", "defined");
+	assert_shows("start a\r", "guest a is running\nbulkhead> ");
+	fake_vmm_set_state(0, VMM_CRASHED, "triple fault");
+	assert_string_equal(type(""), "");
+	assert_shows("\r", "\n* a: crashed: triple fault\nbulkhead> ");
+	assert_string_equal(type("\r"), "\nbulkhead> ");
+}
+
+static void completes(void **state)
+{
+	(void)state;
+	assert_shows("create alpha kernel=vmlinuz\r", "defined");
+	assert_shows("sho\tc\t\t\r", "[guest alpha]");
+	assert_shows("set al\tauto\ty\t\r", "alpha: autostart = yes");
+	assert_shows("create beta ker\tvml\tmemo\t64M\r", "defined");
+	assert_shows("host p\t\x15\r", "host poweroff ");
+	assert_shows("\t\t\x03", "vcpus");
+}
+
+static void every_verb_has_help_and_example(void **state)
+{
+	char keys[64];
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < verb_count; i++) {
+		assert_true(strlen(verbs[i].help) > 10);
+		assert_ptr_equal(verb_find(verbs[i].name), &verbs[i]);
+		assert_int_equal(strncmp(verbs[i].example, verbs[i].name, strlen(verbs[i].name)),
+		                 0);
+		snprintf(keys, sizeof(keys), "help %s\r", verbs[i].name);
+		assert_shows(keys, verbs[i].help);
+		assert_shows("help\r", verbs[i].help);
+	}
+	assert_shows("help set\r", "debug-exit");
+	assert_shows("help vm-list\r", "list [-v]");
+}
+
+static void survives_any_words(void **state)
+{
+	static const char *const words[] = { "a",         "-w",       "1",  "--json",  "-f",
+		                             "[",         "=",        "x=", "key",     "config",
+		                             "\"\"",      "-v",       "]",  "vcpus=1", "--",
+		                             "-",         "poweroff", "'",  "\\",      "all",
+		                             "4294967296" };
+	char keys[128];
+	size_t verb;
+	size_t i;
+	size_t j;
+
+	(void)state;
+	assert_shows("create a kernel=vmlinuz\r", "defined");
+	assert_shows("start a\r", "running");
+	for (verb = 0; verb < verb_count; verb++) {
+		for (i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
+			for (j = 0; j < sizeof(words) / sizeof(words[0]); j++) {
+				snprintf(keys, sizeof(keys), "%s %s %s\r", verbs[verb].name,
+				         words[i], words[j]);
+				type(keys);
+				type("\x03\x1d");
+				fake_now += 20 * FAKE_HZ;
+				type("\x03");
+			}
+		}
+	}
+	assert_shows("\r", "bulkhead> ");
+}
+
+static void document_names_every_verb(void **state)
+{
+	FILE *file = fopen("docs/shell.md", "r");
+	static char text[65536];
+	size_t i;
+
+	(void)state;
+	assert_non_null(file);
+	text[fread(text, 1, sizeof(text) - 1, file)] = '\0';
+	fclose(file);
+	for (i = 0; i < verb_count; i++) {
+		char usage[160];
+		char part[180];
+		char *bar;
+
+		verb_usage(&verbs[i], usage, sizeof(usage) - 1);
+		/* A bar within a cell of a table is escaped. */
+		bar = strchr(usage, '|');
+		if (bar != NULL) {
+			memmove(bar + 1, bar, strlen(bar) + 1);
+			*bar = '\\';
+		}
+		snprintf(part, sizeof(part), "| `%s` |", usage);
+		if (strstr(text, part) == NULL) {
+			print_error("docs/shell.md has no row: %s\n", part);
+			fail();
+		}
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup(lives_a_whole_life, setup),
+		cmocka_unit_test_setup(explains_errors, setup),
+		cmocka_unit_test_setup(takes_sections, setup),
+		cmocka_unit_test_setup(types_ahead_while_a_verb_works, setup),
+		cmocka_unit_test_setup(waits_for_the_power_button, setup),
+		cmocka_unit_test_setup(connects_to_a_console, setup),
+		cmocka_unit_test_setup(follows_logs, setup),
+		cmocka_unit_test_setup(shows_news_before_a_prompt, setup),
+		cmocka_unit_test_setup(completes, setup),
+		cmocka_unit_test_setup(every_verb_has_help_and_example, setup),
+		cmocka_unit_test_setup(survives_any_words, setup),
+		cmocka_unit_test_setup(document_names_every_verb, setup),
+	};
+
+	return cmocka_run_group_tests_name("shell", tests, NULL, NULL);
+}
