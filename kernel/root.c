@@ -187,7 +187,7 @@ void root_create(const struct boot_info *info)
 	struct bh_domain_params params = { .quota_bytes = memory_total(), .name = ROOT_MODULE };
 	uint64_t stack;
 
-	must(domain_create(NULL, &params, NULL, &root_domain), "its address space");
+	must(domain_create(&kernel_domain, &params, NULL, &root_domain), "its address space");
 	uint64_t entry = root_image_load(root_domain, info, &stack);
 	struct bh_root_info *record = root_record_create(root_domain);
 

@@ -14,9 +14,6 @@
 #include "kernel/sched.h"
 #include "kernel/string.h"
 
-struct cpu *cpus[BH_MAX_CPUS];
-uint32_t cpus_count;
-
 static hpa_t info_pa;
 
 hpa_t info_page(void)
