@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What this CPU's VMX can do: reads every capability MSR once (SDM 3D A), computes the control words, and says what is missing.
- * Required: EPT with four levels, write-back tables and 2 MiB pages, unrestricted guest, virtual NMIs, MSR and I/O bitmaps, EFER switching.
- * Everything else has a fallback. Never turns VMX on.
+ * What this CPU's VMX can do: reads every capability MSR once (SDM 3D A), computes the control
+ * words, and says what is missing. Required: EPT with four levels, write-back tables and 2 MiB
+ * pages, unrestricted guest, virtual NMIs, MSR and I/O bitmaps, EFER switching. Everything else has
+ * a fallback. Never turns VMX on.
  */
 #include "arch/x86/vmx/vmx.h"
 
@@ -13,12 +14,18 @@
 
 struct vmx_caps vmx_caps;
 
-/* Guest-owned CR4 bits if the CPU has them. MCE stays the host's; OSXSAVE is ours because CPUID asks for it, and PKE with it. */
-#define CR4_GUEST_OWNED \
-	(CR4_VME | CR4_PVI | CR4_TSD | CR4_DE | CR4_PSE | CR4_PAE | CR4_PGE | CR4_PCE | CR4_OSFXSR | CR4_OSXMMEXCPT | CR4_UMIP | \
-		CR4_FSGSBASE | CR4_PCIDE | CR4_SMEP | CR4_SMAP)
+/*
+ * Guest-owned CR4 bits if the CPU has them. MCE stays the host's; OSXSAVE is ours because CPUID
+ * asks for it, and PKE with it.
+ */
+#define CR4_GUEST_OWNED                                                                 \
+	(CR4_VME | CR4_PVI | CR4_TSD | CR4_DE | CR4_PSE | CR4_PAE | CR4_PGE | CR4_PCE | \
+	 CR4_OSFXSR | CR4_OSXMMEXCPT | CR4_UMIP | CR4_FSGSBASE | CR4_PCIDE | CR4_SMEP | CR4_SMAP)
 
-/* One control word: `needed` must be possible, `wished` is taken where it is; the rest is as the CPU demands. SDM 3D A.3-A.5. */
+/*
+ * One control word: `needed` must be possible, `wished` is taken where it is; the rest is as the
+ * CPU demands. SDM 3D A.3-A.5.
+ */
 static bool vmx_controls_compute(uint32_t msr, uint32_t needed, uint32_t wished, uint32_t *controls)
 {
 	uint64_t allowed = msr_read(msr);
@@ -29,7 +36,10 @@ static bool vmx_controls_compute(uint32_t msr, uint32_t needed, uint32_t wished,
 	return (needed & ~may_be_one) == 0;
 }
 
-/* What the capability MSRs tell goes into the feature table, where `mask=` may have taken it away already. */
+/*
+ * What the capability MSRs tell goes into the feature table, where `mask=` may have taken it away
+ * already.
+ */
 static const struct {
 	enum feature feature;
 	uint32_t msr;
@@ -57,16 +67,21 @@ static const struct {
 	{ FEATURE_VMX_EPT_AD, MSR_VMX_EPT_VPID, VMX_EPT_AD_BIT },
 };
 
-/* MSR_VMX_PROCBASED2 and MSR_VMX_EPT_VPID exist only where the control before them does (SDM 3D A.3.3, A.10). */
+/*
+ * MSR_VMX_PROCBASED2 and MSR_VMX_EPT_VPID exist only where the control before them does (SDM 3D
+ * A.3.3, A.10).
+ */
 static void vmx_features_find(void)
 {
 	bool has_controls2 = (msr_read(MSR_VMX_PROCBASED) >> 32 & CPU_CONTROLS2) != 0;
-	bool has_ept = has_controls2 && (msr_read(MSR_VMX_PROCBASED2) >> 32 & (CPU2_EPT | CPU2_VPID)) != 0;
+	bool has_ept = has_controls2 &&
+	               (msr_read(MSR_VMX_PROCBASED2) >> 32 & (CPU2_EPT | CPU2_VPID)) != 0;
 
 	for (uint32_t i = 0; i < ARRAY_SIZE(vmx_features); i++) {
 		uint32_t msr = vmx_features[i].msr;
 
-		if ((msr == MSR_VMX_PROCBASED2 && !has_controls2) || (msr == MSR_VMX_EPT_VPID && !has_ept)) {
+		if ((msr == MSR_VMX_PROCBASED2 && !has_controls2) ||
+		    (msr == MSR_VMX_EPT_VPID && !has_ept)) {
 			continue;
 		}
 		if ((msr_read(msr) >> vmx_features[i].bit & 1) != 0) {
@@ -84,22 +99,27 @@ static bool vmx_pin_compute(bool has_true, const char **reason)
 {
 	*reason = "VT-x lacks virtual NMIs";
 	return vmx_controls_compute(has_true ? MSR_VMX_TRUE_PINBASED : MSR_VMX_PINBASED,
-		PIN_INTERRUPT_EXITING | PIN_NMI_EXITING | PIN_VIRTUAL_NMI, 0, &vmx_caps.pin);
+	                            PIN_INTERRUPT_EXITING | PIN_NMI_EXITING | PIN_VIRTUAL_NMI, 0,
+	                            &vmx_caps.pin);
 }
 
 static bool vmx_cpu_compute(bool has_true, const char **reason)
 {
-	const uint32_t needed = CPU_TSC_OFFSET | CPU_HLT_EXITING | CPU_MWAIT_EXITING | CPU_RDPMC_EXITING | CPU_NMI_WINDOW |
-		CPU_INTERRUPT_WINDOW | CPU_DR_EXITING | CPU_IO_BITMAPS | CPU_MSR_BITMAPS | CPU_MONITOR_EXITING | CPU_CONTROLS2 |
-		CPU_CR8_LOAD_EXITING | CPU_CR8_STORE_EXITING;
+	const uint32_t needed = CPU_TSC_OFFSET | CPU_HLT_EXITING | CPU_MWAIT_EXITING |
+	                        CPU_RDPMC_EXITING | CPU_NMI_WINDOW | CPU_INTERRUPT_WINDOW |
+	                        CPU_DR_EXITING | CPU_IO_BITMAPS | CPU_MSR_BITMAPS |
+	                        CPU_MONITOR_EXITING | CPU_CONTROLS2 | CPU_CR8_LOAD_EXITING |
+	                        CPU_CR8_STORE_EXITING;
 
 	*reason = "VT-x lacks secondary controls, or MSR or I/O bitmaps";
 	if (!vmx_controls_compute(has_true ? MSR_VMX_TRUE_PROCBASED : MSR_VMX_PROCBASED, needed,
-			vmx_wish(FEATURE_VMX_VIRTUAL_APIC, CPU_TPR_SHADOW), &vmx_caps.cpu)) {
+	                          vmx_wish(FEATURE_VMX_VIRTUAL_APIC, CPU_TPR_SHADOW),
+	                          &vmx_caps.cpu)) {
 		return false;
 	}
 	*reason = "VT-x cannot leave CR3 accesses to the guest";
-	if ((vmx_caps.cpu & (CPU_CR3_LOAD_EXITING | CPU_CR3_STORE_EXITING | CPU_INVLPG_EXITING)) != 0) {
+	if ((vmx_caps.cpu & (CPU_CR3_LOAD_EXITING | CPU_CR3_STORE_EXITING | CPU_INVLPG_EXITING)) !=
+	    0) {
 		return false;
 	}
 	vmx_caps.has_tpr_shadow = (vmx_caps.cpu & CPU_TPR_SHADOW) != 0;
@@ -112,9 +132,11 @@ static bool vmx_cpu_compute(bool has_true, const char **reason)
 
 static bool vmx_cpu2_compute(const char **reason)
 {
-	uint32_t wished = CPU2_WBINVD_EXITING | vmx_wish(FEATURE_VMX_VPID, CPU2_VPID) | vmx_wish(FEATURE_VMX_RDTSCP, CPU2_RDTSCP) |
-		vmx_wish(FEATURE_VMX_INVPCID, CPU2_INVPCID) | vmx_wish(FEATURE_VMX_PAUSE_LOOP, CPU2_PAUSE_LOOP) |
-		vmx_wish(FEATURE_VMX_XSAVES, CPU2_XSAVES);
+	uint32_t wished = CPU2_WBINVD_EXITING | vmx_wish(FEATURE_VMX_VPID, CPU2_VPID) |
+	                  vmx_wish(FEATURE_VMX_RDTSCP, CPU2_RDTSCP) |
+	                  vmx_wish(FEATURE_VMX_INVPCID, CPU2_INVPCID) |
+	                  vmx_wish(FEATURE_VMX_PAUSE_LOOP, CPU2_PAUSE_LOOP) |
+	                  vmx_wish(FEATURE_VMX_XSAVES, CPU2_XSAVES);
 
 	*reason = "VT-x lacks EPT";
 	if (!feature_has(FEATURE_VMX_EPT)) {
@@ -122,20 +144,24 @@ static bool vmx_cpu2_compute(const char **reason)
 	}
 	*reason = "VT-x lacks unrestricted guest mode";
 	return feature_has(FEATURE_VMX_UNRESTRICTED) &&
-		vmx_controls_compute(MSR_VMX_PROCBASED2, CPU2_EPT | CPU2_UNRESTRICTED, wished, &vmx_caps.cpu2);
+	       vmx_controls_compute(MSR_VMX_PROCBASED2, CPU2_EPT | CPU2_UNRESTRICTED, wished,
+	                            &vmx_caps.cpu2);
 }
 
 static bool vmx_switch_compute(bool has_true, const char **reason)
 {
 	*reason = "VT-x cannot switch EFER";
 	if (!vmx_controls_compute(has_true ? MSR_VMX_TRUE_EXIT : MSR_VMX_EXIT,
-			EXIT_SAVE_DEBUG | EXIT_HOST_64 | EXIT_SAVE_EFER | EXIT_LOAD_EFER, EXIT_SAVE_PAT | EXIT_LOAD_PAT, &vmx_caps.exit) ||
-		!vmx_controls_compute(has_true ? MSR_VMX_TRUE_ENTRY : MSR_VMX_ENTRY, ENTRY_LOAD_DEBUG | ENTRY_LOAD_EFER, ENTRY_LOAD_PAT,
-			&vmx_caps.entry)) {
+	                          EXIT_SAVE_DEBUG | EXIT_HOST_64 | EXIT_SAVE_EFER | EXIT_LOAD_EFER,
+	                          EXIT_SAVE_PAT | EXIT_LOAD_PAT, &vmx_caps.exit) ||
+	    !vmx_controls_compute(has_true ? MSR_VMX_TRUE_ENTRY : MSR_VMX_ENTRY,
+	                          ENTRY_LOAD_DEBUG | ENTRY_LOAD_EFER, ENTRY_LOAD_PAT,
+	                          &vmx_caps.entry)) {
 		return false;
 	}
-	vmx_caps.has_pat = (vmx_caps.exit & EXIT_LOAD_PAT) != 0 && (vmx_caps.exit & EXIT_SAVE_PAT) != 0 &&
-		(vmx_caps.entry & ENTRY_LOAD_PAT) != 0;
+	vmx_caps.has_pat = (vmx_caps.exit & EXIT_LOAD_PAT) != 0 &&
+	                   (vmx_caps.exit & EXIT_SAVE_PAT) != 0 &&
+	                   (vmx_caps.entry & ENTRY_LOAD_PAT) != 0;
 	if (!vmx_caps.has_pat) {
 		vmx_caps.exit &= ~(EXIT_LOAD_PAT | EXIT_SAVE_PAT);
 		vmx_caps.entry &= ~ENTRY_LOAD_PAT;
@@ -147,13 +173,15 @@ static bool vmx_switch_compute(bool has_true, const char **reason)
 static bool vmx_translation_compute(const char **reason)
 {
 	uint64_t caps = msr_read(MSR_VMX_EPT_VPID);
-	const uint64_t needed = BIT(VMX_EPT_WALK_4_BIT) | BIT(VMX_EPT_WRITE_BACK_BIT) | BIT(VMX_INVEPT_BIT) | BIT(VMX_INVEPT_ALL_BIT);
+	const uint64_t needed = BIT(VMX_EPT_WALK_4_BIT) | BIT(VMX_EPT_WRITE_BACK_BIT) |
+	                        BIT(VMX_INVEPT_BIT) | BIT(VMX_INVEPT_ALL_BIT);
 
 	*reason = "EPT lacks 4 levels, write-back tables, 2 MiB pages or INVEPT";
 	if ((caps & needed) != needed || !feature_has(FEATURE_VMX_EPT_2M)) {
 		return false;
 	}
-	vmx_caps.ept_bits = EPT_WRITE_BACK | EPT_WALK_4 | vmx_wish(FEATURE_VMX_EPT_AD, EPT_ACCESSED_DIRTY);
+	vmx_caps.ept_bits = EPT_WRITE_BACK | EPT_WALK_4 |
+	                    vmx_wish(FEATURE_VMX_EPT_AD, EPT_ACCESSED_DIRTY);
 	vmx_caps.has_1g = feature_has(FEATURE_VMX_EPT_1G);
 	vmx_caps.has_invept_single = (caps & BIT(VMX_INVEPT_SINGLE_BIT)) != 0;
 	/* A VPID that cannot be invalidated cannot be given out a second time. */
@@ -185,7 +213,8 @@ static bool vmx_firmware_allows(const char **reason)
 		return true; /* a hypervisor below us without this register */
 	}
 	*reason = "firmware has turned VT-x off (IA32_FEATURE_CONTROL)";
-	return (control & FEATURE_CONTROL_LOCK) == 0 || (control & FEATURE_CONTROL_VMX_OUTSIDE_SMX) != 0;
+	return (control & FEATURE_CONTROL_LOCK) == 0 ||
+	       (control & FEATURE_CONTROL_VMX_OUTSIDE_SMX) != 0;
 }
 
 /* hvm_ops.probe */
@@ -205,8 +234,9 @@ bool vmx_probe(const char **reason)
 	has_true = (basic & BIT(VMX_BASIC_TRUE_CONTROLS_BIT)) != 0;
 	vmx_caps.revision = (uint32_t)basic & VMX_BASIC_REVISION;
 	vmx_features_find();
-	if (!vmx_pin_compute(has_true, reason) || !vmx_cpu_compute(has_true, reason) || !vmx_cpu2_compute(reason) ||
-		!vmx_switch_compute(has_true, reason) || !vmx_translation_compute(reason)) {
+	if (!vmx_pin_compute(has_true, reason) || !vmx_cpu_compute(has_true, reason) ||
+	    !vmx_cpu2_compute(reason) || !vmx_switch_compute(has_true, reason) ||
+	    !vmx_translation_compute(reason)) {
 		return false;
 	}
 	vmx_fixed_bits_read();

@@ -1,29 +1,30 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Debug registers. VMX switches DR7 only; DR0-3 and DR6 are the guest's own once it has touched one, until the pCPU is left: then they
- * wait in vcpu->dr and vcpu->dr6 and MOV DR exits again. The host uses none (an exit leaves DR7 = 0x400, SDM 3C 27.5.1).
+ * Debug registers. VMX switches DR7 only; DR0-3 and DR6 are the guest's own once it has touched
+ * one, until the pCPU is left: then they wait in vcpu->dr and vcpu->dr6 and MOV DR exits again. The
+ * host uses none (an exit leaves DR7 = 0x400, SDM 3C 27.5.1).
  */
 #include "arch/x86/vmx/vmx.h"
 
-#define DR6_HITS GENMASK(3, 0)
-#define DR7_ENABLES GENMASK(7, 0)
-#define DR7_GD BIT(13)
-#define DR7_FIXED BIT(10)
+#define DR6_HITS     GENMASK(3, 0)
+#define DR7_ENABLES  GENMASK(7, 0)
+#define DR7_GD       BIT(13)
+#define DR7_FIXED    BIT(10)
 #define DR7_WRITABLE (GENMASK(31, 16) | DR7_GD | BIT(9) | BIT(8) | DR7_ENABLES)
-#define DR6_FIXED 0xffff0ff0ull
+#define DR6_FIXED    0xffff0ff0ull
 #define DR6_WRITABLE (DR6_HITS | GENMASK(15, 13))
 
-#define DEFINE_DR(n) \
-	static inline uint64_t dr##n##_read(void) \
-	{ \
-		uint64_t value; \
-\
+#define DEFINE_DR(n)                                                  \
+	static inline uint64_t dr##n##_read(void)                     \
+	{                                                             \
+		uint64_t value;                                       \
+                                                                      \
 		__asm__ volatile("mov %%dr" #n ", %0" : "=r"(value)); \
-		return value; \
-	} \
-	static inline void dr##n##_write(uint64_t value) \
-	{ \
-		__asm__ volatile("mov %0, %%dr" #n : : "r"(value)); \
+		return value;                                         \
+	}                                                             \
+	static inline void dr##n##_write(uint64_t value)              \
+	{                                                             \
+		__asm__ volatile("mov %0, %%dr" #n : : "r"(value));   \
 	}
 DEFINE_DR(0)
 DEFINE_DR(1)
@@ -103,7 +104,8 @@ void vmx_debug_exception(struct vcpu *vcpu, uint64_t qualification)
 	uint64_t dr6 = vmx_get_dr(vcpu, 6) & ~DR6_HITS;
 	uint64_t dr7 = vmcs_read(VMCS_GUEST_DR7);
 
-	dr6 |= qualification & (QUALIFICATION_DEBUG_HITS | QUALIFICATION_DEBUG_ACCESS | QUALIFICATION_DEBUG_STEP);
+	dr6 |= qualification &
+	       (QUALIFICATION_DEBUG_HITS | QUALIFICATION_DEBUG_ACCESS | QUALIFICATION_DEBUG_STEP);
 	vmx_set_dr(vcpu, 6, dr6);
 	if ((dr7 & DR7_GD) != 0) {
 		vmcs_write(VMCS_GUEST_DR7, dr7 & ~DR7_GD);

@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Events for the guest: injection at the next entry (SDM 3C 26.6), window exits, interrupt shadows and NMI blocking (table 24-3), CR8, and
- * what an exit interrupted (IDT vectoring, SDM 3C 27.2.4).
+ * Events for the guest: injection at the next entry (SDM 3C 26.6), window exits, interrupt shadows
+ * and NMI blocking (table 24-3), CR8, and what an exit interrupted (IDT vectoring, SDM 3C 27.2.4).
  */
 #include "arch/x86/reg/cr.h"
 #include "arch/x86/vmx/vmx.h"
 
-#define LAPIC_TPR (0x80u / 4)
-#define TPR_CLASS_SHIFT 4
-#define SHADOW_STI 0x1u
-#define SHADOW_MOV_SS 0x2u
-#define SHADOW_NMI 0x4u
+#define LAPIC_TPR        (0x80u / 4)
+#define TPR_CLASS_SHIFT  4
+#define SHADOW_STI       0x1u
+#define SHADOW_MOV_SS    0x2u
+#define SHADOW_NMI       0x4u
 #define PRIORITY_ANY_CR8 16u
 
 void vmx_cpu_controls_set(struct vcpu *vcpu, uint32_t bits, bool is_on)
@@ -28,14 +28,19 @@ void vmx_cpu_controls_set(struct vcpu *vcpu, uint32_t bits, bool is_on)
 bool vmx_interrupt_ready(struct vcpu *vcpu)
 {
 	return vmx_of(vcpu)->entry_event == 0 && (vmcs_read(VMCS_GUEST_RFLAGS) & RFLAGS_IF) != 0 &&
-		(vmcs_read32(VMCS_GUEST_INTERRUPTIBILITY) & (INTERRUPTIBILITY_STI | INTERRUPTIBILITY_MOV_SS)) == 0;
+	       (vmcs_read32(VMCS_GUEST_INTERRUPTIBILITY) &
+	        (INTERRUPTIBILITY_STI | INTERRUPTIBILITY_MOV_SS)) == 0;
 }
 
-/* hvm_ops.nmi_ready */
+/*
+ * hvm_ops.nmi_ready. STI holds no NMI back: the window exit comes within its shadow (SDM 3C 25.2),
+ * so waiting for its end could last for ever.
+ */
 bool vmx_nmi_ready(struct vcpu *vcpu)
 {
-	return vmx_of(vcpu)->entry_event == 0 && (vmcs_read32(VMCS_GUEST_INTERRUPTIBILITY) &
-		(INTERRUPTIBILITY_STI | INTERRUPTIBILITY_MOV_SS | INTERRUPTIBILITY_NMI)) == 0;
+	return vmx_of(vcpu)->entry_event == 0 &&
+	       (vmcs_read32(VMCS_GUEST_INTERRUPTIBILITY) &
+	        (INTERRUPTIBILITY_MOV_SS | INTERRUPTIBILITY_NMI)) == 0;
 }
 
 /* hvm_ops.inject. The layout of BH_INJECT_* is the VMCS field's. */
@@ -45,17 +50,23 @@ void vmx_inject(struct vcpu *vcpu, uint32_t inject, uint32_t error_code)
 	uint32_t event = inject & (EVENT_VALID | EVENT_TYPE | EVENT_VECTOR | EVENT_ERROR_CODE);
 	uint32_t blocking;
 
-	/* Real mode pushes no error code, and an entry that says so is refused (SDM 3C 26.2.1.3). */
+	/*
+	 * Real mode pushes no error code, and an entry that says so is refused (SDM 3C 26.2.1.3).
+	 */
 	if ((event & EVENT_ERROR_CODE) != 0 && (vmcs_read(VMCS_GUEST_CR0) & CR0_PE) == 0) {
 		event &= ~EVENT_ERROR_CODE;
 	}
 	if ((event & EVENT_ERROR_CODE) != 0) {
 		vmcs_write(VMCS_ENTRY_ERROR_CODE, error_code & 0xffff);
 	}
-	/* An event that is delivered ends the shadow; an entry with both is refused for interrupts and NMIs (SDM 3C 26.3.1.5). */
+	/*
+	 * An event that is delivered ends the shadow; an entry with both is refused for interrupts
+	 * and NMIs (SDM 3C 26.3.1.5).
+	 */
 	blocking = vmcs_read32(VMCS_GUEST_INTERRUPTIBILITY);
 	if ((blocking & (INTERRUPTIBILITY_STI | INTERRUPTIBILITY_MOV_SS)) != 0) {
-		vmcs_write(VMCS_GUEST_INTERRUPTIBILITY, blocking & ~(INTERRUPTIBILITY_STI | INTERRUPTIBILITY_MOV_SS));
+		vmcs_write(VMCS_GUEST_INTERRUPTIBILITY,
+		           blocking & ~(INTERRUPTIBILITY_STI | INTERRUPTIBILITY_MOV_SS));
 	}
 	vmcs_write(VMCS_ENTRY_EVENT, event);
 	x->entry_event = event;
@@ -66,7 +77,10 @@ uint32_t vmx_get_cr8(struct vcpu *vcpu)
 	return (vcpu->lapic.regs[LAPIC_TPR] >> TPR_CLASS_SHIFT) & 0xf;
 }
 
-/* The TPR shadow works on the LAPIC page itself, so this is the register, with its low bits kept when the class does not change. */
+/*
+ * The TPR shadow works on the LAPIC page itself, so this is the register, with its low bits kept
+ * when the class does not change.
+ */
 void vmx_set_cr8(struct vcpu *vcpu, uint32_t cr8)
 {
 	if (vmx_get_cr8(vcpu) != cr8) {
@@ -75,13 +89,15 @@ void vmx_set_cr8(struct vcpu *vcpu, uint32_t cr8)
 }
 
 /*
- * hvm_ops.set_interrupt_window. While CR8 holds the interrupt back the TPR threshold watches for its fall (a threshold above the TPR
- * would be refused at entry, SDM 3C 26.2.1.1); the exit then asks for the window proper.
+ * hvm_ops.set_interrupt_window. While CR8 holds the interrupt back the TPR threshold watches for
+ * its fall (a threshold above the TPR would be refused at entry, SDM 3C 26.2.1.1); the exit then
+ * asks for the window proper.
  */
 void vmx_set_interrupt_window(struct vcpu *vcpu, uint32_t priority)
 {
 	struct vmx_vcpu *x = vmx_of(vcpu);
-	bool is_held = priority != 0 && priority < PRIORITY_ANY_CR8 && vmx_get_cr8(vcpu) >= priority;
+	bool is_held = priority != 0 && priority < PRIORITY_ANY_CR8 &&
+	               vmx_get_cr8(vcpu) >= priority;
 	uint32_t threshold = is_held ? priority : 0;
 
 	x->window_priority = priority;
@@ -104,10 +120,14 @@ uint32_t vmx_get_shadow(struct vcpu *vcpu)
 
 	vmx_detach(vcpu, attached);
 	return ((blocking & INTERRUPTIBILITY_STI) != 0 ? SHADOW_STI : 0) |
-		((blocking & INTERRUPTIBILITY_MOV_SS) != 0 ? SHADOW_MOV_SS : 0) | ((blocking & INTERRUPTIBILITY_NMI) != 0 ? SHADOW_NMI : 0);
+	       ((blocking & INTERRUPTIBILITY_MOV_SS) != 0 ? SHADOW_MOV_SS : 0) |
+	       ((blocking & INTERRUPTIBILITY_NMI) != 0 ? SHADOW_NMI : 0);
 }
 
-/* Both shadows at once, or STI's without IF, would be refused (SDM 3C 26.3.1.5); MOV SS is the stronger one. */
+/*
+ * Both shadows at once, or STI's without IF, would be refused (SDM 3C 26.3.1.5); MOV SS is the
+ * stronger one.
+ */
 void vmx_set_shadow(struct vcpu *vcpu, uint32_t shadow)
 {
 	bool attached = vmx_attach(vcpu);
@@ -122,7 +142,10 @@ void vmx_set_shadow(struct vcpu *vcpu, uint32_t shadow)
 	vmx_detach(vcpu, attached);
 }
 
-/* hvm_ops.skip_instruction. A single step that the skipped instruction would have ended is still due (SDM 3C 24.4.2). */
+/*
+ * hvm_ops.skip_instruction. A single step that the skipped instruction would have ended is still
+ * due (SDM 3C 24.4.2).
+ */
 void vmx_skip_instruction(struct vcpu *vcpu, const struct vm_exit *exit)
 {
 	uint32_t blocking = vmcs_read32(VMCS_GUEST_INTERRUPTIBILITY);
@@ -130,17 +153,20 @@ void vmx_skip_instruction(struct vcpu *vcpu, const struct vm_exit *exit)
 	(void)vcpu;
 	vmcs_write(VMCS_GUEST_RIP, exit->next_rip);
 	if ((blocking & (INTERRUPTIBILITY_STI | INTERRUPTIBILITY_MOV_SS)) != 0) {
-		vmcs_write(VMCS_GUEST_INTERRUPTIBILITY, blocking & ~(INTERRUPTIBILITY_STI | INTERRUPTIBILITY_MOV_SS));
+		vmcs_write(VMCS_GUEST_INTERRUPTIBILITY,
+		           blocking & ~(INTERRUPTIBILITY_STI | INTERRUPTIBILITY_MOV_SS));
 	}
 	if ((vmcs_read(VMCS_GUEST_RFLAGS) & RFLAGS_TF) != 0) {
-		vmcs_write(VMCS_GUEST_PENDING_DEBUG, vmcs_read(VMCS_GUEST_PENDING_DEBUG) | PENDING_DEBUG_SINGLE_STEP);
+		vmcs_write(VMCS_GUEST_PENDING_DEBUG,
+		           vmcs_read(VMCS_GUEST_PENDING_DEBUG) | PENDING_DEBUG_SINGLE_STEP);
 	}
 }
 
 static void vmx_nmi_blocking_set(bool is_on)
 {
 	uint32_t blocking = vmcs_read32(VMCS_GUEST_INTERRUPTIBILITY);
-	uint32_t wanted = is_on ? blocking | INTERRUPTIBILITY_NMI : blocking & ~INTERRUPTIBILITY_NMI;
+	uint32_t wanted = is_on ? blocking | INTERRUPTIBILITY_NMI
+	                        : blocking & ~INTERRUPTIBILITY_NMI;
 
 	if (wanted != blocking) {
 		vmcs_write(VMCS_GUEST_INTERRUPTIBILITY, wanted);
@@ -148,9 +174,9 @@ static void vmx_nmi_blocking_set(bool is_on)
 }
 
 /*
- * `unblock_info`: the record whose bit 12 says that an IRET had unblocked NMIs before it faulted: the exit event of a fault, or the
- * qualification of an EPT violation. The IRET will run again, so the blocking comes back; bit 12 means nothing for #DF or when an event
- * was being delivered.
+ * `unblock_info`: the record whose bit 12 says that an IRET had unblocked NMIs before it faulted:
+ * the exit event of a fault, or the qualification of an EPT violation. The IRET will run again, so
+ * the blocking comes back; bit 12 means nothing for #DF or when an event was being delivered.
  */
 bool vmx_event_settle(struct vcpu *vcpu, bool may_unblock_nmi, uint32_t unblock_info)
 {
@@ -174,7 +200,9 @@ bool vmx_event_settle(struct vcpu *vcpu, bool may_unblock_nmi, uint32_t unblock_
 		return true; /* INT n, INT1, INT3, INTO: RIP still points to it */
 	}
 	vcpu->inject = vectoring & (EVENT_VALID | EVENT_TYPE | EVENT_VECTOR | EVENT_ERROR_CODE);
-	vcpu->inject_error_code = (vectoring & EVENT_ERROR_CODE) != 0 ? vmcs_read32(VMCS_VECTORING_ERROR_CODE) : 0;
+	vcpu->inject_error_code = (vectoring & EVENT_ERROR_CODE) != 0
+	                                  ? vmcs_read32(VMCS_VECTORING_ERROR_CODE)
+	                                  : 0;
 	__atomic_or_fetch(&vcpu->requests, VCPU_REQUEST_INJECT, __ATOMIC_RELAXED);
 	return true;
 }

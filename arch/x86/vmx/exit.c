@@ -1,23 +1,24 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What an exit means: from the VMCS to the vendor-free struct vm_exit (SDM 3C 27.2, 3D C). Decides nothing about the guest but what the
- * manual says of the instruction. Slow path only.
+ * What an exit means: from the VMCS to the vendor-free struct vm_exit (SDM 3C 27.2, 3D C). Decides
+ * nothing about the guest but what the manual says of the instruction. Slow path only.
  */
 #include "arch/x86/asm.h"
 #include "arch/x86/reg/cr.h"
 #include "arch/x86/vmx/vmx.h"
 
-#define VECTOR_DB 1u
+#define VECTOR_DB  1u
 #define VECTOR_NMI 2u
-#define VECTOR_UD 6u
-#define VECTOR_GP 13u
-#define VECTOR_PF 14u
-#define VECTOR_AC 17u
-#define VECTOR_MC 18u
+#define VECTOR_UD  6u
+#define VECTOR_GP  13u
+#define VECTOR_PF  14u
+#define VECTOR_AC  17u
+#define VECTOR_MC  18u
 
 static bool vmx_is_code64(void)
 {
-	return (vmcs_read(VMCS_GUEST_EFER) & EFER_LMA) != 0 && (vmcs_read32(VMCS_GUEST_CS_ATTRIBUTES) & SEGMENT_L) != 0;
+	return (vmcs_read(VMCS_GUEST_EFER) & EFER_LMA) != 0 &&
+	       (vmcs_read32(VMCS_GUEST_CS_ATTRIBUTES) & SEGMENT_L) != 0;
 }
 
 /* Outside 64-bit code RIP has 32 bits; only an instruction at the very end shows it. */
@@ -38,7 +39,8 @@ static void vmx_decode_instruction(struct vm_exit *exit, uint32_t reason)
 static void vmx_decode_fault(struct vm_exit *exit, uint32_t vector)
 {
 	exit->reason = BH_REASON_PRIVILEGED;
-	exit->inject = BH_INJECT_VALID | BH_INJECT_TYPE_EXCEPTION | vector | (vector == VECTOR_GP ? BH_INJECT_ERROR_CODE : 0);
+	exit->inject = BH_INJECT_VALID | BH_INJECT_TYPE_EXCEPTION | vector |
+	               (vector == VECTOR_GP ? BH_INJECT_ERROR_CODE : 0);
 	exit->error_code = 0;
 }
 
@@ -52,21 +54,24 @@ static void vmx_decode_io(struct vm_exit *exit, uint64_t qualification)
 }
 
 /*
- * A page table of the guest is not in its memory. A CPU would read ones there: an entry with reserved bits set. SDM 3A 4.7.
+ * A page table of the guest is not in its memory. A CPU would read ones there: an entry with
+ * reserved bits set. SDM 3A 4.7.
  */
 static void vmx_decode_walk(struct vcpu *vcpu, struct vm_exit *exit)
 {
 	bool is_user = vmx_get_cpl(vcpu) == 3;
 
 	exit->reason = BH_REASON_EXCEPTION;
-	exit->inject = BH_INJECT_VALID | BH_INJECT_TYPE_EXCEPTION | BH_INJECT_ERROR_CODE | VECTOR_PF;
+	exit->inject = BH_INJECT_VALID | BH_INJECT_TYPE_EXCEPTION | BH_INJECT_ERROR_CODE |
+	               VECTOR_PF;
 	exit->error_code = (uint32_t)(PF_PRESENT | PF_RESERVED | (is_user ? PF_USER : 0));
 	vcpu->cr2 = vmcs_read(VMCS_GUEST_LINEAR_ADDRESS);
 }
 
 /*
- * Memory that the guest has not. While an event was being delivered there is no instruction to emulate: descriptor table or stack is not
- * there, and a CPU would read ones from it, fault again, and shut down.
+ * Memory that the guest has not. While an event was being delivered there is no instruction to
+ * emulate: descriptor table or stack is not there, and a CPU would read ones from it, fault again,
+ * and shut down.
  */
 static void vmx_decode_ept(struct vcpu *vcpu, struct vm_exit *exit, uint64_t qualification)
 {
@@ -77,7 +82,8 @@ static void vmx_decode_ept(struct vcpu *vcpu, struct vm_exit *exit, uint64_t qua
 		exit->reason = BH_REASON_SHUTDOWN;
 		return;
 	}
-	if ((qualification & (QUALIFICATION_EPT_LINEAR | QUALIFICATION_EPT_FINAL)) == QUALIFICATION_EPT_LINEAR) {
+	if ((qualification & (QUALIFICATION_EPT_LINEAR | QUALIFICATION_EPT_FINAL)) ==
+	    QUALIFICATION_EPT_LINEAR) {
 		vmx_decode_walk(vcpu, exit);
 		return;
 	}
@@ -87,7 +93,10 @@ static void vmx_decode_ept(struct vcpu *vcpu, struct vm_exit *exit, uint64_t qua
 	exit->instruction_length = 0;
 }
 
-/* #DB and #AC are given on (they are intercepted because a guest can make them recur in their own delivery); #MC and NMI are the machine's. */
+/*
+ * #DB and #AC are given on (they are intercepted because a guest can make them recur in their own
+ * delivery); #MC and NMI are the machine's.
+ */
 static void vmx_decode_exception(struct vcpu *vcpu, struct vm_exit *exit, uint64_t qualification)
 {
 	uint32_t event = vmcs_read32(VMCS_EXIT_EVENT);
@@ -107,7 +116,10 @@ static void vmx_decode_exception(struct vcpu *vcpu, struct vm_exit *exit, uint64
 		__asm__ volatile("int $18" : : : "memory");
 		return;
 	}
-	if (vector == VECTOR_DB) {
+	if (field_get(EVENT_TYPE, event) == EVENT_TYPE_SOFT_PRIVILEGED) {
+		/* INT1: a trap, but RIP still points to it. */
+		vmcs_write(VMCS_GUEST_RIP, vmx_next_rip());
+	} else if (vector == VECTOR_DB) {
 		vmx_debug_exception(vcpu, qualification);
 	}
 	exit->inject = BH_INJECT_VALID | BH_INJECT_TYPE_EXCEPTION | vector;
@@ -146,14 +158,20 @@ static void vmx_exit_failed_entry(struct vcpu *vcpu, struct vm_exit *exit)
 	}
 	exit->reason = VM_EXIT_FAILED_ENTRY;
 	exit->vendor_code = reason;
-	log_print_limited("vm %u vcpu %u: VM entry failed: reason %x, qualification %lx, cr0 %lx cr4 %lx efer %lx rip %lx rflags %lx "
-			  "cs %x", vcpu->vm->id, vcpu->idx, reason, vmcs_read(VMCS_EXIT_QUALIFICATION), vmcs_read(VMCS_GUEST_CR0),
-		vmcs_read(VMCS_GUEST_CR4), vmcs_read(VMCS_GUEST_EFER), rip, vmcs_read(VMCS_GUEST_RFLAGS),
-		vmcs_read32(VMCS_GUEST_CS_ATTRIBUTES));
+	log_print_limited("vm %u vcpu %u: VM entry failed: reason %x, qualification %lx",
+	                  vcpu->vm->id, vcpu->idx, reason, vmcs_read(VMCS_EXIT_QUALIFICATION));
+	log_print_limited("  cr0 %lx cr4 %lx efer %lx rip %lx rflags %lx cs %x",
+	                  vmcs_read(VMCS_GUEST_CR0), vmcs_read(VMCS_GUEST_CR4),
+	                  vmcs_read(VMCS_GUEST_EFER), rip, vmcs_read(VMCS_GUEST_RFLAGS),
+	                  vmcs_read32(VMCS_GUEST_CS_ATTRIBUTES));
 }
 
-/* Exits that can come in the middle of an event's delivery; all others are by an instruction or between two. */
-static bool vmx_decode_delivery(struct vcpu *vcpu, struct vm_exit *exit, uint32_t reason, uint64_t qualification)
+/*
+ * Exits that can come in the middle of an event's delivery; all others are by an instruction or
+ * between two.
+ */
+static bool vmx_decode_delivery(struct vcpu *vcpu, struct vm_exit *exit, uint32_t reason,
+                                uint64_t qualification)
 {
 	switch (reason) {
 	case VMX_REASON_EXCEPTION:
@@ -163,9 +181,13 @@ static bool vmx_decode_delivery(struct vcpu *vcpu, struct vm_exit *exit, uint32_
 		vmx_decode_ept(vcpu, exit, qualification);
 		return true;
 	case VMX_REASON_EPT_MISCONFIGURATION:
-		panic("EPT misconfiguration at guest-physical %lx", vmcs_read(VMCS_GUEST_PHYSICAL_ADDRESS));
+		panic("EPT misconfiguration at guest-physical %lx",
+		      vmcs_read(VMCS_GUEST_PHYSICAL_ADDRESS));
 	case VMX_REASON_TASK_SWITCH:
-		/* Long mode has none; what else uses one is not supported by any VMM of ours: it decides. */
+		/*
+		 * Long mode has none; what else uses one is not supported by any VMM of ours: it
+		 * decides.
+		 */
 		exit->reason = BH_REASON_TASK_SWITCH;
 		return true;
 	case VMX_REASON_TRIPLE_FAULT:
@@ -212,7 +234,8 @@ static void vmx_exit_decode(struct vcpu *vcpu, struct vm_exit *exit)
 		}
 		return;
 	}
-	qualification = reason == VMX_REASON_IO ? x->qualification : vmcs_read(VMCS_EXIT_QUALIFICATION);
+	qualification = reason == VMX_REASON_IO ? x->qualification
+	                                        : vmcs_read(VMCS_EXIT_QUALIFICATION);
 	exit->qualification = qualification;
 	if (vmx_decode_delivery(vcpu, exit, reason, qualification)) {
 		return;
@@ -257,7 +280,8 @@ static void vmx_exit_decode(struct vcpu *vcpu, struct vm_exit *exit)
 		vmx_decode_fault(exit, VECTOR_GP);
 		break;
 	default:
-		vmx_decode_fault(exit, VECTOR_UD); /* VMX's own instructions, GETSEC, MONITOR, MWAIT, RSM: none is there for a guest */
+		/* VMX's own, GETSEC, MONITOR, MWAIT, RSM: none of them is there for a guest. */
+		vmx_decode_fault(exit, VECTOR_UD);
 		break;
 	}
 }
@@ -268,7 +292,10 @@ void vmx_enter(struct vcpu *vcpu, struct vm_exit *exit)
 
 	vmx_prepare_entry(vcpu);
 	if (unlikely(vmx_switch(vcpu))) {
-		/* Nothing of the guest was looked at: the controls or the host's fields are wrong, and those are ours (SDM 3C 26.2). */
+		/*
+		 * Nothing of the guest was looked at: the controls or the host's fields are wrong,
+		 * and those are ours (SDM 3C 26.2).
+		 */
 		panic("VM entry refused: error %u", vmcs_read32(VMCS_INSTRUCTION_ERROR));
 	}
 	vcpu->cr2 = cr2_read();

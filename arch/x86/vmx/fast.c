@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The exits that are finished on the spot: port write to a doorbell, CPUID from the table, hypercall, and the MSRs of the local APIC.
- * Runs between two entries with the guest's MSRs in the CPU: no user memory, no waiting, nothing that may fault. At most three VMREADs (reason,
- * length, RIP) and one VMWRITE (RIP); a port write reads the qualification too, since nothing else tells the port.
- * The interrupt shadow is left as it was: it then covers one instruction more, which no guest can tell from a late interrupt.
+ * The exits that are finished on the spot: port write to a doorbell, CPUID from the table,
+ * hypercall, and the MSRs of the local APIC. Runs between two entries with the guest's MSRs in the
+ * CPU: no user memory, no waiting, nothing that may fault. At most three VMREADs (reason, length,
+ * RIP) and one VMWRITE (RIP); a port write reads the qualification too, since nothing else tells
+ * the port. The interrupt shadow is left as it was: it then covers one instruction more, which no
+ * guest can tell from a late interrupt.
  */
 #include "arch/x86/reg/cr.h"
 #include "arch/x86/vmx/vmx.h"
@@ -13,10 +15,13 @@
 
 static inline void vmx_fast_advance(void)
 {
-	vmcs_write(VMCS_GUEST_RIP, vmcs_read(VMCS_GUEST_RIP) + vmcs_read(VMCS_EXIT_INSTRUCTION_LENGTH));
+	vmcs_write(VMCS_GUEST_RIP,
+	           vmcs_read(VMCS_GUEST_RIP) + vmcs_read(VMCS_EXIT_INSTRUCTION_LENGTH));
 }
 
-/* Something was done that may have given this pCPU or this vCPU other work: look before going back. */
+/*
+ * Something was done that may have given this pCPU or this vCPU other work: look before going back.
+ */
 static inline bool vmx_fast_go_on(struct vcpu *vcpu)
 {
 	if (unlikely((cpu_self()->work | vcpu->requests) != 0)) {
@@ -39,7 +44,8 @@ static inline bool vmx_fast_cpuid(struct vcpu *vcpu)
 	ecx = slot->ecx;
 	if (leaf == CPUID_LEAF_FEATURES) {
 		ebx |= vcpu->idx << CPUID_1_EBX_APIC_ID_SHIFT;
-		ecx |= (vmx_of(vcpu)->cr4_shadow & CR4_OSXSAVE) != 0 ? (uint32_t)CPUID_1_ECX_OSXSAVE : 0;
+		ecx |= (vmx_of(vcpu)->cr4_shadow & CR4_OSXSAVE) != 0 ? (uint32_t)CPUID_1_ECX_OSXSAVE
+		                                                     : 0;
 	}
 	vcpu->gpr[BH_GPR_RAX] = slot->eax;
 	vcpu->gpr[BH_GPR_RBX] = ebx;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The host's side of VMX: turning it on for a pCPU (SDM 3C 23.7, 31.5), making a VMCS current, keeping its host fields true, and the registers
- * that neither an entry nor an exit switches. Guest values of those stay loaded from the first entry until vmx_leave().
+ * The host's side of VMX: turning it on for a pCPU (SDM 3C 23.7, 31.5), making a VMCS current,
+ * keeping its host fields true, and the registers that neither an entry nor an exit switches. Guest
+ * values of those stay loaded from the first entry until vmx_leave().
  */
 #include "arch/x86/asm.h"
 #include "arch/x86/feature.h"
@@ -21,9 +22,15 @@ const uint32_t vmx_switched_msrs[VMX_MSR_COUNT] = {
 	[VMX_MSR_KERNEL_GS_BASE] = MSR_KERNEL_GS_BASE,
 };
 
-/* The host's values of those that are the same on every pCPU. KERNEL_GS_BASE is the pCPU's record, TSC_AUX its index (arch/x86/cpu.c). */
+/*
+ * The host's values of those that are the same on every pCPU. KERNEL_GS_BASE is the pCPU's record,
+ * TSC_AUX its index (arch/x86/cpu.c).
+ */
 static uint64_t host_msrs[VMX_MSR_KERNEL_GS_BASE];
-/* Limits of the host's GDT and IDT: an exit leaves 0xffff in both (SDM 3C 27.5.2), which would show the rest of the page to ring 3. */
+/*
+ * Limits of the host's GDT and IDT: an exit leaves 0xffff in both (SDM 3C 27.5.2), which would show
+ * the rest of the page to ring 3.
+ */
 static uint16_t host_gdt_limit, host_idt_limit;
 
 static struct table_pointer vmx_gdtr_read(void)
@@ -52,8 +59,10 @@ int vmx_cpu_on(struct cpu *cpu)
 	if (error != BH_OK) {
 		return error;
 	}
-	if (msr_read_safe(MSR_FEATURE_CONTROL, &control) == BH_OK && (control & FEATURE_CONTROL_LOCK) == 0) {
-		msr_write(MSR_FEATURE_CONTROL, control | FEATURE_CONTROL_LOCK | FEATURE_CONTROL_VMX_OUTSIDE_SMX);
+	if (msr_read_safe(MSR_FEATURE_CONTROL, &control) == BH_OK &&
+	    (control & FEATURE_CONTROL_LOCK) == 0) {
+		msr_write(MSR_FEATURE_CONTROL,
+		          control | FEATURE_CONTROL_LOCK | FEATURE_CONTROL_VMX_OUTSIDE_SMX);
 	}
 	cr0_write((cr0_read() | vmx_caps.cr0_fixed0) & vmx_caps.cr0_fixed1);
 	cr4_write((cr4_read() | vmx_caps.cr4_fixed0 | CR4_VMXE) & vmx_caps.cr4_fixed1);
@@ -64,7 +73,9 @@ int vmx_cpu_on(struct cpu *cpu)
 		memory_free(cpu->hvm_page, PAGE_SIZE);
 		return error;
 	}
-	/* Nothing that this pCPU may have cached under an earlier owner survives (SDM 3C 28.4.3.3). */
+	/*
+	 * Nothing that this pCPU may have cached under an earlier owner survives (SDM 3C 28.4.3.3).
+	 */
 	vmx_invept(VMX_INVALIDATE_ALL, 0);
 	if (vmx_caps.has_vpid) {
 		vmx_invvpid(VMX_INVALIDATE_ALL, 0);
@@ -111,7 +122,10 @@ static void vmx_host_fields_write(struct vmx_vcpu *x, struct cpu *cpu)
 	}
 	vmcs_write(VMCS_HOST_CS_SELECTOR, SELECTOR_KERNEL_CS);
 	vmcs_write(VMCS_HOST_TR_SELECTOR, SELECTOR_TSS);
-	/* In 64-bit mode the rest may be null (SDM 3C 26.2.3); the bases of FS and GS have fields of their own. */
+	/*
+	 * In 64-bit mode the rest may be null (SDM 3C 26.2.3); the bases of FS and GS have fields
+	 * of their own.
+	 */
 	for (uint64_t field = VMCS_HOST_SS_SELECTOR; field <= VMCS_HOST_GS_SELECTOR; field += 2) {
 		vmcs_write(field, 0);
 	}
@@ -126,7 +140,10 @@ static void vmx_host_fields_write(struct vmx_vcpu *x, struct cpu *cpu)
 	x->host_cpu = cpu;
 }
 
-/* A VPID of this pCPU. When all are used up, everything is forgotten and they start again (SDM 3C 28.4.3.3). */
+/*
+ * A VPID of this pCPU. When all are used up, everything is forgotten and they start again (SDM 3C
+ * 28.4.3.3).
+ */
 static void vmx_vpid_assign(struct vcpu *vcpu, struct cpu *cpu)
 {
 	if (!vmx_caps.has_vpid) {
@@ -163,7 +180,10 @@ void vmx_load(struct vcpu *vcpu)
 	}
 }
 
-/* hvm_ops.unload: the VMCS goes back to memory and may be loaded by any pCPU (SDM 3C 24.11.1). On the pCPU where it was loaded. */
+/*
+ * hvm_ops.unload: the VMCS goes back to memory and may be loaded by any pCPU (SDM 3C 24.11.1). On
+ * the pCPU where it was loaded.
+ */
 void vmx_unload(struct vcpu *vcpu)
 {
 	struct cpu *cpu = cpu_self();
@@ -214,7 +234,10 @@ static uint64_t vmx_host_msr(uint32_t i)
 	return host_msrs[i];
 }
 
-/* SPEC_CTRL and TSC_AUX: the guest writes them by exits, so the record is always right. Compare before writing. */
+/*
+ * SPEC_CTRL and TSC_AUX: the guest writes them by exits, so the record is always right. Compare
+ * before writing.
+ */
 static void vmx_plain_msrs_load(struct vmx_vcpu *x, uint64_t spec_ctrl, uint64_t tsc_aux)
 {
 	if (x->spec_ctrl != spec_ctrl) {
@@ -263,12 +286,14 @@ void vmx_prepare_entry(struct vcpu *vcpu)
 	}
 	if (x->needs_invept != 0) {
 		vmx_invept(vmx_caps.has_invept_single ? VMX_INVALIDATE_SINGLE : VMX_INVALIDATE_ALL,
-			vmx_ept_pointer(vcpu->vm));
+		           vmx_ept_pointer(vcpu->vm));
 		x->needs_invept = 0;
 	}
 	if (x->needs_invvpid != 0) {
 		if (vmx_caps.has_vpid) {
-			vmx_invvpid(vmx_caps.has_invvpid_single ? VMX_INVALIDATE_SINGLE : VMX_INVALIDATE_ALL, vcpu->asid);
+			vmx_invvpid(vmx_caps.has_invvpid_single ? VMX_INVALIDATE_SINGLE
+			                                        : VMX_INVALIDATE_ALL,
+			            vcpu->asid);
 		}
 		x->needs_invvpid = 0;
 	}

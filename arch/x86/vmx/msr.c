@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * MSRs that live in the VMCS or in the CPU while the guest runs, and the bitmap that leaves them to the guest (SDM 3C 24.6.9). Every other
- * register is kernel/msr.c's. Values that a WRMSR of ours would fault on never reach the CPU.
+ * MSRs that live in the VMCS or in the CPU while the guest runs, and the bitmap that leaves them to
+ * the guest (SDM 3C 24.6.9). Every other register is kernel/msr.c's. Values that a WRMSR of ours
+ * would fault on never reach the CPU.
  */
 #include "arch/x86/asm.h"
 #include "arch/x86/reg/cr.h"
@@ -9,32 +10,35 @@
 #include "arch/x86/vmx/vmx.h"
 #include "kernel/string.h"
 
-#define MSR_DEBUGCTL 0x1d9
-#define BITMAP_READ_LOW 0u
-#define BITMAP_READ_HIGH 1024u
+#define MSR_DEBUGCTL        0x1d9
+#define BITMAP_READ_LOW     0u
+#define BITMAP_READ_HIGH    1024u
 #define BITMAP_WRITE_OFFSET 2048u
-#define BITMAP_MSR_MASK 0x1fffu
-#define MSR_HIGH_BASE 0xc0000000u
+#define BITMAP_MSR_MASK     0x1fffu
+#define MSR_HIGH_BASE       0xc0000000u
 
 static void vmx_msr_bitmap_pass(uint8_t *bitmap, uint32_t msr, bool may_write)
 {
 	uint32_t base = msr >= MSR_HIGH_BASE ? BITMAP_READ_HIGH : BITMAP_READ_LOW;
 	uint32_t bit = msr & BITMAP_MSR_MASK;
 
-	bitmap[base + bit / 8] &= (uint8_t)~(1u << bit % 8);
+	bitmap[base + bit / 8] &= (uint8_t) ~(1u << bit % 8);
 	if (may_write) {
-		bitmap[BITMAP_WRITE_OFFSET + base + bit / 8] &= (uint8_t)~(1u << bit % 8);
+		bitmap[BITMAP_WRITE_OFFSET + base + bit / 8] &= (uint8_t) ~(1u << bit % 8);
 	}
 }
 
 /*
- * What the CPU switches, or checks as the guest expects, is the guest's. STAR, LSTAR, CSTAR and SFMASK are read without an exit and written
- * with one: then vmx_leave() need not read them back. EFER is written with an exit, because a guest must not set what CPUID denies it.
+ * What the CPU switches, or checks as the guest expects, is the guest's. STAR, LSTAR, CSTAR and
+ * SFMASK are read without an exit and written with one: then vmx_leave() need not read them back.
+ * EFER is written with an exit, because a guest must not set what CPUID denies it.
  */
 void vmx_msr_bitmap_fill(uint8_t *bitmap)
 {
-	static const uint32_t owned[] = { MSR_FS_BASE, MSR_GS_BASE, MSR_KERNEL_GS_BASE, MSR_SYSENTER_CS, MSR_SYSENTER_ESP, MSR_SYSENTER_EIP };
-	static const uint32_t readable[] = { MSR_EFER, MSR_STAR, MSR_LSTAR, MSR_CSTAR, MSR_SFMASK, MSR_TSC };
+	static const uint32_t owned[] = { MSR_FS_BASE,     MSR_GS_BASE,      MSR_KERNEL_GS_BASE,
+		                          MSR_SYSENTER_CS, MSR_SYSENTER_ESP, MSR_SYSENTER_EIP };
+	static const uint32_t readable[] = { MSR_EFER,  MSR_STAR,   MSR_LSTAR,
+		                             MSR_CSTAR, MSR_SFMASK, MSR_TSC };
 
 	memset(bitmap, 0xff, PAGE_SIZE);
 	for (uint32_t i = 0; i < ARRAY_SIZE(owned); i++) {
@@ -96,7 +100,8 @@ uint64_t vmx_get_msr(struct vcpu *vcpu, uint32_t msr)
 	uint64_t value;
 
 	if (i < VMX_MSR_COUNT) {
-		return i == VMX_MSR_KERNEL_GS_BASE && x->is_guest_loaded != 0 ? msr_read(msr) : x->msrs[i];
+		return i == VMX_MSR_KERNEL_GS_BASE && x->is_guest_loaded != 0 ? msr_read(msr)
+		                                                              : x->msrs[i];
 	}
 	if (vmx_field_of_msr(msr) == 0) {
 		return msr == MSR_PAT ? x->pat : 0;

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Guest registers that live in the VMCS, out and in. What comes in has passed vcpu_state_check(); segments are then put into the form that an
- * entry wants (SDM 3C 26.3.1.2), which is what a CPU holds in its hidden parts after a real load. A combination that still slips through
- * makes the entry fail, which ends the guest's run and nothing else.
+ * Guest registers that live in the VMCS, out and in. What comes in has passed vcpu_state_check();
+ * segments are then put into the form that an entry wants (SDM 3C 26.3.1.2), which is what a CPU
+ * holds in its hidden parts after a real load. A combination that still slips through makes the
+ * entry fail, which ends the guest's run and nothing else.
  */
 #include "arch/x86/asm.h"
 #include "arch/x86/reg/cr.h"
@@ -10,11 +11,11 @@
 #include "kernel/string.h"
 #include "kernel/vcpu_state.h"
 
-#define EFER_ALLOWED (EFER_SCE | EFER_LME | EFER_LMA | EFER_NXE)
-#define V86_ATTRIBUTES 0xf3u
-#define V86_LIMIT 0xffffu
+#define EFER_ALLOWED    (EFER_SCE | EFER_LME | EFER_LMA | EFER_NXE)
+#define V86_ATTRIBUTES  0xf3u
+#define V86_LIMIT       0xffffu
 #define LIMIT_BYTES_MAX 0xfffffu
-#define LIMIT_PAGE 0xfffu
+#define LIMIT_PAGE      0xfffu
 
 static uint64_t vmx_segment_field(uint64_t first, uint32_t idx)
 {
@@ -31,7 +32,10 @@ static void vmx_segment_get(uint32_t idx, struct bh_segment_state *to)
 	to->reserved2 = 0;
 }
 
-/* G follows from the limit: what has no whole pages is in bytes, what is too long for bytes is in pages (SDM 3C 26.3.1.2). */
+/*
+ * G follows from the limit: what has no whole pages is in bytes, what is too long for bytes is in
+ * pages (SDM 3C 26.3.1.2).
+ */
 static uint32_t vmx_granularity(uint32_t attributes, uint32_t *limit)
 {
 	if (*limit > LIMIT_BYTES_MAX) {
@@ -48,8 +52,12 @@ static uint32_t vmx_segment_attributes(uint32_t idx, const struct bh_segment_sta
 	uint32_t type = attributes & SEGMENT_TYPE;
 
 	if (idx == BH_SEG_TR) {
-		/* Loading TR makes a TSS busy; 16-bit ones are types 1 and 3. Reset leaves a 32-bit one. */
-		type = type == 1 || type == SEGMENT_TSS_BUSY_16 ? SEGMENT_TSS_BUSY_16 : SEGMENT_TSS_BUSY;
+		/*
+		 * Loading TR makes a TSS busy; 16-bit ones are types 1 and 3. Reset leaves a 32-bit
+		 * one.
+		 */
+		type = type == 1 || type == SEGMENT_TSS_BUSY_16 ? SEGMENT_TSS_BUSY_16
+		                                                : SEGMENT_TSS_BUSY;
 		return SEGMENT_PRESENT | type | (attributes & SEGMENT_G);
 	}
 	if ((attributes & SEGMENT_PRESENT) == 0 || (attributes & SEGMENT_UNUSABLE) != 0) {
@@ -85,8 +93,10 @@ static void vmx_segments_get(struct bh_cpu_state *state)
 	for (uint32_t i = 0; i < BH_SEG_COUNT; i++) {
 		vmx_segment_get(i, &state->segments[i]);
 	}
-	state->gdtr = (struct bh_table_state){ .base = vmcs_read(VMCS_GUEST_GDTR_BASE), .limit = vmcs_read32(VMCS_GUEST_GDTR_LIMIT) };
-	state->idtr = (struct bh_table_state){ .base = vmcs_read(VMCS_GUEST_IDTR_BASE), .limit = vmcs_read32(VMCS_GUEST_IDTR_LIMIT) };
+	state->gdtr = (struct bh_table_state){ .base = vmcs_read(VMCS_GUEST_GDTR_BASE),
+		                               .limit = vmcs_read32(VMCS_GUEST_GDTR_LIMIT) };
+	state->idtr = (struct bh_table_state){ .base = vmcs_read(VMCS_GUEST_IDTR_BASE),
+		                               .limit = vmcs_read32(VMCS_GUEST_IDTR_LIMIT) };
 }
 
 static void vmx_segments_set(const struct bh_cpu_state *state, bool is_v86)
@@ -106,7 +116,8 @@ static void vmx_control_set(struct vcpu *vcpu, const struct bh_cpu_state *state)
 	bool is_long = (state->efer & EFER_LME) != 0 && (state->cr0 & CR0_PG) != 0;
 
 	/* What a MOV to CRn forgets is forgotten here too. */
-	if (state->cr3 != vmcs_read(VMCS_GUEST_CR3) || state->cr0 != vmx_cr0_read(vcpu) || state->cr4 != vmx_cr4_read(vcpu)) {
+	if (state->cr3 != vmcs_read(VMCS_GUEST_CR3) || state->cr0 != vmx_cr0_read(vcpu) ||
+	    state->cr4 != vmx_cr4_read(vcpu)) {
 		x->needs_invvpid = 1;
 	}
 	vmx_cr0_write(vcpu, state->cr0);
@@ -145,7 +156,8 @@ void vmx_get_state(struct vcpu *vcpu, uint32_t groups, struct bh_cpu_state *stat
 /* PAE paging outside long mode: an entry loads the PDPTEs from the VMCS. */
 static bool vmx_needs_pdptes(const struct bh_cpu_state *state)
 {
-	return (state->cr0 & CR0_PG) != 0 && (state->cr4 & CR4_PAE) != 0 && (state->efer & EFER_LME) == 0;
+	return (state->cr0 & CR0_PG) != 0 && (state->cr4 & CR4_PAE) != 0 &&
+	       (state->efer & EFER_LME) == 0;
 }
 
 /* hvm_ops.set_state. INVALID: nothing has changed. */
@@ -157,11 +169,13 @@ int vmx_set_state(struct vcpu *vcpu, uint32_t groups, const struct bh_cpu_state 
 	if (vcpu_state_check(groups, state) != BH_OK) {
 		return BH_ERR_INVALID;
 	}
-	if ((groups & BH_STATE_CONTROL) != 0 && ((state->efer & ~EFER_ALLOWED) != 0 || (state->cr4 & ~vmx_cr4_allowed()) != 0)) {
+	if ((groups & BH_STATE_CONTROL) != 0 &&
+	    ((state->efer & ~EFER_ALLOWED) != 0 || (state->cr4 & ~vmx_cr4_allowed()) != 0)) {
 		return BH_ERR_INVALID;
 	}
 	attached = vmx_attach(vcpu);
-	if ((groups & BH_STATE_CONTROL) != 0 && vmx_needs_pdptes(state) && !vmx_pdptes_load(vcpu, state->cr3)) {
+	if ((groups & BH_STATE_CONTROL) != 0 && vmx_needs_pdptes(state) &&
+	    !vmx_pdptes_load(vcpu, state->cr3)) {
 		goto out;
 	}
 	error = BH_OK;

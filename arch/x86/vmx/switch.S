@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The world switch of VT-x (SDM 3C 26, 27). The VMCS holds all of the host that an exit needs but the general registers; IF=0 throughout, and
- * external interrupts and NMIs exit, so what comes while the guest runs is taken after the exit.
+ * The world switch of VT-x (SDM 3C 26, 27). The VMCS holds all of the host that an exit needs but
+ * the general registers; IF=0 throughout, and external interrupts and NMIs exit, so what comes
+ * while the guest runs is taken after the exit.
  *
- * Guest registers that the C ABI makes a function keep (RBP, R12-R15) stay in the CPU over a fast exit.
- * Stack, from HOST_RSP up: 0 vcpu, then the callee-saved registers, then the return address. 16-byte aligned at the call.
+ * Guest registers that the C ABI makes a function keep (RBP, R12-R15) stay in the CPU over a fast
+ * exit. Stack, from HOST_RSP up: 0 vcpu, then the callee-saved registers, then the return address.
+ * 16-byte aligned at the call.
  */
 #include "arch/x86/vmx/vmcs.h"
 #include "asm_offsets.h"
@@ -27,9 +29,9 @@
 	.global vmx_switch
 	.type vmx_switch, @function
 /*
- * bool vmx_switch(struct vcpu *vcpu)
- * In:  RDI = vcpu, its VMCS current. IF=0.
- * Out: RAX = 0: an exit for the slow path; 1: the CPU did not enter. Guest registers in vcpu->gpr but for RSP, which is in the VMCS.
+ * bool vmx_switch(struct vcpu *vcpu) In:  RDI = vcpu, its VMCS current. IF=0. Out: RAX = 0: an exit
+ * for the slow path; 1: the CPU did not enter. Guest registers in vcpu->gpr but for RSP, which is
+ * in the VMCS.
  */
 	.balign 64
 vmx_switch:
@@ -55,7 +57,10 @@ vmx_switch:
 	cmpl $0, VMX_VCPU_IS_LAUNCHED(%rdi)
 	jne .Lenter
 	LOAD_SCRATCH_REGISTERS
-	/* The first entry since VMCLEAR. Nothing of the host is in a register but RSP, which the entry replaces. */
+	/*
+	 * The first entry since VMCLEAR. Nothing of the host is in a register but RSP, which the
+	 * entry replaces.
+	 */
 	vmlaunch
 	jmp .Lrefused
 
@@ -67,8 +72,8 @@ vmx_switch:
 	vmresume
 
 /*
- * The entry failed before the guest's state was looked at (SDM 3C 26.1, 26.2): the error number is in VMCS_INSTRUCTION_ERROR.
- * RSP is still ours; every other register holds what vcpu->gpr holds.
+ * The entry failed before the guest's state was looked at (SDM 3C 26.1, 26.2): the error number is
+ * in VMCS_INSTRUCTION_ERROR. RSP is still ours; every other register holds what vcpu->gpr holds.
  */
 .Lrefused:
 	mov (%rsp), %rdi
@@ -79,8 +84,8 @@ vmx_switch:
 	.balign 64
 	.global vmx_switch_exit
 /*
- * HOST_RIP: here after an exit, also after an entry that failed while loading the guest's state (SDM 3C 26.7). RSP = HOST_RSP; every other
- * general register is the guest's; RFLAGS = 2.
+ * HOST_RIP: here after an exit, also after an entry that failed while loading the guest's state
+ * (SDM 3C 26.7). RSP = HOST_RSP; every other general register is the guest's; RFLAGS = 2.
  */
 vmx_switch_exit:
 	push %rdi

@@ -1,150 +1,143 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * VMX registers only: capability MSRs (SDM 3D A), VMCS fields and their bits (SDM 3C 24, 3D B), exit reasons (SDM 3D C), and one function for
- * each VMX instruction. No policy and no state. Field and bit definitions are usable from assembly.
+ * VMX registers only: capability MSRs (SDM 3D A), VMCS fields and their bits (SDM 3C 24, 3D B),
+ * exit reasons (SDM 3D C), and one function for each VMX instruction. No policy and no state. Field
+ * and bit definitions are usable from assembly.
  */
 #pragma once
 
 /* ---- capability MSRs (SDM 3D A) ---- */
-#define MSR_VMX_BASIC 0x480
-#define MSR_VMX_PINBASED 0x481
-#define MSR_VMX_PROCBASED 0x482
-#define MSR_VMX_EXIT 0x483
-#define MSR_VMX_ENTRY 0x484
-#define MSR_VMX_MISC 0x485
-#define MSR_VMX_CR0_FIXED0 0x486
-#define MSR_VMX_CR0_FIXED1 0x487
-#define MSR_VMX_CR4_FIXED0 0x488
-#define MSR_VMX_CR4_FIXED1 0x489
-#define MSR_VMX_PROCBASED2 0x48b
-#define MSR_VMX_EPT_VPID 0x48c
-#define MSR_VMX_TRUE_PINBASED 0x48d
-#define MSR_VMX_TRUE_PROCBASED 0x48e
-#define MSR_VMX_TRUE_EXIT 0x48f
-#define MSR_VMX_TRUE_ENTRY 0x490
+#define MSR_VMX_BASIC                   0x480
+#define MSR_VMX_PINBASED                0x481
+#define MSR_VMX_PROCBASED               0x482
+#define MSR_VMX_EXIT                    0x483
+#define MSR_VMX_ENTRY                   0x484
+#define MSR_VMX_CR0_FIXED0              0x486
+#define MSR_VMX_CR0_FIXED1              0x487
+#define MSR_VMX_CR4_FIXED0              0x488
+#define MSR_VMX_CR4_FIXED1              0x489
+#define MSR_VMX_PROCBASED2              0x48b
+#define MSR_VMX_EPT_VPID                0x48c
+#define MSR_VMX_TRUE_PINBASED           0x48d
+#define MSR_VMX_TRUE_PROCBASED          0x48e
+#define MSR_VMX_TRUE_EXIT               0x48f
+#define MSR_VMX_TRUE_ENTRY              0x490
 
-#define VMX_BASIC_REVISION 0x7fffffff
-#define VMX_BASIC_TRUE_CONTROLS_BIT 55
+#define VMX_BASIC_REVISION              0x7fffffff
+#define VMX_BASIC_TRUE_CONTROLS_BIT     55
 
-#define FEATURE_CONTROL_LOCK 0x1
+#define FEATURE_CONTROL_LOCK            0x1
 #define FEATURE_CONTROL_VMX_OUTSIDE_SMX 0x4
 
-#define VMX_EPT_EXECUTE_ONLY_BIT 0
-#define VMX_EPT_WALK_4_BIT 6
-#define VMX_EPT_WRITE_BACK_BIT 14
-#define VMX_EPT_2M_BIT 16
-#define VMX_EPT_1G_BIT 17
-#define VMX_INVEPT_BIT 20
-#define VMX_EPT_AD_BIT 21
-#define VMX_INVEPT_SINGLE_BIT 25
-#define VMX_INVEPT_ALL_BIT 26
-#define VMX_INVVPID_BIT 32
-#define VMX_INVVPID_SINGLE_BIT 41
-#define VMX_INVVPID_ALL_BIT 42
+#define VMX_EPT_WALK_4_BIT              6
+#define VMX_EPT_WRITE_BACK_BIT          14
+#define VMX_EPT_2M_BIT                  16
+#define VMX_EPT_1G_BIT                  17
+#define VMX_INVEPT_BIT                  20
+#define VMX_EPT_AD_BIT                  21
+#define VMX_INVEPT_SINGLE_BIT           25
+#define VMX_INVEPT_ALL_BIT              26
+#define VMX_INVVPID_BIT                 32
+#define VMX_INVVPID_SINGLE_BIT          41
+#define VMX_INVVPID_ALL_BIT             42
 
 /* ---- 16-bit fields ---- */
-#define VMCS_VPID 0x0000
+#define VMCS_VPID              0x0000
 #define VMCS_GUEST_ES_SELECTOR 0x0800 /* ES CS SS DS FS GS LDTR TR: step 2 */
-#define VMCS_GUEST_CS_SELECTOR 0x0802
-#define VMCS_GUEST_TR_SELECTOR 0x080e
-#define VMCS_HOST_ES_SELECTOR 0x0c00
-#define VMCS_HOST_CS_SELECTOR 0x0c02
-#define VMCS_HOST_SS_SELECTOR 0x0c04
-#define VMCS_HOST_DS_SELECTOR 0x0c06
-#define VMCS_HOST_FS_SELECTOR 0x0c08
-#define VMCS_HOST_GS_SELECTOR 0x0c0a
-#define VMCS_HOST_TR_SELECTOR 0x0c0c
+#define VMCS_HOST_ES_SELECTOR  0x0c00
+#define VMCS_HOST_CS_SELECTOR  0x0c02
+#define VMCS_HOST_SS_SELECTOR  0x0c04
+#define VMCS_HOST_GS_SELECTOR  0x0c0a
+#define VMCS_HOST_TR_SELECTOR  0x0c0c
 
 /* ---- 64-bit fields ---- */
-#define VMCS_IO_BITMAP_A 0x2000
-#define VMCS_IO_BITMAP_B 0x2002
-#define VMCS_MSR_BITMAP 0x2004
-#define VMCS_TSC_OFFSET 0x2010
-#define VMCS_VIRTUAL_APIC_PAGE 0x2012
-#define VMCS_EPT_POINTER 0x201a
-#define VMCS_XSS_EXITING_BITMAP 0x202c
+#define VMCS_IO_BITMAP_A            0x2000
+#define VMCS_IO_BITMAP_B            0x2002
+#define VMCS_MSR_BITMAP             0x2004
+#define VMCS_TSC_OFFSET             0x2010
+#define VMCS_VIRTUAL_APIC_PAGE      0x2012
+#define VMCS_EPT_POINTER            0x201a
+#define VMCS_XSS_EXITING_BITMAP     0x202c
 #define VMCS_GUEST_PHYSICAL_ADDRESS 0x2400
-#define VMCS_LINK_POINTER 0x2800
-#define VMCS_GUEST_DEBUGCTL 0x2802
-#define VMCS_GUEST_PAT 0x2804
-#define VMCS_GUEST_EFER 0x2806
-#define VMCS_GUEST_PDPTE0 0x280a /* four, step 2 */
-#define VMCS_HOST_PAT 0x2c00
-#define VMCS_HOST_EFER 0x2c02
+#define VMCS_LINK_POINTER           0x2800
+#define VMCS_GUEST_DEBUGCTL         0x2802
+#define VMCS_GUEST_PAT              0x2804
+#define VMCS_GUEST_EFER             0x2806
+#define VMCS_GUEST_PDPTE0           0x280a /* four, step 2 */
+#define VMCS_HOST_PAT               0x2c00
+#define VMCS_HOST_EFER              0x2c02
 
 /* ---- 32-bit fields ---- */
-#define VMCS_PIN_CONTROLS 0x4000
-#define VMCS_CPU_CONTROLS 0x4002
-#define VMCS_EXCEPTION_BITMAP 0x4004
-#define VMCS_PF_ERROR_MASK 0x4006
-#define VMCS_PF_ERROR_MATCH 0x4008
-#define VMCS_CR3_TARGET_COUNT 0x400a
-#define VMCS_EXIT_CONTROLS 0x400c
-#define VMCS_EXIT_MSR_STORE_COUNT 0x400e
-#define VMCS_EXIT_MSR_LOAD_COUNT 0x4010
-#define VMCS_ENTRY_CONTROLS 0x4012
-#define VMCS_ENTRY_MSR_LOAD_COUNT 0x4014
-#define VMCS_ENTRY_EVENT 0x4016
-#define VMCS_ENTRY_ERROR_CODE 0x4018
-#define VMCS_ENTRY_INSTRUCTION_LENGTH 0x401a
-#define VMCS_TPR_THRESHOLD 0x401c
-#define VMCS_CPU_CONTROLS2 0x401e
-#define VMCS_PAUSE_LOOP_GAP 0x4020
-#define VMCS_PAUSE_LOOP_WINDOW 0x4022
-#define VMCS_INSTRUCTION_ERROR 0x4400
-#define VMCS_EXIT_REASON 0x4402
-#define VMCS_EXIT_EVENT 0x4404
-#define VMCS_EXIT_EVENT_ERROR_CODE 0x4406
-#define VMCS_VECTORING_EVENT 0x4408
-#define VMCS_VECTORING_ERROR_CODE 0x440a
+#define VMCS_PIN_CONTROLS            0x4000
+#define VMCS_CPU_CONTROLS            0x4002
+#define VMCS_EXCEPTION_BITMAP        0x4004
+#define VMCS_PF_ERROR_MASK           0x4006
+#define VMCS_PF_ERROR_MATCH          0x4008
+#define VMCS_CR3_TARGET_COUNT        0x400a
+#define VMCS_EXIT_CONTROLS           0x400c
+#define VMCS_EXIT_MSR_STORE_COUNT    0x400e
+#define VMCS_EXIT_MSR_LOAD_COUNT     0x4010
+#define VMCS_ENTRY_CONTROLS          0x4012
+#define VMCS_ENTRY_MSR_LOAD_COUNT    0x4014
+#define VMCS_ENTRY_EVENT             0x4016
+#define VMCS_ENTRY_ERROR_CODE        0x4018
+#define VMCS_TPR_THRESHOLD           0x401c
+#define VMCS_CPU_CONTROLS2           0x401e
+#define VMCS_PAUSE_LOOP_GAP          0x4020
+#define VMCS_PAUSE_LOOP_WINDOW       0x4022
+#define VMCS_INSTRUCTION_ERROR       0x4400
+#define VMCS_EXIT_REASON             0x4402
+#define VMCS_EXIT_EVENT              0x4404
+#define VMCS_EXIT_EVENT_ERROR_CODE   0x4406
+#define VMCS_VECTORING_EVENT         0x4408
+#define VMCS_VECTORING_ERROR_CODE    0x440a
 #define VMCS_EXIT_INSTRUCTION_LENGTH 0x440c
-#define VMCS_EXIT_INSTRUCTION_INFO 0x440e
-#define VMCS_GUEST_ES_LIMIT 0x4800 /* in the order of the selectors, step 2 */
-#define VMCS_GUEST_GDTR_LIMIT 0x4810
-#define VMCS_GUEST_IDTR_LIMIT 0x4812
-#define VMCS_GUEST_ES_ATTRIBUTES 0x4814 /* in the order of the selectors, step 2 */
-#define VMCS_GUEST_CS_ATTRIBUTES 0x4816
-#define VMCS_GUEST_SS_ATTRIBUTES 0x4818
-#define VMCS_GUEST_TR_ATTRIBUTES 0x4822
-#define VMCS_GUEST_INTERRUPTIBILITY 0x4824
-#define VMCS_GUEST_ACTIVITY 0x4826
-#define VMCS_GUEST_SYSENTER_CS 0x482a
-#define VMCS_HOST_SYSENTER_CS 0x4c00
+#define VMCS_GUEST_ES_LIMIT          0x4800 /* in the order of the selectors, step 2 */
+#define VMCS_GUEST_GDTR_LIMIT        0x4810
+#define VMCS_GUEST_IDTR_LIMIT        0x4812
+#define VMCS_GUEST_ES_ATTRIBUTES     0x4814 /* in the order of the selectors, step 2 */
+#define VMCS_GUEST_CS_ATTRIBUTES     0x4816
+#define VMCS_GUEST_SS_ATTRIBUTES     0x4818
+#define VMCS_GUEST_TR_ATTRIBUTES     0x4822
+#define VMCS_GUEST_INTERRUPTIBILITY  0x4824
+#define VMCS_GUEST_ACTIVITY          0x4826
+#define VMCS_GUEST_SYSENTER_CS       0x482a
+#define VMCS_HOST_SYSENTER_CS        0x4c00
 
 /* ---- natural-width fields ---- */
-#define VMCS_CR0_MASK 0x6000
-#define VMCS_CR4_MASK 0x6002
-#define VMCS_CR0_SHADOW 0x6004
-#define VMCS_CR4_SHADOW 0x6006
-#define VMCS_EXIT_QUALIFICATION 0x6400
+#define VMCS_CR0_MASK             0x6000
+#define VMCS_CR4_MASK             0x6002
+#define VMCS_CR0_SHADOW           0x6004
+#define VMCS_CR4_SHADOW           0x6006
+#define VMCS_EXIT_QUALIFICATION   0x6400
 #define VMCS_GUEST_LINEAR_ADDRESS 0x640a
-#define VMCS_GUEST_CR0 0x6800
-#define VMCS_GUEST_CR3 0x6802
-#define VMCS_GUEST_CR4 0x6804
-#define VMCS_GUEST_ES_BASE 0x6806 /* in the order of the selectors, step 2 */
-#define VMCS_GUEST_FS_BASE 0x680e
-#define VMCS_GUEST_GS_BASE 0x6810
-#define VMCS_GUEST_GDTR_BASE 0x6816
-#define VMCS_GUEST_IDTR_BASE 0x6818
-#define VMCS_GUEST_DR7 0x681a
-#define VMCS_GUEST_RSP 0x681c
-#define VMCS_GUEST_RIP 0x681e
-#define VMCS_GUEST_RFLAGS 0x6820
-#define VMCS_GUEST_PENDING_DEBUG 0x6822
-#define VMCS_GUEST_SYSENTER_ESP 0x6824
-#define VMCS_GUEST_SYSENTER_EIP 0x6826
-#define VMCS_HOST_CR0 0x6c00
-#define VMCS_HOST_CR3 0x6c02
-#define VMCS_HOST_CR4 0x6c04
-#define VMCS_HOST_FS_BASE 0x6c06
-#define VMCS_HOST_GS_BASE 0x6c08
-#define VMCS_HOST_TR_BASE 0x6c0a
-#define VMCS_HOST_GDTR_BASE 0x6c0c
-#define VMCS_HOST_IDTR_BASE 0x6c0e
-#define VMCS_HOST_SYSENTER_ESP 0x6c10
-#define VMCS_HOST_SYSENTER_EIP 0x6c12
-#define VMCS_HOST_RSP 0x6c14
-#define VMCS_HOST_RIP 0x6c16
+#define VMCS_GUEST_CR0            0x6800
+#define VMCS_GUEST_CR3            0x6802
+#define VMCS_GUEST_CR4            0x6804
+#define VMCS_GUEST_ES_BASE        0x6806 /* in the order of the selectors, step 2 */
+#define VMCS_GUEST_FS_BASE        0x680e
+#define VMCS_GUEST_GS_BASE        0x6810
+#define VMCS_GUEST_GDTR_BASE      0x6816
+#define VMCS_GUEST_IDTR_BASE      0x6818
+#define VMCS_GUEST_DR7            0x681a
+#define VMCS_GUEST_RSP            0x681c
+#define VMCS_GUEST_RIP            0x681e
+#define VMCS_GUEST_RFLAGS         0x6820
+#define VMCS_GUEST_PENDING_DEBUG  0x6822
+#define VMCS_GUEST_SYSENTER_ESP   0x6824
+#define VMCS_GUEST_SYSENTER_EIP   0x6826
+#define VMCS_HOST_CR0             0x6c00
+#define VMCS_HOST_CR3             0x6c02
+#define VMCS_HOST_CR4             0x6c04
+#define VMCS_HOST_FS_BASE         0x6c06
+#define VMCS_HOST_GS_BASE         0x6c08
+#define VMCS_HOST_TR_BASE         0x6c0a
+#define VMCS_HOST_GDTR_BASE       0x6c0c
+#define VMCS_HOST_IDTR_BASE       0x6c0e
+#define VMCS_HOST_SYSENTER_ESP    0x6c10
+#define VMCS_HOST_SYSENTER_EIP    0x6c12
+#define VMCS_HOST_RSP             0x6c14
+#define VMCS_HOST_RIP             0x6c16
 
 #ifndef __ASSEMBLER__
 
@@ -152,59 +145,59 @@
 
 /* Pin-based controls (SDM 3C 24.6.1). */
 #define PIN_INTERRUPT_EXITING 0x1u
-#define PIN_NMI_EXITING 0x8u
-#define PIN_VIRTUAL_NMI 0x20u
+#define PIN_NMI_EXITING       0x8u
+#define PIN_VIRTUAL_NMI       0x20u
 
 /* Processor-based controls (SDM 3C 24.6.2). */
-#define CPU_INTERRUPT_WINDOW 0x4u
-#define CPU_TSC_OFFSET 0x8u
-#define CPU_HLT_EXITING 0x80u
-#define CPU_INVLPG_EXITING 0x200u
-#define CPU_MWAIT_EXITING 0x400u
-#define CPU_RDPMC_EXITING 0x800u
-#define CPU_RDTSC_EXITING 0x1000u
-#define CPU_CR3_LOAD_EXITING 0x8000u
+#define CPU_INTERRUPT_WINDOW  0x4u
+#define CPU_TSC_OFFSET        0x8u
+#define CPU_HLT_EXITING       0x80u
+#define CPU_INVLPG_EXITING    0x200u
+#define CPU_MWAIT_EXITING     0x400u
+#define CPU_RDPMC_EXITING     0x800u
+#define CPU_CR3_LOAD_EXITING  0x8000u
 #define CPU_CR3_STORE_EXITING 0x10000u
-#define CPU_CR8_LOAD_EXITING 0x80000u
+#define CPU_CR8_LOAD_EXITING  0x80000u
 #define CPU_CR8_STORE_EXITING 0x100000u
-#define CPU_TPR_SHADOW 0x200000u
-#define CPU_NMI_WINDOW 0x400000u
-#define CPU_DR_EXITING 0x800000u
-#define CPU_IO_EXITING 0x1000000u
-#define CPU_IO_BITMAPS 0x2000000u
-#define CPU_MSR_BITMAPS 0x10000000u
-#define CPU_MONITOR_EXITING 0x20000000u
-#define CPU_PAUSE_EXITING 0x40000000u
-#define CPU_CONTROLS2 0x80000000u
+#define CPU_TPR_SHADOW        0x200000u
+#define CPU_NMI_WINDOW        0x400000u
+#define CPU_DR_EXITING        0x800000u
+#define CPU_IO_BITMAPS        0x2000000u
+#define CPU_MSR_BITMAPS       0x10000000u
+#define CPU_MONITOR_EXITING   0x20000000u
+#define CPU_CONTROLS2         0x80000000u
 
 /* Secondary processor-based controls (SDM 3C table 24-7). */
-#define CPU2_EPT 0x2u
-#define CPU2_RDTSCP 0x8u
-#define CPU2_VPID 0x20u
+#define CPU2_EPT            0x2u
+#define CPU2_RDTSCP         0x8u
+#define CPU2_VPID           0x20u
 #define CPU2_WBINVD_EXITING 0x40u
-#define CPU2_UNRESTRICTED 0x80u
-#define CPU2_PAUSE_LOOP 0x400u
-#define CPU2_INVPCID 0x1000u
-#define CPU2_XSAVES 0x100000u
+#define CPU2_UNRESTRICTED   0x80u
+#define CPU2_PAUSE_LOOP     0x400u
+#define CPU2_INVPCID        0x1000u
+#define CPU2_XSAVES         0x100000u
 
 /* Exit and entry controls (SDM 3C 24.7, 24.8). */
-#define EXIT_SAVE_DEBUG 0x4u
-#define EXIT_HOST_64 0x200u
-#define EXIT_SAVE_PAT 0x40000u
-#define EXIT_LOAD_PAT 0x80000u
-#define EXIT_SAVE_EFER 0x100000u
-#define EXIT_LOAD_EFER 0x200000u
-#define ENTRY_LOAD_DEBUG 0x4u
+#define EXIT_SAVE_DEBUG   0x4u
+#define EXIT_HOST_64      0x200u
+#define EXIT_SAVE_PAT     0x40000u
+#define EXIT_LOAD_PAT     0x80000u
+#define EXIT_SAVE_EFER    0x100000u
+#define EXIT_LOAD_EFER    0x200000u
+#define ENTRY_LOAD_DEBUG  0x4u
 #define ENTRY_IA32E_GUEST 0x200u
-#define ENTRY_LOAD_PAT 0x4000u
-#define ENTRY_LOAD_EFER 0x8000u
+#define ENTRY_LOAD_PAT    0x4000u
+#define ENTRY_LOAD_EFER   0x8000u
 
-/* Event records: VM-entry and VM-exit interruption, IDT vectoring (SDM 3C tables 24-15, 24-17, 24-18). */
-#define EVENT_VECTOR 0xffu
-#define EVENT_TYPE 0x700u
-#define EVENT_ERROR_CODE 0x800u
+/*
+ * Event records: VM-entry and VM-exit interruption, IDT vectoring (SDM 3C tables 24-15, 24-17,
+ * 24-18).
+ */
+#define EVENT_VECTOR        0xffu
+#define EVENT_TYPE          0x700u
+#define EVENT_ERROR_CODE    0x800u
 #define EVENT_NMI_UNBLOCKED 0x1000u /* exit only: an IRET had unblocked NMIs */
-#define EVENT_VALID 0x80000000u
+#define EVENT_VALID         0x80000000u
 enum vmx_event_type {
 	EVENT_TYPE_INTERRUPT = 0,
 	EVENT_TYPE_NMI = 2,
@@ -215,58 +208,65 @@ enum vmx_event_type {
 };
 
 /* EPTP (SDM 3C table 24-9). */
-#define EPT_WRITE_BACK 0x6u
-#define EPT_WALK_4 0x18u
+#define EPT_WRITE_BACK     0x6u
+#define EPT_WALK_4         0x18u
 #define EPT_ACCESSED_DIRTY 0x40u
 
 /* Guest interruptibility and activity (SDM 3C tables 24-2, 24-3). */
-#define INTERRUPTIBILITY_STI 0x1u
+#define INTERRUPTIBILITY_STI    0x1u
 #define INTERRUPTIBILITY_MOV_SS 0x2u
-#define INTERRUPTIBILITY_SMI 0x4u
-#define INTERRUPTIBILITY_NMI 0x8u
-enum vmx_activity { VMX_ACTIVITY_ACTIVE = 0, VMX_ACTIVITY_HLT = 1, VMX_ACTIVITY_SHUTDOWN = 2, VMX_ACTIVITY_WAIT_SIPI = 3 };
+#define INTERRUPTIBILITY_NMI    0x8u
+enum vmx_activity {
+	VMX_ACTIVITY_ACTIVE = 0,
+	VMX_ACTIVITY_HLT = 1,
+	VMX_ACTIVITY_SHUTDOWN = 2,
+	VMX_ACTIVITY_WAIT_SIPI = 3
+};
 #define PENDING_DEBUG_SINGLE_STEP BIT(14)
 
 /* Segment attributes: the layout of struct bh_segment_state (SDM 3C table 24-2). */
-#define SEGMENT_TYPE 0xfu
-#define SEGMENT_ACCESSED 0x1u
-#define SEGMENT_S 0x10u
-#define SEGMENT_DPL 0x60u
-#define SEGMENT_PRESENT 0x80u
-#define SEGMENT_L 0x2000u
-#define SEGMENT_DB 0x4000u
-#define SEGMENT_G 0x8000u
-#define SEGMENT_UNUSABLE 0x10000u
-#define SEGMENT_DEFINED 0x1f0ffu /* the other bits must be 0 */
+#define SEGMENT_TYPE        0xfu
+#define SEGMENT_ACCESSED    0x1u
+#define SEGMENT_DPL         0x60u
+#define SEGMENT_PRESENT     0x80u
+#define SEGMENT_L           0x2000u
+#define SEGMENT_G           0x8000u
+#define SEGMENT_UNUSABLE    0x10000u
+#define SEGMENT_DEFINED     0x1f0ffu /* the other bits must be 0 */
 #define SEGMENT_TSS_BUSY_16 0x3u
-#define SEGMENT_TSS_BUSY 0xbu
-#define SEGMENT_LDT 0x2u
+#define SEGMENT_TSS_BUSY    0xbu
 
 /* Exit qualifications (SDM 3C 27.2.1). */
-#define QUALIFICATION_IO_SIZE GENMASK(2, 0) /* bytes - 1 */
-#define QUALIFICATION_IO_IN BIT(3)
-#define QUALIFICATION_IO_STRING BIT(4)
-#define QUALIFICATION_IO_REP BIT(5)
-#define QUALIFICATION_IO_PORT GENMASK(31, 16)
-#define QUALIFICATION_CR_NUMBER GENMASK(3, 0)
-#define QUALIFICATION_CR_ACCESS GENMASK(5, 4)
-#define QUALIFICATION_CR_LMSW_MEMORY BIT(6)
-#define QUALIFICATION_CR_GPR GENMASK(11, 8)
+#define QUALIFICATION_IO_SIZE        GENMASK(2, 0) /* bytes - 1 */
+#define QUALIFICATION_IO_IN          BIT(3)
+#define QUALIFICATION_IO_STRING      BIT(4)
+#define QUALIFICATION_IO_REP         BIT(5)
+#define QUALIFICATION_IO_PORT        GENMASK(31, 16)
+#define QUALIFICATION_CR_NUMBER      GENMASK(3, 0)
+#define QUALIFICATION_CR_ACCESS      GENMASK(5, 4)
+#define QUALIFICATION_CR_GPR         GENMASK(11, 8)
 #define QUALIFICATION_CR_LMSW_SOURCE GENMASK(31, 16)
-enum vmx_cr_access { CR_ACCESS_WRITE = 0, CR_ACCESS_READ = 1, CR_ACCESS_CLTS = 2, CR_ACCESS_LMSW = 3 };
-#define QUALIFICATION_DEBUG_HITS GENMASK(3, 0)
+enum vmx_cr_access {
+	CR_ACCESS_WRITE = 0,
+	CR_ACCESS_READ = 1,
+	CR_ACCESS_CLTS = 2,
+	CR_ACCESS_LMSW = 3
+};
+#define QUALIFICATION_DEBUG_HITS   GENMASK(3, 0)
 #define QUALIFICATION_DEBUG_ACCESS BIT(13)
-#define QUALIFICATION_DEBUG_STEP BIT(14)
-#define QUALIFICATION_EPT_READ BIT(0)
-#define QUALIFICATION_EPT_WRITE BIT(1)
-#define QUALIFICATION_EPT_FETCH BIT(2)
-#define QUALIFICATION_EPT_LINEAR BIT(7) /* the linear address is told ... */
-#define QUALIFICATION_EPT_FINAL BIT(8)  /* ... and it is the access itself; else a page-table walk of the guest */
-#define QUALIFICATION_EPT_NMI_UNBLOCKED BIT(12)
+#define QUALIFICATION_DEBUG_STEP   BIT(14)
+#define QUALIFICATION_EPT_WRITE    BIT(1)
+#define QUALIFICATION_EPT_FETCH    BIT(2)
+#define QUALIFICATION_EPT_LINEAR   BIT(7) /* the linear address is told ... */
+#define QUALIFICATION_EPT_FINAL \
+	BIT(8) /* ... and it is the access itself; else a page-table walk of the guest */
 #define EXIT_REASON_FAILED_ENTRY 0x80000000u
-#define EXIT_REASON_BASIC 0xffffu
+#define EXIT_REASON_BASIC        0xffffu
 
-/* Basic exit reasons (SDM 3D C). Those that our controls exclude are left out; they end in the default case. */
+/*
+ * Basic exit reasons (SDM 3D C). Those that our controls exclude are left out; they end in the
+ * default case.
+ */
 enum vmx_reason {
 	VMX_REASON_EXCEPTION = 0,
 	VMX_REASON_INTERRUPT = 1,
@@ -277,57 +277,29 @@ enum vmx_reason {
 	VMX_REASON_NMI_WINDOW = 8,
 	VMX_REASON_TASK_SWITCH = 9,
 	VMX_REASON_CPUID = 10,
-	VMX_REASON_GETSEC = 11,
 	VMX_REASON_HLT = 12,
 	VMX_REASON_INVD = 13,
-	VMX_REASON_INVLPG = 14,
 	VMX_REASON_RDPMC = 15,
-	VMX_REASON_RDTSC = 16,
-	VMX_REASON_RSM = 17,
 	VMX_REASON_VMCALL = 18,
-	VMX_REASON_VMCLEAR = 19,
-	VMX_REASON_VMLAUNCH = 20,
-	VMX_REASON_VMPTRLD = 21,
-	VMX_REASON_VMPTRST = 22,
-	VMX_REASON_VMREAD = 23,
-	VMX_REASON_VMRESUME = 24,
-	VMX_REASON_VMWRITE = 25,
-	VMX_REASON_VMXOFF = 26,
-	VMX_REASON_VMXON = 27,
 	VMX_REASON_CR = 28,
 	VMX_REASON_DR = 29,
 	VMX_REASON_IO = 30,
 	VMX_REASON_RDMSR = 31,
 	VMX_REASON_WRMSR = 32,
-	VMX_REASON_ENTRY_GUEST_STATE = 33,
-	VMX_REASON_ENTRY_MSR = 34,
-	VMX_REASON_MWAIT = 36,
-	VMX_REASON_MONITOR = 39,
 	VMX_REASON_PAUSE = 40,
-	VMX_REASON_ENTRY_MACHINE_CHECK = 41,
 	VMX_REASON_TPR_THRESHOLD = 43,
-	VMX_REASON_GDTR_IDTR = 46,
-	VMX_REASON_LDTR_TR = 47,
 	VMX_REASON_EPT_VIOLATION = 48,
 	VMX_REASON_EPT_MISCONFIGURATION = 49,
-	VMX_REASON_INVEPT = 50,
-	VMX_REASON_RDTSCP = 51,
-	VMX_REASON_INVVPID = 53,
 	VMX_REASON_WBINVD = 54,
 	VMX_REASON_XSETBV = 55,
-	VMX_REASON_RDRAND = 57,
-	VMX_REASON_INVPCID = 58,
-	VMX_REASON_VMFUNC = 59,
-	VMX_REASON_RDSEED = 61,
-	VMX_REASON_XSAVES = 63,
-	VMX_REASON_XRSTORS = 64,
 };
 
 /* ---- instructions ---- */
 
 /*
- * CF: no current VMCS; ZF: error number in it (SDM 3C 30.2). Either is our own broken invariant and ends in CHECK; a read is not checked,
- * because each field is also written once, at the vCPU's start, where a missing one shows.
+ * CF: no current VMCS; ZF: error number in it (SDM 3C 30.2). Either is our own broken invariant and
+ * ends in CHECK; a read is not checked, because each field is also written once, at the vCPU's
+ * start, where a missing one shows.
  */
 static inline uint64_t vmcs_read(uint64_t field)
 {
@@ -346,7 +318,10 @@ static inline void vmcs_write(uint64_t field, uint64_t value)
 {
 	bool has_failed;
 
-	__asm__ volatile("vmwrite %2, %1" : "=@ccna"(has_failed) : "r"(field), "r"(value) : "memory");
+	__asm__ volatile("vmwrite %2, %1"
+	                 : "=@ccna"(has_failed)
+	                 : "r"(field), "r"(value)
+	                 : "memory");
 	CHECK(!has_failed);
 }
 
@@ -380,14 +355,20 @@ static inline void vmcs_load(hpa_t vmcs)
 }
 
 /* INVEPT and INVVPID (SDM 3C 30.3): type, then the 16-byte descriptor. */
-enum vmx_invalidate { VMX_INVALIDATE_SINGLE = 1, VMX_INVALIDATE_ALL = 2 };
+enum vmx_invalidate {
+	VMX_INVALIDATE_SINGLE = 1,
+	VMX_INVALIDATE_ALL = 2
+};
 
 static inline void vmx_invept(enum vmx_invalidate type, uint64_t ept_pointer)
 {
 	const uint64_t descriptor[2] = { ept_pointer, 0 };
 	bool has_failed;
 
-	__asm__ volatile("invept %1, %2" : "=@ccna"(has_failed) : "m"(descriptor), "r"((uint64_t)type) : "memory");
+	__asm__ volatile("invept %1, %2"
+	                 : "=@ccna"(has_failed)
+	                 : "m"(descriptor), "r"((uint64_t)type)
+	                 : "memory");
 	CHECK(!has_failed);
 }
 
@@ -396,7 +377,10 @@ static inline void vmx_invvpid(enum vmx_invalidate type, uint64_t vpid)
 	const uint64_t descriptor[2] = { vpid, 0 };
 	bool has_failed;
 
-	__asm__ volatile("invvpid %1, %2" : "=@ccna"(has_failed) : "m"(descriptor), "r"((uint64_t)type) : "memory");
+	__asm__ volatile("invvpid %1, %2"
+	                 : "=@ccna"(has_failed)
+	                 : "m"(descriptor), "r"((uint64_t)type)
+	                 : "memory");
 	CHECK(!has_failed);
 }
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * VT-x for the two-vendor interface: the records of a VM and a vCPU, and the table of operations. The policy of what exits stands here, in
- * caps.c (control words) and in msr.c (MSR bitmap); what exits mean, in exit.c. SDM 3C 24.
+ * VT-x for the two-vendor interface: the records of a VM and a vCPU, and the table of operations.
+ * The policy of what exits stands here, in caps.c (control words) and in msr.c (MSR bitmap); what
+ * exits mean, in exit.c. SDM 3C 24.
  */
 #include "arch/x86/vmx/vmx.h"
 
@@ -12,14 +13,17 @@
 #include "arch/x86/start.h"
 #include "kernel/string.h"
 
-/* #DB and #AC because a guest can make them recur in their own delivery, for ever (CVE-2015-8104, CVE-2015-5307); #MC is the machine's. */
-#define EXCEPTIONS_TAKEN (BIT(1) | BIT(17) | BIT(18))
+/*
+ * #DB and #AC because a guest can make them recur in their own delivery, for ever (CVE-2015-8104,
+ * CVE-2015-5307); #MC is the machine's.
+ */
+#define EXCEPTIONS_TAKEN  (BIT(1) | BIT(17) | BIT(18))
 #define LINK_POINTER_NONE (~0ull)
-#define PAT_RESET 0x0007040600070406ull
-#define DR7_RESET 0x400u
-#define DR6_RESET 0xffff0ff0u
-#define CR0_RESET (CR0_CD | CR0_NW | CR0_ET)
-#define PAUSE_LOOP_GAP 128u
+#define PAT_RESET         0x0007040600070406ull
+#define DR7_RESET         0x400u
+#define DR6_RESET         0xffff0ff0u
+#define CR0_RESET         (CR0_CD | CR0_NW | CR0_ET)
+#define PAUSE_LOOP_GAP    128u
 #define PAUSE_LOOP_WINDOW 4096u
 
 /* The same for every VM: all ports exit (one page serves as both halves), MSRs as msr.c says. */
@@ -93,7 +97,10 @@ static void vmx_controls_write(struct vcpu *vcpu)
 	}
 }
 
-/* What vcpu_reset() does not reach by the interface, and a state that can be entered whatever else is set. SDM 3A table 9-1. */
+/*
+ * What vcpu_reset() does not reach by the interface, and a state that can be entered whatever else
+ * is set. SDM 3A table 9-1.
+ */
 static void vmx_guest_reset(struct vcpu *vcpu)
 {
 	struct vmx_vcpu *x = vmx_of(vcpu);
@@ -161,7 +168,8 @@ static void vmx_set_tsc_offset(struct vcpu *vcpu, uint64_t offset)
 static void vmx_doorbell_key(uint16_t port, uint32_t length_bytes, uint32_t *key, uint32_t *mask)
 {
 	*key = (uint32_t)port << 16;
-	*mask = (uint32_t)(QUALIFICATION_IO_PORT | QUALIFICATION_IO_IN | QUALIFICATION_IO_STRING | QUALIFICATION_IO_REP);
+	*mask = (uint32_t)(QUALIFICATION_IO_PORT | QUALIFICATION_IO_IN | QUALIFICATION_IO_STRING |
+	                   QUALIFICATION_IO_REP);
 	if (length_bytes != 0) {
 		*key |= length_bytes - 1;
 		*mask |= (uint32_t)QUALIFICATION_IO_SIZE;

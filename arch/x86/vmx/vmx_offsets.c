@@ -2,9 +2,13 @@
 /* Offsets for switch.S. Compiled to assembly only; the build turns each line into a #define. */
 #include "arch/x86/vmx/vmx.h"
 
-#define OFFSET(name, member) __asm__ volatile("\n->" #name " %0" : : "i"(offsetof(struct vcpu, member)))
+#define OFFSET(name, member) \
+	__asm__ volatile("\n->" #name " %0" : : "i"(offsetof(struct vcpu, member)))
 #define OFFSET_PRIVATE(name, member) \
-	__asm__ volatile("\n->" #name " %0" : : "i"(offsetof(struct vcpu, hvm_private) + offsetof(struct vmx_vcpu, member)))
+	__asm__ volatile(            \
+		"\n->" #name " %0"   \
+		:                    \
+		: "i"(offsetof(struct vcpu, hvm_private) + offsetof(struct vmx_vcpu, member)))
 
 void vmx_offsets(void);
 void vmx_offsets(void)
