@@ -113,8 +113,7 @@ static bool read_s5(const uint8_t *aml, size_t size, uint8_t *type_a, uint8_t *t
 		return false;
 	}
 	*type_b = *type_a;
-	if (aml[at - 1] >= 2 &&
-	    read_element(aml + at + taken, size - at - taken, type_b) == 0) {
+	if (aml[at - 1] >= 2 && read_element(aml + at + taken, size - at - taken, type_b) == 0) {
 		return false;
 	}
 	return *type_a <= 7 && *type_b <= 7;

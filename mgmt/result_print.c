@@ -81,6 +81,9 @@ static void print_table(const struct printer *printer, const struct result_part 
 	uint32_t columns = part->column_count < 24 ? part->column_count : 24;
 	uint32_t i;
 
+	if (columns == 0) {
+		return;
+	}
 	for (i = 0; i < columns; i++) {
 		width[i] = column_width(printer, part, i);
 		put_aligned(printer, part->columns[i].label, width[i],

@@ -346,36 +346,43 @@ void shell_start(struct shell *shell)
 	show_prompt(shell);
 }
 
+/* Takes input until there is none, or a verb has put the shell into another mode. */
+static void poll_lines(struct shell *shell)
+{
+	int byte;
+
+	while ((shell->mode == SHELL_PROMPT || shell->mode == SHELL_SECTION) &&
+	       (byte = next_byte(shell)) >= 0) {
+		feed_line(shell, (unsigned char)byte);
+	}
+}
+
+static void poll_mode(struct shell *shell)
+{
+	switch (shell->mode) {
+	case SHELL_PROMPT:
+	case SHELL_SECTION:
+		poll_lines(shell);
+		break;
+	case SHELL_WAIT:
+		poll_wait(shell);
+		break;
+	case SHELL_FOLLOW:
+		poll_follow(shell);
+		break;
+	case SHELL_CONSOLE:
+		poll_console(shell);
+		break;
+	}
+}
+
 void shell_poll(struct shell *shell)
 {
 	enum shell_mode before;
 
 	do {
 		before = shell->mode;
-		switch (shell->mode) {
-		case SHELL_PROMPT:
-		case SHELL_SECTION: {
-			int byte = next_byte(shell);
-
-			while (byte >= 0) {
-				feed_line(shell, (unsigned char)byte);
-				if (shell->mode != SHELL_PROMPT && shell->mode != SHELL_SECTION) {
-					break;
-				}
-				byte = next_byte(shell);
-			}
-			break;
-		}
-		case SHELL_WAIT:
-			poll_wait(shell);
-			break;
-		case SHELL_FOLLOW:
-			poll_follow(shell);
-			break;
-		case SHELL_CONSOLE:
-			poll_console(shell);
-			break;
-		}
+		poll_mode(shell);
 	} while (shell->mode != before);
 }
 

@@ -173,10 +173,11 @@ static void help_one(const struct verb *verb, struct result *result)
 
 void verb_help(struct verb_call *call, struct result *result)
 {
+	const struct verb *verb = call->word_count != 0 ? verb_find(call->word[0].text) : NULL;
 	size_t i;
 
-	if (call->word_count != 0) {
-		help_one(verb_find(call->word[0].text), result);
+	if (verb != NULL) {
+		help_one(verb, result);
 		return;
 	}
 	for (i = 0; i < verb_count; i++) {
