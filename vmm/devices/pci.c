@@ -270,7 +270,7 @@ int pci_capability_add(struct pci_function *function, uint8_t id, uint32_t lengt
 	function->config[at + 1] = function->config[PCI_CAPABILITIES];
 	function->config[PCI_CAPABILITIES] = (uint8_t)at;
 	function->config[PCI_STATUS] |= PCI_STATUS_CAPABILITIES;
-	function->capabilities_end = (uint8_t)(at + length > 0xfc ? 0xfc : at + length);
+	function->capabilities_end = (uint16_t)(at + length);
 	return (int)at;
 }
 

@@ -56,7 +56,7 @@ struct pci_function {
 	struct pci_bar bars[PCI_BARS];
 	uint8_t slot;		  /* device number 0-31 */
 	uint8_t function;	  /* 0-7 */
-	uint8_t capabilities_end; /* next free byte */
+	uint16_t capabilities_end; /* next free byte */
 	void *device;		  /* for the BARs' functions and written() */
 	/* After the guest wrote [offset, offset + width); may be NULL. */
 	void (*written)(void *device, uint32_t offset, uint32_t width);
