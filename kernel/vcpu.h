@@ -53,6 +53,7 @@ struct vm {
 	struct vcpu *vcpus[BH_MAX_VCPUS]; /* by index = initial APIC id; set once, read by any pCPU */
 	struct doorbell doorbells[BH_DOORBELLS_MAX];
 	uint32_t doorbells_count;
+	uint64_t doorbell_buckets; /* bit n: some doorbell's port is n modulo 64 */
 	uint32_t cpuid_count;
 	struct bh_cpuid_entry cpuid[BH_CPUID_MAX];
 };
@@ -121,7 +122,7 @@ struct vcpu {
 	uint32_t requests;  /* VCPU_REQUEST_*; others set bits atomically */
 	uint32_t idx;
 	struct thread *thread; /* inside vcpu_run, else NULL; others read it atomically */
-	struct cpu *cpu;       /* its pCPU for life: set by the first vcpu_run, NULL before; its VMCS / ASID live there */
+	struct cpu *cpu;       /* bound by vcpu_run until vcpu_unload, NULL else; its VMCS / ASID, FPU and timer live there */
 
 	/* Written by its own pCPU, then `requests` is read; others set `requests`, then read these (sequentially consistent). */
 	uint32_t in_guest;  /* entering or in the guest: notify the pCPU */
@@ -151,7 +152,7 @@ struct vcpu {
 	uint8_t activity;     /* enum bh_activity */
 	uint8_t sipi_vector;  /* written by the sender before VCPU_REQUEST_SIPI */
 	uint8_t io_width;     /* BH_EXIT_IO read: that many bytes of the answer go to RAX at the next vcpu_run; 0 = none */
-	bool is_extint_offered; /* BH_EXIT_EXTINT was given: not again before the line or the VMM's answer changes */
+	bool is_triple_fault; /* a fault in the delivery of #DF: shut down before the next entry */
 
 	uint32_t irr_remote[8]; /* interrupts accepted, not yet in IRR: atomic OR, then VCPU_REQUEST_INTERRUPT */
 	struct vlapic lapic;
@@ -165,7 +166,10 @@ int vm_create(struct domain *payer, const struct bh_vm_params *params, struct vm
 void vm_destroy(struct vm *vm);
 int vcpu_create(struct domain *payer, struct vm *vm, uint32_t idx, struct vcpu **vcpu) must_check;
 void vcpu_destroy(struct vcpu *vcpu);
-/* Begin vcpu_run in the current thread: takes the VMM's answers out of the run page, sets current->vcpu. Error = stay in ring 3. */
+/*
+ * Begin vcpu_run in the current thread: takes the VMM's answers out of the run page, sets current->vcpu. Error = stay in ring 3.
+ * STATE: another thread runs it, or it is bound to another pCPU (get or set its state first: that unbinds it).
+ */
 int vcpu_run_begin(struct vcpu *vcpu) must_check;
 /* The way out of the kernel into a guest (from kernel_leave, current->vcpu == vcpu). Returns when there is other work: either the pCPU's
  * work word is set / the thread waits now (current->vcpu stays), or the exit is for the VMM (current->vcpu is NULL, RAX of the frame set). */

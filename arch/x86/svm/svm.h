@@ -7,18 +7,15 @@
 
 /* In vcpu->hvm_private. */
 struct svm_private {
-	uint64_t shadow_rip;  /* svm_lacks_shadow: where the guest stood in an interrupt shadow */
+	uint64_t shadow_rip;  /* svm_is_tcg: where the guest stood in an interrupt shadow */
 	uint64_t iret_rip;    /* NMI handler's IRET, about to be executed */
-	uint64_t host_fs_base; /* what the host's VMCB has been given */
-	uint32_t shadow;      /* svm_lacks_shadow: shadow_rip counts */
+	uint32_t shadow;      /* svm_is_tcg: shadow_rip counts */
 	uint8_t is_nmi_blocked; /* an NMI handler runs: until its IRET */
 	uint8_t is_at_iret;   /* iret_rip counts */
 	uint8_t is_stepping;  /* RFLAGS.TF is ours, for one instruction */
 	uint8_t had_tf;       /* the guest's own RFLAGS.TF while stepping */
 	uint8_t flush;        /* before the next entry, forget this guest's translations */
-	uint8_t debug_dirty;
-	uint8_t pad[2];
-	uint64_t spec_ctrl;
+	uint8_t pad[3];
 };
 _Static_assert(sizeof(struct svm_private) <= sizeof(((struct vcpu *)0)->hvm_private), "fits");
 
@@ -32,9 +29,8 @@ static inline struct svm_private *svm_private(struct vcpu *vcpu)
 	return (struct svm_private *)(void *)vcpu->hvm_private;
 }
 
-extern bool svm_has_next_rip, svm_has_flush_by_asid, svm_has_decode_assists, svm_has_1g, svm_has_tsc_aux;
-extern bool svm_lacks_shadow; /* QEMU's TCG: VMRUN does not load the interrupt shadow */
-extern uint32_t svm_asid_max;
+extern bool svm_has_next_rip;
+extern bool svm_is_tcg; /* QEMU without acceleration: see docs/caveats.md for what it does otherwise than the manual */
 
 /* switch.S */
 void svm_switch(struct vcpu *vcpu, hpa_t host_vmcb);
@@ -43,7 +39,6 @@ uint64_t svm_exit_fast(struct vcpu *vcpu);
 /* exit.c: the exit that the VMCB tells of, for the vendor-free slow path. */
 void svm_exit_decode(struct vcpu *vcpu, struct vm_exit *exit);
 /* state.c */
-void svm_vcpu_reset(struct vcpu *vcpu);
 void svm_get_state(struct vcpu *vcpu, uint32_t groups, struct bh_cpu_state *state);
 int svm_set_state(struct vcpu *vcpu, uint32_t groups, const struct bh_cpu_state *state) must_check;
 uint64_t svm_get_msr(struct vcpu *vcpu, uint32_t msr);

@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Events into the guest: injection, when they can be taken, and how to get an exit as soon as they can (APM 2 15.20, 15.21).
+ *
+ * AMD-V has no flag for "inside an NMI handler": after an NMI, IRET is intercepted, and NMIs stay blocked until the guest has got past it.
+ *
+ * QEMU's TCG saves the interrupt shadow at an exit and does not load it at VMRUN, so an exit between STI and HLT, followed by an
+ * injection, would put a guest to sleep for ever. There the shadow is remembered by RIP, and the guest passes that one instruction
+ * under RFLAGS.TF before anything is injected.
+ */
+#include "arch/x86/svm/svm.h"
+
+#include "arch/x86/reg/cr.h"
+
+#define DR6_BS BIT(14)
+
+uint32_t svm_get_cr8(struct vcpu *vcpu)
+{
+	return (uint32_t)(svm_vmcb(vcpu)->vintr & SVM_VINTR_TPR);
+}
+
+void svm_set_cr8(struct vcpu *vcpu, uint32_t cr8)
+{
+	struct vmcb *vmcb = svm_vmcb(vcpu);
+
+	vmcb->vintr = (vmcb->vintr & ~SVM_VINTR_TPR) | (cr8 & SVM_VINTR_TPR);
+	vmcb->clean &= ~(uint32_t)SVM_CLEAN_TPR;
+}
+
+static void step_begin(struct vcpu *vcpu)
+{
+	struct vmcb *vmcb = svm_vmcb(vcpu);
+	struct svm_private *private = svm_private(vcpu);
+
+	if (!private->is_stepping) {
+		private->is_stepping = 1;
+		private->had_tf = (vmcb->rflags & RFLAGS_TF) != 0;
+		vmcb->rflags |= RFLAGS_TF;
+	}
+}
+
+/*
+ * The instruction is over (was_step), or another exit came first. An IRET that was executed has loaded RFLAGS anew: TF is the guest's then.
+ * True: the #DB was for us alone.
+ */
+static bool step_end(struct vcpu *vcpu)
+{
+	struct vmcb *vmcb = svm_vmcb(vcpu);
+	struct svm_private *private = svm_private(vcpu);
+	bool was_step = vmcb->exit_code == SVM_EXIT_EXCEPTION + 1 && (vmcb->dr6 & DR6_BS) != 0;
+	bool was_iret = private->is_at_iret && (was_step || vmcb->rip != private->iret_rip);
+
+	private->is_stepping = 0;
+	if (was_step) {
+		private->shadow = 0;
+	}
+	if (was_iret) {
+		private->is_at_iret = 0;
+		private->is_nmi_blocked = 0;
+	} else if (!private->had_tf) {
+		vmcb->rflags &= ~RFLAGS_TF;
+	}
+	if (was_step && !private->had_tf) {
+		vmcb->dr6 &= ~DR6_BS;
+		vmcb->clean &= ~(uint32_t)SVM_CLEAN_DR;
+		return true;
+	}
+	return false;
+}
+
+bool svm_exit_settle(struct vcpu *vcpu)
+{
+	struct vmcb *vmcb = svm_vmcb(vcpu);
+	struct svm_private *private = svm_private(vcpu);
+
+	if (unlikely(private->is_stepping) && step_end(vcpu)) {
+		return true;
+	}
+	if (svm_is_tcg) {
+		if (vmcb->interrupt_shadow != 0) {
+			private->shadow = 1;
+			private->shadow_rip = vmcb->rip;
+		} else if (private->shadow && vmcb->rip == private->shadow_rip) {
+			vmcb->interrupt_shadow = SVM_SHADOW;
+		} else {
+			private->shadow = 0;
+		}
+	}
+	if (private->is_at_iret && vmcb->rip != private->iret_rip) {
+		private->is_at_iret = 0; /* the NMI handler is over */
+		private->is_nmi_blocked = 0;
+	}
+	return false;
+}
+
+bool svm_interrupt_ready(struct vcpu *vcpu)
+{
+	const struct vmcb *vmcb = svm_vmcb(vcpu);
+
+	return (vmcb->rflags & RFLAGS_IF) != 0 && (vmcb->interrupt_shadow & SVM_SHADOW) == 0 &&
+	       (vmcb->event_inject & BH_INJECT_VALID) == 0;
+}
+
+bool svm_nmi_ready(struct vcpu *vcpu)
+{
+	const struct vmcb *vmcb = svm_vmcb(vcpu);
+
+	return !svm_private(vcpu)->is_nmi_blocked && (vmcb->interrupt_shadow & SVM_SHADOW) == 0 &&
+	       (vmcb->event_inject & BH_INJECT_VALID) == 0;
+}
+
+void svm_inject(struct vcpu *vcpu, uint32_t inject, uint32_t error_code)
+{
+	struct vmcb *vmcb = svm_vmcb(vcpu);
+
+	vmcb->event_inject = ((uint64_t)error_code << 32) | inject;
+	if ((inject & SVM_EVENT_TYPE) == BH_INJECT_TYPE_NMI) {
+		svm_private(vcpu)->is_nmi_blocked = 1;
+		vmcb->intercept1 |= SVM_INTERCEPT1_IRET;
+		vmcb->clean &= ~(uint32_t)SVM_CLEAN_INTERCEPTS;
+	}
+}
+
+void svm_set_interrupt_window(struct vcpu *vcpu, uint32_t priority)
+{
+	struct vmcb *vmcb = svm_vmcb(vcpu);
+	uint64_t vintr = vmcb->vintr & ~(SVM_VINTR_IRQ | SVM_VINTR_PRIORITY | SVM_VINTR_IGNORE_TPR);
+
+	if (priority != 0) {
+		if (svm_is_tcg && vmcb->interrupt_shadow != 0) {
+			step_begin(vcpu); /* the settling #DB is the window */
+		} else if (priority > 15) {
+			vintr |= SVM_VINTR_IRQ | SVM_VINTR_IGNORE_TPR | SVM_VINTR_PRIORITY;
+		} else {
+			/* TCG lets it through at equal priority already, which would exit for ever without getting on. */
+			vintr |= SVM_VINTR_IRQ | field_set(SVM_VINTR_PRIORITY, svm_is_tcg ? priority - 1 : priority);
+		}
+	}
+	if (vintr != vmcb->vintr) {
+		vmcb->vintr = vintr;
+		vmcb->clean &= ~(uint32_t)SVM_CLEAN_TPR;
+	}
+}
+
+void svm_set_nmi_window(struct vcpu *vcpu, bool is_on)
+{
+	struct svm_private *private = svm_private(vcpu);
+
+	if (!is_on) {
+		return;
+	}
+	/* Blocked by a handler that runs: its IRET exits. At that IRET, or in a shadow: one instruction further. */
+	if (private->is_at_iret || !private->is_nmi_blocked) {
+		step_begin(vcpu);
+	}
+}
+
+uint32_t svm_get_shadow(struct vcpu *vcpu)
+{
+	return (uint32_t)(svm_vmcb(vcpu)->interrupt_shadow & SVM_SHADOW) | (svm_private(vcpu)->is_nmi_blocked ? 4u : 0);
+}
+
+void svm_set_shadow(struct vcpu *vcpu, uint32_t shadow)
+{
+	struct vmcb *vmcb = svm_vmcb(vcpu);
+	struct svm_private *private = svm_private(vcpu);
+
+	vmcb->interrupt_shadow = (shadow & 3) != 0 ? SVM_SHADOW : 0;
+	private->shadow = (uint32_t)vmcb->interrupt_shadow;
+	private->shadow_rip = vmcb->rip;
+	private->is_nmi_blocked = (shadow & 4) != 0;
+	private->is_at_iret = 0;
+	if (private->is_nmi_blocked) {
+		vmcb->intercept1 |= SVM_INTERCEPT1_IRET;
+	} else {
+		vmcb->intercept1 &= ~(uint32_t)SVM_INTERCEPT1_IRET;
+	}
+	vmcb->clean &= ~(uint32_t)SVM_CLEAN_INTERCEPTS;
+}

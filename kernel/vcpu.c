@@ -1,0 +1,488 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Life of VMs and vCPUs, the way into vcpu_run and out of it, and the requests that others leave in a vCPU's word.
+ * What exits mean is in vcpu_exit.c, what goes into the guest in vcpu_event.c. Nothing here knows the vendor.
+ */
+#include "kernel/vcpu.h"
+
+#include "arch/x86/asm.h"
+#include "arch/x86/hvm.h"
+#include "kernel/cpuid.h"
+#include "kernel/doorbell.h"
+#include "kernel/kvmclock.h"
+#include "kernel/memory.h"
+#include "kernel/string.h"
+#include "kernel/vcpu_exit.h"
+#include "kernel/vcpu_state.h"
+#include "kernel/vlapic.h"
+
+#define VM_ORDER 1u
+
+static uint32_t vm_id_next = 1;
+
+/* ---- life ---- */
+
+int vm_create(struct domain *payer, const struct bh_vm_params *params, struct vm **out)
+{
+	hpa_t page, slots;
+	struct vm *vm;
+	int error = quota_pages_allocate(payer, VM_ORDER, &page);
+
+	if (error != BH_OK) {
+		return error;
+	}
+	error = quota_pages_allocate(payer, 0, &slots);
+	if (error != BH_OK) {
+		quota_pages_free(payer, VM_ORDER, page);
+		return error;
+	}
+	vm = phys_to_virt(page);
+	vm->object.payer = payer;
+	vm->vcpus_max = params->vcpus_max;
+	vm->id = vm_id_next++;
+	vm->cpuid_slots = phys_to_virt(slots);
+	vm->tsc_offset = 0 - arch_tsc_read();
+	cpuid_slots_fill(vm);
+	doorbell_slots_clear(vm);
+	error = hvm->vm_init(vm);
+	if (error != BH_OK) {
+		quota_pages_free(payer, 0, slots);
+		quota_pages_free(payer, VM_ORDER, page);
+		return error;
+	}
+	*out = vm;
+	return BH_OK;
+}
+
+void vm_destroy(struct vm *vm)
+{
+	struct domain *payer = vm->object.payer;
+
+	hvm->vm_fini(vm);
+	quota_pages_free(payer, 0, virt_to_phys(vm->cpuid_slots));
+	quota_pages_free(payer, VM_ORDER, virt_to_phys(vm));
+}
+
+static uint32_t fpu_order(void)
+{
+	return arch_fpu_size <= PAGE_SIZE ? 0 : 1;
+}
+
+static void pages_free(struct vcpu *vcpu)
+{
+	struct domain *payer = vcpu->object.payer;
+
+	if (vcpu->run_page.raw != 0) {
+		quota_pages_free(payer, 0, vcpu->run_page);
+	}
+	if (vcpu->stats_page.raw != 0) {
+		quota_pages_free(payer, 0, vcpu->stats_page);
+	}
+	if (vcpu->lapic.page.raw != 0) {
+		quota_pages_free(payer, 0, vcpu->lapic.page);
+	}
+	if (vcpu->fpu != NULL) {
+		quota_pages_free(payer, fpu_order(), virt_to_phys(vcpu->fpu));
+	}
+	quota_pages_free(payer, 0, virt_to_phys(vcpu));
+}
+
+static int pages_allocate(struct vcpu *vcpu)
+{
+	struct domain *payer = vcpu->object.payer;
+	hpa_t fpu;
+	int error = quota_pages_allocate(payer, 0, &vcpu->run_page);
+
+	if (error == BH_OK) {
+		error = quota_pages_allocate(payer, 0, &vcpu->stats_page);
+	}
+	if (error == BH_OK) {
+		error = quota_pages_allocate(payer, 0, &vcpu->lapic.page);
+	}
+	if (error == BH_OK) {
+		error = quota_pages_allocate(payer, fpu_order(), &fpu);
+	}
+	if (error != BH_OK) {
+		return error;
+	}
+	vcpu->fpu = phys_to_virt(fpu);
+	vcpu->run = phys_to_virt(vcpu->run_page);
+	vcpu->stats = phys_to_virt(vcpu->stats_page);
+	vcpu->lapic.regs = phys_to_virt(vcpu->lapic.page);
+	return BH_OK;
+}
+
+int vcpu_create(struct domain *payer, struct vm *vm, uint32_t idx, struct vcpu **out)
+{
+	hpa_t page;
+	struct vcpu *vcpu;
+	int error = quota_pages_allocate(payer, 0, &page);
+
+	if (error != BH_OK) {
+		return error;
+	}
+	vcpu = phys_to_virt(page);
+	vcpu->object.payer = payer;
+	vcpu->vm = vm;
+	vcpu->idx = idx;
+	vcpu->tsc_offset = vm->tsc_offset;
+	error = pages_allocate(vcpu);
+	if (error == BH_OK) {
+		error = hvm->vcpu_init(vcpu);
+	}
+	if (error != BH_OK) {
+		pages_free(vcpu);
+		return error;
+	}
+	vlapic_timer_init(vcpu);
+	vcpu_make_current(vcpu);
+	vcpu_reset(vcpu, false);
+	vlapic_reset(vcpu, false);
+	vcpu->activity = idx == 0 ? BH_ACTIVITY_RUNNING : BH_ACTIVITY_WAIT_SIPI;
+	vcpu_unload(vcpu);
+	__atomic_store_n(&vm->vcpus[idx], vcpu, __ATOMIC_RELEASE);
+	*out = vcpu;
+	return BH_OK;
+}
+
+/* It is on no pCPU (vcpu_unload) and no other pCPU can find it any more. */
+void vcpu_destroy(struct vcpu *vcpu)
+{
+	hvm->vcpu_fini(vcpu);
+	pages_free(vcpu);
+}
+
+/* ---- on and off a pCPU ---- */
+
+void vcpu_debug_registers_save(struct vcpu *vcpu)
+{
+	__asm__ volatile("mov %%db0, %0" : "=r"(vcpu->dr[0]));
+	__asm__ volatile("mov %%db1, %0" : "=r"(vcpu->dr[1]));
+	__asm__ volatile("mov %%db2, %0" : "=r"(vcpu->dr[2]));
+	__asm__ volatile("mov %%db3, %0" : "=r"(vcpu->dr[3]));
+	__asm__ volatile("mov %%db6, %0" : "=r"(vcpu->dr6));
+}
+
+void vcpu_debug_registers_load(struct vcpu *vcpu)
+{
+	__asm__ volatile("mov %0, %%db0" : : "r"(vcpu->dr[0]));
+	__asm__ volatile("mov %0, %%db1" : : "r"(vcpu->dr[1]));
+	__asm__ volatile("mov %0, %%db2" : : "r"(vcpu->dr[2]));
+	__asm__ volatile("mov %0, %%db3" : : "r"(vcpu->dr[3]));
+	__asm__ volatile("mov %0, %%db6" : : "r"(vcpu->dr6));
+}
+
+void vcpu_make_current(struct vcpu *vcpu)
+{
+	struct cpu *cpu = cpu_self();
+
+	if (likely(cpu->hvm_current == vcpu)) {
+		return;
+	}
+	if (cpu->hvm_current != NULL) {
+		vcpu_debug_registers_save(cpu->hvm_current);
+	}
+	if (vcpu->cpu == NULL) {
+		vcpu->cpu = cpu;
+		vlapic_timer_rearm(vcpu);
+	}
+	hvm->load(vcpu);
+	vcpu_debug_registers_load(vcpu);
+}
+
+void vcpu_unload(struct vcpu *vcpu)
+{
+	struct cpu *cpu = cpu_self();
+
+	if (vcpu->cpu == NULL) {
+		return;
+	}
+	CHECK(vcpu->cpu == cpu);
+	if (cpu->hvm_current == vcpu) {
+		vcpu_debug_registers_save(vcpu);
+	}
+	hvm->unload(vcpu);
+	cpu->hvm_current = cpu->hvm_current == vcpu ? NULL : cpu->hvm_current;
+	timer_cancel(&vcpu->lapic.timer);
+	vcpu->is_halted = 0;
+	vcpu->in_guest = 0;
+	vcpu->asid_generation = 0;
+	__atomic_store_n(&vcpu->cpu, NULL, __ATOMIC_RELEASE);
+}
+
+/* ---- requests from anywhere ---- */
+
+void vcpu_request(struct vcpu *vcpu, uint32_t bits)
+{
+	struct thread *thread;
+	struct cpu *cpu;
+
+	__atomic_fetch_or(&vcpu->requests, bits, __ATOMIC_SEQ_CST);
+	thread = __atomic_load_n(&vcpu->thread, __ATOMIC_SEQ_CST);
+	if (thread == NULL) {
+		return;
+	}
+	if (__atomic_load_n(&vcpu->is_halted, __ATOMIC_SEQ_CST) != 0) {
+		thread_wake(thread);
+	} else if (__atomic_load_n(&vcpu->in_guest, __ATOMIC_SEQ_CST) != 0) {
+		cpu = __atomic_load_n(&vcpu->cpu, __ATOMIC_RELAXED);
+		if (cpu != NULL && cpu != cpu_self()) {
+			arch_cpu_notify(cpu);
+		}
+	}
+}
+
+void vcpu_kick(struct vcpu *vcpu)
+{
+	vcpu_request(vcpu, VCPU_REQUEST_KICK);
+}
+
+void vcpu_set_extint(struct vcpu *vcpu, bool level)
+{
+	__atomic_store_n(&vcpu->lapic.is_extint_asserted, level, __ATOMIC_RELEASE);
+	vcpu_request(vcpu, VCPU_REQUEST_EXTINT);
+}
+
+void vm_flush(struct vm *vm)
+{
+	for (uint32_t i = 0; i < vm->vcpus_max; i++) {
+		struct vcpu *vcpu = __atomic_load_n(&vm->vcpus[i], __ATOMIC_ACQUIRE);
+
+		if (vcpu != NULL) {
+			vcpu_request(vcpu, VCPU_REQUEST_FLUSH);
+		}
+	}
+	message_sync();
+}
+
+void *vm_guest_memory(struct vm *vm, uint64_t gpa, uint32_t size)
+{
+	uint32_t flags;
+	uint64_t left;
+	hpa_t pa;
+
+	if ((gpa & 3) != 0 || !ptable_lookup(&vm->npt, gpa, &pa, &flags, &left) || left < size || (flags & PTABLE_WRITE) == 0 ||
+	    memory_is_outside(HPA(ALIGN_DOWN(pa.raw, PAGE_SIZE)), PAGE_SIZE)) {
+		return NULL;
+	}
+	return phys_to_virt(pa);
+}
+
+/* ---- vcpu_run ---- */
+
+bool vcpu_inject_is_valid(uint32_t inject)
+{
+	uint32_t vector = inject & 0xff;
+
+	if (inject == 0) {
+		return true;
+	}
+	if ((inject & BH_INJECT_VALID) == 0 || (inject & ~(BH_INJECT_VALID | BH_INJECT_ERROR_CODE | 0x7ffu)) != 0) {
+		return false;
+	}
+	switch (inject & 0x700u) {
+	case BH_INJECT_TYPE_INTERRUPT:
+		return (inject & BH_INJECT_ERROR_CODE) == 0;
+	case BH_INJECT_TYPE_NMI:
+		return vector == 2 && (inject & BH_INJECT_ERROR_CODE) == 0;
+	case BH_INJECT_TYPE_EXCEPTION:
+		return vector < 32 && vector != 2;
+	default:
+		return false;
+	}
+}
+
+/* The VMM's answer to a port read, into AL, AX or EAX. */
+static void take_io_answer(struct vcpu *vcpu, uint64_t value)
+{
+	uint64_t *rax = &vcpu->gpr[BH_GPR_RAX];
+
+	if (vcpu->io_width == 4) {
+		*rax = (uint32_t)value;
+	} else if (vcpu->io_width == 2) {
+		*rax = (*rax & ~0xffffull) | (uint16_t)value;
+	} else {
+		*rax = (*rax & ~0xffull) | (uint8_t)value;
+	}
+	vcpu->io_width = 0;
+}
+
+static void set_cr2(struct vcpu *vcpu, uint64_t cr2)
+{
+	struct bh_cpu_state state;
+
+	hvm->get_state(vcpu, BH_STATE_CONTROL, &state);
+	state.cr2 = cr2;
+	if (hvm->set_state(vcpu, BH_STATE_CONTROL, &state) != BH_OK) {
+		log_print_limited("vm %u vcpu %u: CR2 not set", vcpu->vm->id, vcpu->idx);
+	}
+}
+
+static int take_injection(struct vcpu *vcpu, uint32_t inject)
+{
+	uint32_t error_code = vcpu->run->inject_error_code;
+
+	if (!vcpu_inject_is_valid(inject)) {
+		return BH_ERR_INVALID;
+	}
+	vcpu->run->inject = 0;
+	if ((inject & 0x700) == BH_INJECT_TYPE_EXCEPTION) {
+		if ((inject & 0xff) == VECTOR_PF) {
+			set_cr2(vcpu, vcpu->run->inject_cr2);
+		}
+		vcpu_raise(vcpu, inject & 0xff, error_code);
+		return BH_OK;
+	}
+	if ((inject & 0x700) == BH_INJECT_TYPE_NMI) {
+		vcpu_request_self(vcpu, VCPU_REQUEST_NMI);
+		return BH_OK;
+	}
+	if (vcpu->inject != 0) {
+		return BH_ERR_STATE;
+	}
+	vcpu->inject = inject;
+	vcpu_request_self(vcpu, VCPU_REQUEST_INJECT);
+	return BH_OK;
+}
+
+/* What the VMM left in the run page that is not there in the usual case. Each field is read once. */
+static int take_answers(struct vcpu *vcpu)
+{
+	struct bh_run *run = vcpu->run;
+	uint32_t dirty = __atomic_load_n(&run->state_dirty, __ATOMIC_RELAXED);
+	uint32_t inject = __atomic_load_n(&run->inject, __ATOMIC_RELAXED);
+	int error = BH_OK;
+
+	if ((dirty & ~(uint32_t)BH_STATE_EMULATE) != 0) {
+		return BH_ERR_INVALID;
+	}
+	if (dirty != 0) {
+		struct bh_cpu_state state = run->state; /* a copy: the page may change under us */
+
+		error = hvm->set_state(vcpu, dirty, &state);
+		if (error != BH_OK) {
+			return error;
+		}
+		run->state_dirty = 0;
+	}
+	if (run->lapic_write != 0) {
+		run->lapic_write = 0;
+		/* Registers that do not exist ignore writes in xAPIC mode. */
+		(void)!vlapic_write(vcpu, run->lapic_offset & 0xff0u, run->lapic_value);
+	}
+	return inject != 0 ? take_injection(vcpu, inject) : BH_OK;
+}
+
+static int begin(struct vcpu *vcpu, struct cpu *cpu)
+{
+	struct bh_run *run = vcpu->run;
+
+	if (unlikely(vcpu->cpu != cpu && vcpu->cpu != NULL)) {
+		return BH_ERR_STATE;
+	}
+	vcpu_make_current(vcpu);
+	if (vcpu->io_width != 0) {
+		take_io_answer(vcpu, run->io.value);
+	}
+	if (unlikely((run->state_dirty | run->inject | run->lapic_write) != 0)) {
+		return take_answers(vcpu);
+	}
+	return BH_OK;
+}
+
+int vcpu_run_begin(struct vcpu *vcpu)
+{
+	struct cpu *cpu = cpu_self();
+	struct thread *nobody = NULL;
+	int error;
+
+	if (!__atomic_compare_exchange_n(&vcpu->thread, &nobody, cpu->current, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) {
+		return BH_ERR_STATE;
+	}
+	error = begin(vcpu, cpu);
+	if (unlikely(error != BH_OK)) {
+		__atomic_store_n(&vcpu->thread, NULL, __ATOMIC_RELEASE);
+		return error;
+	}
+	vcpu->vm->has_run = true;
+	cpu->current->vcpu = vcpu;
+	return BH_OK;
+}
+
+bool vcpu_return(struct vcpu *vcpu, enum bh_exit reason, uint32_t state_groups)
+{
+	struct cpu *cpu = vcpu->cpu;
+	struct bh_run *run = vcpu->run;
+
+	run->exit = reason;
+	run->state_valid = state_groups;
+	if (state_groups != 0) {
+		hvm->get_state(vcpu, state_groups, &run->state);
+		run->state.xcr0 = vcpu->xcr0;
+	}
+	run->exit_tsc = arch_tsc_read();
+	vcpu->stats->vmm_exits++;
+	cpu->current->vcpu = NULL;
+	__atomic_store_n(&vcpu->thread, NULL, __ATOMIC_RELEASE);
+	arch_user_frame(cpu)->rax = BH_OK;
+	return false;
+}
+
+/* Nothing to execute: wait for a request. False when one came meanwhile. */
+static bool halt(struct vcpu *vcpu)
+{
+	__atomic_store_n(&vcpu->is_halted, 1, __ATOMIC_SEQ_CST);
+	if (__atomic_load_n(&vcpu->requests, __ATOMIC_SEQ_CST) != 0) {
+		vcpu->is_halted = 0;
+		return false;
+	}
+	vcpu->halt_since_tsc = arch_tsc_read();
+	thread_wait_current();
+	return true;
+}
+
+/* All that must be true before the guest may run. False: leave vcpu_enter. */
+static bool prepare(struct vcpu *vcpu, struct cpu *cpu)
+{
+	for (;;) {
+		if (unlikely(__atomic_load_n(&cpu->work, __ATOMIC_ACQUIRE) != 0)) {
+			return false;
+		}
+		if (unlikely(__atomic_load_n(&vcpu->requests, __ATOMIC_ACQUIRE) != 0) && !vcpu_requests_handle(vcpu)) {
+			return false;
+		}
+		if (likely(vcpu->activity == BH_ACTIVITY_RUNNING)) {
+			return true;
+		}
+		if (halt(vcpu)) {
+			return false;
+		}
+	}
+}
+
+void vcpu_enter(struct vcpu *vcpu)
+{
+	struct cpu *cpu = cpu_self();
+	uint64_t start_tsc = arch_tsc_read();
+	struct vm_exit exit;
+
+	if (vcpu->is_halted) {
+		vcpu->is_halted = 0;
+		vcpu->stats->halt_tsc += start_tsc - vcpu->halt_since_tsc;
+	}
+	vcpu_make_current(vcpu);
+	if (unlikely(vcpu->kvm_steal_time != 0) && vcpu->steal_told_tsc != cpu->current->wait_tsc) {
+		kvmclock_update_steal(vcpu);
+	}
+	/* Seen by others before we look at the words that they set; see vcpu_request(). */
+	__atomic_store_n(&vcpu->in_guest, 1, __ATOMIC_SEQ_CST);
+	do {
+		if (!prepare(vcpu, cpu)) {
+			break;
+		}
+		hvm->enter(vcpu, &exit);
+	} while (vcpu_exit_handle(vcpu, &exit));
+	vcpu->in_guest = 0;
+	hvm->leave(vcpu);
+	vcpu->stats->guest_tsc += arch_tsc_read() - start_tsc;
+}

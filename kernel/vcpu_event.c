@@ -1,0 +1,211 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What goes into a guest before it runs on: resets, exceptions, NMIs, interrupts, in the order of their priority (SDM 3A 6.9).
+ * Own pCPU, from the vCPU's request word.
+ */
+#include "arch/x86/hvm.h"
+#include "kernel/kvmclock.h"
+#include "kernel/vcpu_exit.h"
+#include "kernel/vcpu_state.h"
+#include "kernel/vlapic.h"
+
+#define TYPE_MASK 0x700u
+#define REQUESTS_EVENT \
+	(VCPU_REQUEST_INTERRUPT | VCPU_REQUEST_NMI | VCPU_REQUEST_EXTINT | VCPU_REQUEST_INJECT)
+#define NMI_PENDING_MAX 2u
+#define WINDOW_ANY_PRIORITY 16u
+
+static bool has_error_code(uint32_t vector)
+{
+	return vector == VECTOR_DF || (vector >= VECTOR_TS && vector <= VECTOR_PF) || vector == VECTOR_AC || vector == VECTOR_CP;
+}
+
+static bool is_contributory(uint32_t vector)
+{
+	return vector == VECTOR_DE || (vector >= VECTOR_TS && vector <= VECTOR_GP);
+}
+
+/* Both in the course of one delivery make a double fault (SDM 3A table 6-5). */
+static bool makes_double_fault(uint32_t first, uint32_t second)
+{
+	if (first == VECTOR_PF) {
+		return second == VECTOR_PF || is_contributory(second);
+	}
+	return is_contributory(first) && is_contributory(second);
+}
+
+void vcpu_raise(struct vcpu *vcpu, uint32_t vector, uint32_t error_code)
+{
+	uint32_t old = vcpu->inject;
+	uint32_t type = old & TYPE_MASK;
+
+	vcpu_request_self(vcpu, VCPU_REQUEST_INJECT);
+	if ((old & BH_INJECT_VALID) != 0 && type == BH_INJECT_TYPE_EXCEPTION) {
+		if ((old & 0xff) == VECTOR_DF) {
+			vcpu->is_triple_fault = true;
+			return;
+		}
+		if (makes_double_fault(old & 0xff, vector)) {
+			vector = VECTOR_DF;
+			error_code = 0;
+		}
+	} else if ((old & BH_INJECT_VALID) != 0 && type == BH_INJECT_TYPE_NMI) {
+		vcpu->nmi_pending++; /* comes again after the exception's handler */
+	} else if ((old & BH_INJECT_VALID) != 0 && type == BH_INJECT_TYPE_INTERRUPT) {
+		vlapic_untake(vcpu, old & 0xff);
+	}
+	vcpu->inject = BH_INJECT_VALID | BH_INJECT_TYPE_EXCEPTION | vector | (has_error_code(vector) ? BH_INJECT_ERROR_CODE : 0);
+	vcpu->inject_error_code = has_error_code(vector) ? error_code : 0;
+}
+
+static void inject(struct vcpu *vcpu, uint32_t event, uint32_t error_code)
+{
+	hvm->inject(vcpu, event, error_code);
+	vcpu->stats->injections++;
+	vcpu->activity = BH_ACTIVITY_RUNNING;
+}
+
+static void deliver_nmi(struct vcpu *vcpu)
+{
+	if (vcpu->nmi_pending != 0 && hvm->nmi_ready(vcpu)) {
+		vcpu->nmi_pending--;
+		inject(vcpu, BH_INJECT_VALID | BH_INJECT_TYPE_NMI | VECTOR_NMI, 0);
+	}
+	hvm->set_nmi_window(vcpu, vcpu->nmi_pending != 0);
+}
+
+/* The 8259's interrupt: the VMM acknowledges it, and its answer comes back as an injection. */
+static bool offer_extint(struct vcpu *vcpu)
+{
+	if (hvm->interrupt_ready(vcpu)) {
+		vcpu->activity = BH_ACTIVITY_RUNNING;
+		hvm->set_interrupt_window(vcpu, 0);
+		/* Looked at again after the answer: the line may still be asserted, for the next one. */
+		vcpu_request_self(vcpu, VCPU_REQUEST_EXTINT);
+		return vcpu_return(vcpu, BH_EXIT_EXTINT, 0);
+	}
+	hvm->set_interrupt_window(vcpu, WINDOW_ANY_PRIORITY);
+	return true;
+}
+
+/* Highest interrupt of the local APIC, if its class is above what is in service and the task priority. */
+static void deliver_apic(struct vcpu *vcpu)
+{
+	uint32_t vector = vlapic_update(vcpu);
+	uint32_t window = 0;
+
+	if (vector != 0 && (vector >> 4) > (vlapic_processor_priority(vcpu) >> 4) && hvm->interrupt_ready(vcpu)) {
+		vlapic_take(vcpu, vector);
+		inject(vcpu, BH_INJECT_VALID | BH_INJECT_TYPE_INTERRUPT | vector, 0);
+		vector = vlapic_update(vcpu);
+	}
+	/* What is blocked by something in service waits for that EOI; the rest for IF, the shadow or CR8. */
+	if (vector != 0 && (vector >> 4) > (vlapic_in_service(vcpu) >> 4)) {
+		window = vector >> 4;
+	}
+	hvm->set_interrupt_window(vcpu, window);
+}
+
+static bool deliver_events(struct vcpu *vcpu)
+{
+	if (vcpu->is_triple_fault) {
+		vcpu->is_triple_fault = false;
+		vcpu->inject = 0;
+		return vcpu_return(vcpu, BH_EXIT_SHUTDOWN, BH_STATE_EMULATE);
+	}
+	if (vcpu->inject != 0) {
+		uint32_t event = vcpu->inject;
+
+		vcpu->inject = 0;
+		inject(vcpu, event, vcpu->inject_error_code);
+	}
+	deliver_nmi(vcpu);
+	if (vlapic_extint_pending(vcpu)) {
+		return offer_extint(vcpu);
+	}
+	deliver_apic(vcpu);
+	return true;
+}
+
+/* INIT: registers and local APIC as after reset, then wait for a start-up IPI; the boot CPU starts at the reset vector (SDM 3A 8.4.2). */
+static bool do_init(struct vcpu *vcpu)
+{
+	bool is_boot_cpu = (vcpu->lapic.apic_base & APIC_BASE_BSP_BIT) != 0;
+
+	vcpu_reset(vcpu, true);
+	vlapic_reset(vcpu, true);
+	vcpu->activity = is_boot_cpu ? BH_ACTIVITY_RUNNING : BH_ACTIVITY_WAIT_SIPI;
+	return vcpu_return(vcpu, BH_EXIT_INIT, 0);
+}
+
+static void do_sipi(struct vcpu *vcpu)
+{
+	if (vcpu->activity == BH_ACTIVITY_WAIT_SIPI) {
+		vcpu_start_at(vcpu, __atomic_load_n(&vcpu->sipi_vector, __ATOMIC_ACQUIRE));
+		vcpu->activity = BH_ACTIVITY_RUNNING;
+	}
+}
+
+static bool report_eoi(struct vcpu *vcpu)
+{
+	for (uint32_t i = 0; i < ARRAY_SIZE(vcpu->lapic.eoi_level); i++) {
+		uint64_t *word = &vcpu->lapic.eoi_level[i];
+
+		if (*word != 0) {
+			vcpu->run->vector = i * 64 + (uint32_t)__builtin_ctzll(*word);
+			*word &= *word - 1;
+			vcpu_request_self(vcpu, VCPU_REQUEST_EOI); /* there may be more */
+			vcpu->stats->exits[BH_REASON_EOI]++;
+			return vcpu_return(vcpu, BH_EXIT_EOI, 0);
+		}
+	}
+	return true;
+}
+
+/* What returns to the VMM gives the rest of the bits back for the next time. */
+static bool requests_rare(struct vcpu *vcpu, uint32_t bits)
+{
+	uint32_t rest = bits & (REQUESTS_EVENT | VCPU_REQUEST_EOI | VCPU_REQUEST_KICK);
+
+	if ((bits & VCPU_REQUEST_FLUSH) != 0) {
+		hvm->flush_guest(vcpu);
+	}
+	if ((bits & VCPU_REQUEST_CLOCK) != 0) {
+		kvmclock_update(vcpu);
+	}
+	if ((bits & VCPU_REQUEST_UNHALT) != 0 && vcpu->activity == BH_ACTIVITY_HALTED) {
+		vcpu->activity = BH_ACTIVITY_RUNNING;
+	}
+	if ((bits & VCPU_REQUEST_INIT) != 0) {
+		vcpu_request_self(vcpu, (rest & ~VCPU_REQUEST_NMI) | (bits & VCPU_REQUEST_SIPI));
+		return do_init(vcpu);
+	}
+	if ((bits & VCPU_REQUEST_SIPI) != 0) {
+		do_sipi(vcpu);
+	}
+	if ((bits & VCPU_REQUEST_KICK) != 0) {
+		vcpu_request_self(vcpu, rest & ~VCPU_REQUEST_KICK);
+		return vcpu_return(vcpu, BH_EXIT_KICK, 0);
+	}
+	if ((bits & VCPU_REQUEST_EOI) != 0) {
+		vcpu_request_self(vcpu, rest & ~VCPU_REQUEST_EOI);
+		return report_eoi(vcpu);
+	}
+	return true;
+}
+
+bool vcpu_requests_handle(struct vcpu *vcpu)
+{
+	uint32_t bits = __atomic_exchange_n(&vcpu->requests, 0, __ATOMIC_SEQ_CST);
+
+	if ((bits & VCPU_REQUEST_NMI) != 0 && vcpu->nmi_pending < NMI_PENDING_MAX) {
+		vcpu->nmi_pending++;
+	}
+	if ((bits & ~REQUESTS_EVENT) != 0 && !requests_rare(vcpu, bits)) {
+		return false;
+	}
+	if ((bits & REQUESTS_EVENT) != 0 && vcpu->activity != BH_ACTIVITY_WAIT_SIPI) {
+		return deliver_events(vcpu);
+	}
+	return true;
+}

@@ -1,0 +1,213 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The slow path of exits, vendor-free: finished here, or handed to the VMM in the run page. No instruction is decoded.
+ */
+#include "kernel/vcpu_exit.h"
+
+#include "arch/x86/hvm.h"
+#include "arch/x86/reg/msr.h"
+#include "kernel/cpuid.h"
+#include "kernel/doorbell.h"
+#include "kernel/hypercall.h"
+#include "kernel/msr.h"
+#include "kernel/string.h"
+#include "kernel/vcpu_state.h"
+#include "kernel/vlapic.h"
+#include "kernel/xcr0.h"
+
+static bool exit_io(struct vcpu *vcpu, const struct vm_exit *exit)
+{
+	uint64_t value = vcpu->gpr[BH_GPR_RAX] & GENMASK(8u * exit->width_bytes - 1, 0);
+	struct bh_exit_io *io = &vcpu->run->io;
+
+	if (exit->is_write && !exit->is_string && doorbell_ring(vcpu->vm, exit->port, exit->width_bytes, value)) {
+		hvm->skip_instruction(vcpu, exit);
+		return true;
+	}
+	io->port = exit->port;
+	io->width_bytes = exit->width_bytes;
+	io->is_write = exit->is_write;
+	io->is_string = exit->is_string;
+	if (exit->is_string) {
+		return vcpu_return(vcpu, BH_EXIT_IO, BH_STATE_EMULATE);
+	}
+	io->value = exit->is_write ? value : 0;
+	vcpu->io_width = exit->is_write ? 0 : exit->width_bytes;
+	hvm->skip_instruction(vcpu, exit);
+	return vcpu_return(vcpu, BH_EXIT_IO, 0);
+}
+
+/* Mapped meanwhile, or never walked before: the access works now. */
+static bool is_accessible(struct vcpu *vcpu, const struct vm_exit *exit)
+{
+	uint32_t needed = exit->is_fetch ? PTABLE_EXECUTE : exit->is_write ? PTABLE_WRITE : PTABLE_READ;
+	uint32_t flags;
+	uint64_t left;
+	hpa_t pa;
+
+	return ptable_lookup(&vcpu->vm->npt, exit->gpa.raw, &pa, &flags, &left) && (flags & needed) != 0;
+}
+
+static bool exit_mmio(struct vcpu *vcpu, const struct vm_exit *exit)
+{
+	struct bh_exit_mmio *mmio = &vcpu->run->mmio;
+
+	if (is_accessible(vcpu, exit)) {
+		return true;
+	}
+	if (ALIGN_DOWN(exit->gpa.raw, PAGE_SIZE) == APIC_BASE_RESET) {
+		vlapic_page_refresh(vcpu);
+		vcpu->stats->exits[BH_REASON_APIC]++;
+	}
+	mmio->gpa = exit->gpa.raw;
+	mmio->is_write = exit->is_write;
+	mmio->is_fetch = exit->is_fetch;
+	mmio->instruction_length = exit->instruction_length;
+	memcpy(mmio->instruction, exit->instruction, sizeof(mmio->instruction));
+	return vcpu_return(vcpu, BH_EXIT_MMIO, BH_STATE_EMULATE);
+}
+
+static bool exit_cpuid(struct vcpu *vcpu, const struct vm_exit *exit)
+{
+	struct cpuid_values values =
+		cpuid_guest(vcpu, (uint32_t)vcpu->gpr[BH_GPR_RAX], (uint32_t)vcpu->gpr[BH_GPR_RCX]);
+
+	vcpu->gpr[BH_GPR_RAX] = values.eax;
+	vcpu->gpr[BH_GPR_RBX] = values.ebx;
+	vcpu->gpr[BH_GPR_RCX] = values.ecx;
+	vcpu->gpr[BH_GPR_RDX] = values.edx;
+	hvm->skip_instruction(vcpu, exit);
+	return true;
+}
+
+static bool exit_msr(struct vcpu *vcpu, const struct vm_exit *exit)
+{
+	uint32_t msr = (uint32_t)vcpu->gpr[BH_GPR_RCX];
+	uint64_t value = (vcpu->gpr[BH_GPR_RDX] << 32) | (uint32_t)vcpu->gpr[BH_GPR_RAX];
+	int error = exit->reason == BH_REASON_MSR_WRITE ? msr_guest_write(vcpu, msr, value) : msr_guest_read(vcpu, msr, &value);
+
+	if (error != BH_OK) {
+		vcpu_raise(vcpu, VECTOR_GP, 0);
+		return true;
+	}
+	if (exit->reason == BH_REASON_MSR_READ) {
+		vcpu->gpr[BH_GPR_RAX] = (uint32_t)value;
+		vcpu->gpr[BH_GPR_RDX] = value >> 32;
+	}
+	hvm->skip_instruction(vcpu, exit);
+	return true;
+}
+
+static bool exit_hlt(struct vcpu *vcpu, const struct vm_exit *exit)
+{
+	hvm->skip_instruction(vcpu, exit);
+	vcpu->activity = BH_ACTIVITY_HALTED;
+	vcpu_request_self(vcpu, VCPU_REQUEST_INTERRUPT); /* something may wait already that can wake it */
+	return true;
+}
+
+static bool exit_hypercall(struct vcpu *vcpu, const struct vm_exit *exit)
+{
+	uint64_t number = vcpu->gpr[BH_GPR_RAX];
+
+	hvm->skip_instruction(vcpu, exit);
+	if (hvm->get_cpl(vcpu) != 0) {
+		vcpu->gpr[BH_GPR_RAX] = HYPERCALL_ERROR_PERM;
+		return true;
+	}
+	if (number >= HYPERCALL_VMM) {
+		return vcpu_return(vcpu, BH_EXIT_HYPERCALL, BH_STATE_GPR);
+	}
+	vcpu->gpr[BH_GPR_RAX] = hypercall_handle(vcpu, number);
+	return true;
+}
+
+/* XSETBV (SDM 2B): CPL 0, register 0, a valid combination of what this guest's CPUID offers. */
+static bool exit_xsetbv(struct vcpu *vcpu, const struct vm_exit *exit)
+{
+	uint64_t value = (vcpu->gpr[BH_GPR_RDX] << 32) | (uint32_t)vcpu->gpr[BH_GPR_RAX];
+	struct cpuid_values offered = cpuid_guest(vcpu, CPUID_LEAF_XSAVE, 0);
+	uint64_t allowed = ((uint64_t)offered.edx << 32) | offered.eax;
+
+	if (hvm->get_cpl(vcpu) != 0 || (uint32_t)vcpu->gpr[BH_GPR_RCX] != 0 || (value & ~allowed) != 0 || !xcr0_is_valid(value)) {
+		vcpu_raise(vcpu, VECTOR_GP, 0);
+		return true;
+	}
+	vcpu->xcr0 = value;
+	arch_xcr0_load(value);
+	hvm->skip_instruction(vcpu, exit);
+	return true;
+}
+
+static bool exit_exception(struct vcpu *vcpu, const struct vm_exit *exit)
+{
+	if ((exit->inject & BH_INJECT_VALID) != 0) {
+		vcpu_raise(vcpu, exit->inject & 0xff, exit->error_code);
+	}
+	return true;
+}
+
+/* A guest CPU that spins for a lock: others on this pCPU may hold it. */
+static bool exit_pause(struct vcpu *vcpu, const struct vm_exit *exit)
+{
+	struct cpu *cpu = vcpu->cpu;
+
+	hvm->skip_instruction(vcpu, exit);
+	cpu->is_yielding = true;
+	__atomic_fetch_or(&cpu->work, CPU_WORK_SCHEDULE, __ATOMIC_RELAXED);
+	return true;
+}
+
+static bool exit_failed_entry(struct vcpu *vcpu, const struct vm_exit *exit)
+{
+	vcpu->run->failure = exit->vendor_code;
+	log_print_limited("vm %u vcpu %u: entry refused (%x, %lx)", vcpu->vm->id, vcpu->idx, exit->vendor_code, exit->qualification);
+	return vcpu_return(vcpu, BH_EXIT_FAILED_ENTRY, BH_STATE_EMULATE);
+}
+
+bool vcpu_exit_handle(struct vcpu *vcpu, const struct vm_exit *exit)
+{
+	if (exit->reason < BH_REASON_COUNT) {
+		vcpu->stats->exits[exit->reason]++;
+	}
+	switch (exit->reason) {
+	case BH_REASON_IO:
+		return exit_io(vcpu, exit);
+	case BH_REASON_MMIO:
+		return exit_mmio(vcpu, exit);
+	case BH_REASON_CPUID:
+		return exit_cpuid(vcpu, exit);
+	case BH_REASON_MSR_READ:
+	case BH_REASON_MSR_WRITE:
+		return exit_msr(vcpu, exit);
+	case BH_REASON_HLT:
+		return exit_hlt(vcpu, exit);
+	case BH_REASON_HYPERCALL:
+		return exit_hypercall(vcpu, exit);
+	case BH_REASON_INTERRUPT:
+		arch_interrupts_poll();
+		return true;
+	case BH_REASON_INTERRUPT_WINDOW:
+		vcpu_request_self(vcpu, VCPU_REQUEST_INTERRUPT);
+		return true;
+	case BH_REASON_XSETBV:
+		return exit_xsetbv(vcpu, exit);
+	case BH_REASON_INVALIDATE:
+		hvm->skip_instruction(vcpu, exit); /* caches are coherent for a guest without devices of its own */
+		return true;
+	case BH_REASON_PAUSE:
+		return exit_pause(vcpu, exit);
+	case BH_REASON_EXCEPTION:
+	case BH_REASON_PRIVILEGED:
+		return exit_exception(vcpu, exit);
+	case BH_REASON_SHUTDOWN:
+		return vcpu_return(vcpu, BH_EXIT_SHUTDOWN, BH_STATE_EMULATE);
+	case BH_REASON_NMI:
+	case VM_EXIT_NONE:
+		return true;
+	case VM_EXIT_FAILED_ENTRY:
+		return exit_failed_entry(vcpu, exit);
+	default:
+		return vcpu_return(vcpu, BH_EXIT_EMULATE, BH_STATE_EMULATE);
+	}
+}

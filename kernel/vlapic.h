@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The guest's local APIC (SDM 3A 11). One page of registers a vCPU, which the VMM sees read-only for xAPIC reads; writes come by
+ * vlapic_write, from x2APIC MSRs or from the VMM's decoder. Interrupts from anywhere come by vlapic_accept.
+ */
+#pragma once
+
+#include "kernel/vcpu.h"
+
+#define APIC_ID 0x020u
+#define APIC_VERSION 0x030u
+#define APIC_TPR 0x080u
+#define APIC_APR 0x090u
+#define APIC_PPR 0x0a0u
+#define APIC_EOI 0x0b0u
+#define APIC_LDR 0x0d0u
+#define APIC_DFR 0x0e0u
+#define APIC_SVR 0x0f0u
+#define APIC_SVR_ENABLED BIT(8)
+#define APIC_ISR 0x100u
+#define APIC_TMR 0x180u
+#define APIC_IRR 0x200u
+#define APIC_ESR 0x280u
+#define APIC_ICR 0x300u
+#define APIC_ICR_HIGH 0x310u
+#define APIC_LVT_TIMER 0x320u
+#define APIC_LVT_THERMAL 0x330u
+#define APIC_LVT_PERF 0x340u
+#define APIC_LVT_LINT0 0x350u
+#define APIC_LVT_LINT1 0x360u
+#define APIC_LVT_ERROR 0x370u
+#define APIC_LVT_MASKED BIT(16)
+#define APIC_TIMER_INITIAL 0x380u
+#define APIC_TIMER_CURRENT 0x390u
+#define APIC_TIMER_DIVIDE 0x3e0u
+#define APIC_SELF_IPI 0x3f0u
+#define APIC_PAGE_END 0x400u
+
+#define APIC_TIMER_MODE GENMASK(18, 17)
+#define APIC_TIMER_ONE_SHOT 0u
+#define APIC_TIMER_PERIODIC 1u
+#define APIC_TIMER_DEADLINE 2u
+
+/* ICR and MSI data share these (SDM 3A 11.6.1, 11.11.2) */
+#define APIC_ICR_VECTOR GENMASK(7, 0)
+#define APIC_ICR_MODE GENMASK(10, 8)
+#define APIC_ICR_LOGICAL BIT(11)
+#define APIC_ICR_PENDING BIT(12)
+#define APIC_ICR_LEVEL BIT(14)
+#define APIC_ICR_TRIGGER_LEVEL BIT(15)
+#define APIC_ICR_SHORTHAND GENMASK(19, 18)
+enum apic_delivery {
+	APIC_DELIVERY_FIXED = 0, APIC_DELIVERY_LOWEST = 1, APIC_DELIVERY_SMI = 2, APIC_DELIVERY_NMI = 4,
+	APIC_DELIVERY_INIT = 5, APIC_DELIVERY_SIPI = 6, APIC_DELIVERY_EXTINT = 7,
+};
+enum apic_shorthand { APIC_TO_FIELD = 0, APIC_TO_SELF = 1, APIC_TO_ALL = 2, APIC_TO_OTHERS = 3 };
+
+#define APIC_BASE_BSP_BIT BIT(8)
+#define APIC_BASE_RESET 0xfee00000ull
+#define VLAPIC_VERSION 0x00050014u /* integrated APIC, six LVT entries */
+#define VLAPIC_TIMER_HZ 1000000000ull /* before the divider; told to guests by CPUID 40000010h */
+
+/* One message on the (pretended) bus. */
+struct apic_message {
+	uint32_t destination; /* as written: 8 bits wide in xAPIC mode and MSIs, 32 in x2APIC mode */
+	bool is_logical;
+	bool is_x2apic; /* destination has 32 bits */
+	bool is_level;
+	uint8_t vector;
+	uint8_t delivery; /* enum apic_delivery */
+};
+
+/* Reset state; INIT keeps the APIC's base and id (SDM 3A 11.4.7). */
+void vlapic_reset(struct vcpu *vcpu, bool is_init);
+/* Register access by offset. INVALID: no such register in this direction (the caller raises #GP for x2APIC, ignores for xAPIC). Own pCPU. */
+int vlapic_read(struct vcpu *vcpu, uint32_t offset, uint32_t *value) must_check;
+int vlapic_write(struct vcpu *vcpu, uint32_t offset, uint32_t value) must_check;
+/* Send what an ICR value says; in xAPIC mode the destination is in bits 63:56. */
+void vlapic_send(struct vcpu *vcpu, uint64_t icr);
+/* End of interrupt: highest in-service vector. */
+void vlapic_eoi(struct vcpu *vcpu);
+void vlapic_set_tpr(struct vcpu *vcpu, uint32_t tpr);
+int vlapic_set_base(struct vcpu *vcpu, uint64_t value) must_check;
+
+/* An interrupt arrives at this APIC. Any pCPU. False: it is disabled and takes none. */
+bool vlapic_accept(struct vcpu *vcpu, uint8_t vector, bool is_level);
+/* Does the message's destination name this vCPU's APIC? Any pCPU. */
+bool vlapic_matches(const struct vcpu *vcpu, const struct apic_message *message);
+/* Deliver to all that match among the VM's vCPUs. `sender` NULL for an MSI. Any pCPU. */
+void vlapic_deliver(struct vm *vm, const struct apic_message *message);
+
+/* Take in what others sent; CR8 into TPR. Returns the highest vector in IRR, 0 if none. Own pCPU, before asking the next two. */
+uint32_t vlapic_update(struct vcpu *vcpu);
+/* max(TPR, in-service class): what a vector's class must exceed. Writes PPR. */
+uint32_t vlapic_processor_priority(struct vcpu *vcpu);
+/* IRR to ISR: the CPU takes `vector`. */
+void vlapic_take(struct vcpu *vcpu, uint32_t vector);
+/* Back again: its delivery could not be finished. */
+void vlapic_untake(struct vcpu *vcpu, uint32_t vector);
+/* Highest vector in service, 0 if none. */
+uint32_t vlapic_in_service(const struct vcpu *vcpu);
+/* The 8259's INT gets through: asserted, and LINT0 is open for it or the APIC is off. */
+bool vlapic_extint_pending(const struct vcpu *vcpu);
+/* Make TMCCT, PPR, IRR current in the page, for a VMM that reads it. */
+void vlapic_page_refresh(struct vcpu *vcpu);
+/* Error status bit (SDM 3A 11.5.3), and the LVT error interrupt. */
+void vlapic_error(struct vcpu *vcpu, uint32_t bit);
+/* Raise the interrupt that a local vector table entry describes. */
+void vlapic_raise_lvt(struct vcpu *vcpu, uint32_t lvt_offset);
+
+static inline uint32_t vlapic_reg(const struct vcpu *vcpu, uint32_t offset)
+{
+	return vcpu->lapic.regs[offset / 4];
+}
+
+/* ---- kernel/vlapic_timer.c ---- */
+void vlapic_timer_init(struct vcpu *vcpu);
+void vlapic_timer_write_initial(struct vcpu *vcpu, uint32_t count);
+void vlapic_timer_write_divide(struct vcpu *vcpu, uint32_t value);
+/* LVT_TIMER was written: a change of mode stops the timer when it must (SDM 3A 11.5.4.1). */
+void vlapic_timer_mode_changed(struct vcpu *vcpu, uint32_t old_lvt);
+uint32_t vlapic_timer_current(const struct vcpu *vcpu);
+void vlapic_timer_write_deadline(struct vcpu *vcpu, uint64_t guest_tsc);
+uint64_t vlapic_timer_read_deadline(const struct vcpu *vcpu);
+void vlapic_timer_stop(struct vcpu *vcpu);
+/* The registers have been set from outside: run the timer that they describe, as if started now (or to this deadline, guest TSC). */
+void vlapic_timer_restore(struct vcpu *vcpu, uint64_t guest_deadline_tsc);
+/* After TSC offset, state or pCPU changed: program what is due. Own pCPU. */
+void vlapic_timer_rearm(struct vcpu *vcpu);
+/* Pure: ticks of the bus clock divided by `divide` register, to TSC ticks and back. */
+uint64_t vlapic_timer_ticks_to_tsc(uint64_t ticks, uint32_t divide, uint64_t tsc_hz);
+uint64_t vlapic_timer_tsc_to_ticks(uint64_t tsc, uint32_t divide, uint64_t tsc_hz);
