@@ -289,6 +289,19 @@ static bool parse_words(struct verb_call *call, const struct verb_word *words, u
 	return check_args(call, result);
 }
 
+/* Errors of the line itself are printed as JSON too. */
+static bool has_json(const struct verb_word *words, uint32_t count)
+{
+	uint32_t i;
+
+	for (i = 1; i < count; i++) {
+		if (strcmp(words[i].text, "--json") == 0) {
+			return true;
+		}
+	}
+	return false;
+}
+
 void command_run(struct shell *shell, const char *line, struct result *result, bool *is_json)
 {
 	static char buffer[LINE_SIZE + VERB_WORDS_MAX];
@@ -311,6 +324,7 @@ void command_run(struct shell *shell, const char *line, struct result *result, b
 	call.verb = verb_find(words[0].text);
 	call.shell = shell;
 	call.line = line;
+	*is_json = has_json(words, (uint32_t)count);
 	if (call.verb == NULL) {
 		unknown_verb(words[0].text, result);
 		return;
@@ -318,7 +332,6 @@ void command_run(struct shell *shell, const char *line, struct result *result, b
 	if (parse_words(&call, words, (uint32_t)count, result)) {
 		call.verb->run(&call, result);
 	}
-	*is_json = call.is_json;
 }
 
 /* ---- completion ------------------------------------------------------------------------------ */

@@ -138,22 +138,31 @@ static void update_mask(void)
 	port_out(UART_IER, (uint8_t)(IER_RECEIVED | (is_sending ? IER_TRANSMITTER_EMPTY : 0u)));
 }
 
-void serial_service(bool is_interrupt)
+static void move_bytes(void)
 {
-	if (!serial.is_there) {
-		return;
-	}
-	if (is_interrupt) {
-		serial.is_interrupt_seen = true;
-		(void)port_in(UART_IIR);
-	}
-	serial.serviced_tsc = bh_tsc();
 	receive();
 	while (transmit()) {
 	}
 	update_mask();
-	if (is_interrupt) {
-		bh_interrupt_ack(serial.interrupt);
+}
+
+void serial_service(bool is_interrupt)
+{
+	uint32_t rounds = 8;
+
+	if (!serial.is_there) {
+		return;
+	}
+	serial.serviced_tsc = bh_tsc();
+	move_bytes();
+	if (!is_interrupt) {
+		return;
+	}
+	serial.is_interrupt_seen = true;
+	bh_interrupt_ack(serial.interrupt);
+	/* The line is edge-triggered on a PC: what came up before the acknowledgement makes no new edge. */
+	while (rounds-- != 0 && (port_in(UART_IIR) & IIR_NONE_PENDING) == 0) {
+		move_bytes();
 	}
 }
 

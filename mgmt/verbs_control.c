@@ -102,6 +102,12 @@ static bool tell_state(struct shell_wait *wait, const struct guest *guest, struc
 		               partition_state_name(guest->state));
 		return true;
 	}
+	if (guest->is_command_sent == 0 && partition_has_vmm(guest) &&
+	    machine_vmm_channel(wait->slot)->result != BH_OK) {
+		result_error(result, guest->config.name, "see list", "its VMM refused (error %d)",
+		             (int)machine_vmm_channel(wait->slot)->result);
+		return true;
+	}
 	if (machine_now_tsc() >= wait->deadline_tsc) {
 		no_answer(guest, result);
 		return true;
