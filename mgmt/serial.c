@@ -16,6 +16,7 @@
 #define IER_RECEIVED          0x01u
 #define IER_TRANSMITTER_EMPTY 0x02u
 #define UART_IIR              2u /* read: interrupt identification; reading it drops a transmitter interrupt */
+#define IIR_NONE_PENDING      0x01u
 #define UART_FCR              2u /* write */
 #define FCR_ENABLE            0x01u
 #define UART_MCR              4u
