@@ -93,6 +93,11 @@ static bool low_page_is_free(const struct boot_info *info, uint32_t page)
 {
 	bool is_free = false;
 
+	for (uint32_t i = 0; i < info->modules_count; i++) {
+		if (info->modules[i].base < page + PAGE_SIZE && page < info->modules[i].base + info->modules[i].size) {
+			return false; /* GRUB under UEFI puts modules there */
+		}
+	}
 	for (uint32_t i = 0; i < info->memory_count; i++) {
 		const struct boot_memory *memory = &info->memory[i];
 

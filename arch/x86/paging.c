@@ -153,8 +153,8 @@ void paging_init(void)
 	image_map(image_text_end, image_rodata_end, 0);
 	image_map(image_rodata_end, image_end, MAP_WRITE);
 	direct_map_make();
-	/* The window's tables down to 4K, so that nothing above changes later. */
-	(void)entry_make(DEVICE_WINDOW, 0);
+	/* The top-level entries of both windows exist from now on: domains copy them. */
+	(void)entry_make(DEVICE_WINDOW, 1);
 	(void)entry_make(ARCH_CPU_SLOTS, 0);
 	paging_cpu_load();
 }
