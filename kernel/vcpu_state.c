@@ -314,7 +314,9 @@ static void set_msrs(struct vcpu *vcpu, const struct bh_vcpu_state *state)
 	for (size_t i = 0; i < ARRAY_SIZE(hvm_msrs); i++) {
 		hvm->set_msr(vcpu, hvm_msrs[i], *msr_of_record(fields, i));
 	}
-	msr_guest_set_tsc(vcpu, state->tsc);
+	if (state->tsc != BH_TSC_KEEP) {
+		msr_guest_set_tsc(vcpu, state->tsc);
+	}
 	vcpu->msr_tsc_aux = (uint32_t)state->tsc_aux;
 	vcpu->msr_mtrr_def_type = state->mtrr_def_type & 0xcff;
 	vcpu->msr_spec_ctrl = state->spec_ctrl & 7;
@@ -336,6 +338,9 @@ static void set_lapic(struct vcpu *vcpu, const struct bh_vcpu_state *state)
 {
 	uint32_t id = vlapic_reg(vcpu, APIC_ID);
 
+	for (uint32_t i = 0; i < ARRAY_SIZE(vcpu->irr_remote); i++) { /* not yet in the page: of the state that goes */
+		__atomic_store_n(&vcpu->irr_remote[i], 0, __ATOMIC_RELAXED);
+	}
 	vcpu->lapic.apic_base = state->apic_base & (APIC_BASE_ADDRESS | APIC_BASE_ENABLE | APIC_BASE_X2APIC | APIC_BASE_BSP);
 	for (uint32_t i = 0; i < 64; i++) {
 		vcpu->lapic.regs[i * 4] = state->lapic[i];

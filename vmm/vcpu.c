@@ -65,8 +65,7 @@ static void job_take(struct vcpu_thread *vcpu)
 	case VCPU_JOB_RESET:
 		answers_drop(vcpu);
 		vcpu->job_result = vcpu_state_reset(vcpu->idx,
-						    vcpu->idx == 0 ? boot_start_state() : NULL,
-						    machine.channel->boots_count == 0);
+						    vcpu->idx == 0 ? boot_start_state() : NULL);
 		break;
 	case VCPU_JOB_REGISTERS:
 		vcpu->job_result = vcpu_state_publish(vcpu->idx);

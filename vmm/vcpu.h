@@ -31,9 +31,9 @@ int vcpu_job_do(uint32_t vcpu_idx, enum vcpu_job job, void (*wait)(void));
 /* ---- vcpu_state.c: the jobs, in the vCPU's own thread ---- */
 
 /*
- * State as after power-on; `start`: where and how it starts, NULL: it waits for SIPI. Before the first run (is_first) the
- * kernel's own reset state is kept where nothing else is wanted. Errors of the kernel's calls.
+ * State as after power-on; `start`: where and how it starts, NULL: it waits for SIPI. The TSC runs on. Errors of the
+ * kernel's calls.
  */
-int vcpu_state_reset(uint32_t vcpu_idx, const struct bh_cpu_state *start, bool is_first);
+int vcpu_state_reset(uint32_t vcpu_idx, const struct bh_cpu_state *start);
 /* Registers into the channel. */
 int vcpu_state_publish(uint32_t vcpu_idx);

@@ -84,6 +84,7 @@ static void reset_msrs(void)
 	state.dr[0] = state.dr[1] = state.dr[2] = state.dr[3] = 0;
 	state.dr6 = RESET_DR6;
 	state.dr7 = RESET_DR7;
+	state.tsc = BH_TSC_KEEP; /* alike on all vCPUs, which setting one after the other would spoil */
 	state.tsc_aux = 0;
 	state.pat = RESET_PAT;
 	state.sysenter_cs = state.sysenter_esp = state.sysenter_eip = 0;
@@ -138,7 +139,7 @@ static void reset_events(bool is_started)
 	state.activity = is_started ? BH_ACTIVITY_RUNNING : BH_ACTIVITY_WAIT_SIPI;
 }
 
-int vcpu_state_reset(uint32_t vcpu_idx, const struct bh_cpu_state *start, bool is_first)
+int vcpu_state_reset(uint32_t vcpu_idx, const struct bh_cpu_state *start)
 {
 	int error = bh_vcpu_get_state(VMM_HANDLE_VCPU + vcpu_idx, &state);
 
@@ -157,8 +158,7 @@ int vcpu_state_reset(uint32_t vcpu_idx, const struct bh_cpu_state *start, bool i
 	reset_fpu();
 	reset_events(start != NULL);
 	state.version = BH_ABI_VERSION;
-	/* Setting the MSRs sets the TSC too, which all vCPUs have alike before the first run: leave them then. */
-	state.groups = is_first ? BH_STATE_ALL & ~(BH_STATE_MSR | BH_STATE_FPU) : BH_STATE_ALL;
+	state.groups = BH_STATE_ALL;
 	return bh_vcpu_set_state(VMM_HANDLE_VCPU + vcpu_idx, &state);
 }
 

@@ -362,6 +362,8 @@ struct bh_table_state {
 #define BH_STATE_ALL 0x0ffu
 #define BH_STATE_EMULATE (BH_STATE_GPR | BH_STATE_SEGMENTS | BH_STATE_CONTROL)
 
+#define BH_TSC_KEEP UINT64_MAX /* bh_vcpu_state.tsc: set the other MSRs and leave the TSC as it runs */
+
 enum bh_activity { BH_ACTIVITY_RUNNING = 0, BH_ACTIVITY_HALTED = 1, BH_ACTIVITY_WAIT_SIPI = 2 };
 
 /* The registers that an emulator or a loader needs. */
