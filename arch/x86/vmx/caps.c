@@ -107,9 +107,8 @@ static bool vmx_cpu_compute(bool has_true, const char **reason)
 {
 	const uint32_t needed = CPU_TSC_OFFSET | CPU_HLT_EXITING | CPU_MWAIT_EXITING |
 	                        CPU_RDPMC_EXITING | CPU_NMI_WINDOW | CPU_INTERRUPT_WINDOW |
-	                        CPU_DR_EXITING | CPU_IO_BITMAPS | CPU_MSR_BITMAPS |
-	                        CPU_MONITOR_EXITING | CPU_CONTROLS2 | CPU_CR8_LOAD_EXITING |
-	                        CPU_CR8_STORE_EXITING;
+	                        CPU_IO_BITMAPS | CPU_MSR_BITMAPS | CPU_MONITOR_EXITING |
+	                        CPU_CONTROLS2 | CPU_CR8_LOAD_EXITING | CPU_CR8_STORE_EXITING;
 
 	*reason = "VT-x lacks secondary controls, or MSR or I/O bitmaps";
 	if (!vmx_controls_compute(has_true ? MSR_VMX_TRUE_PROCBASED : MSR_VMX_PROCBASED, needed,

@@ -6,12 +6,17 @@
 #include "arch/x86/reg/cr.h"
 #include "arch/x86/vmx/vmx.h"
 
-#define LAPIC_TPR        (0x80u / 4)
-#define TPR_CLASS_SHIFT  4
-#define SHADOW_STI       0x1u
-#define SHADOW_MOV_SS    0x2u
-#define SHADOW_NMI       0x4u
-#define PRIORITY_ANY_CR8 16u
+#define LAPIC_TPR            (0x80u / 4)
+#define TPR_CLASS_SHIFT      4
+#define SHADOW_STI           0x1u
+#define SHADOW_MOV_SS        0x2u
+#define SHADOW_NMI           0x4u
+#define VECTOR_NMI           2u
+#define VECTOR_CP            21u
+#define EXCEPTION_LAST       31u
+#define EXCEPTIONS_WITH_CODE 0x00027d00u /* 8, 10-14, 17 */
+#define ERROR_CODE_MASK      0x7fffu
+#define PRIORITY_ANY_CR8     16u
 
 void vmx_cpu_controls_set(struct vcpu *vcpu, uint32_t bits, bool is_on)
 {
@@ -28,8 +33,7 @@ void vmx_cpu_controls_set(struct vcpu *vcpu, uint32_t bits, bool is_on)
 bool vmx_interrupt_ready(struct vcpu *vcpu)
 {
 	return vmx_of(vcpu)->entry_event == 0 && (vmcs_read(VMCS_GUEST_RFLAGS) & RFLAGS_IF) != 0 &&
-	       (vmcs_read32(VMCS_GUEST_INTERRUPTIBILITY) &
-	        (INTERRUPTIBILITY_STI | INTERRUPTIBILITY_MOV_SS)) == 0;
+	       (vmcs_read32(VMCS_GUEST_INTERRUPTIBILITY) & INTERRUPTIBILITY_SHADOW) == 0;
 }
 
 /*
@@ -43,33 +47,44 @@ bool vmx_nmi_ready(struct vcpu *vcpu)
 	        (INTERRUPTIBILITY_MOV_SS | INTERRUPTIBILITY_NMI)) == 0;
 }
 
+/* What an entry accepts as an event (SDM 3C 26.2.1.3); 0 for what no CPU would deliver. */
+static uint32_t vmx_event_make(uint32_t inject, bool is_protected)
+{
+	uint32_t vector = inject & EVENT_VECTOR;
+
+	switch (field_get(EVENT_TYPE, inject)) {
+	case EVENT_TYPE_INTERRUPT:
+		return EVENT_VALID | vector;
+	case EVENT_TYPE_NMI:
+		return EVENT_VALID | EVENT_TYPE_NMI << 8 | VECTOR_NMI;
+	case EVENT_TYPE_EXCEPTION:
+		if (vector > EXCEPTION_LAST || vector == VECTOR_CP) {
+			return 0;
+		}
+		/* Real mode pushes no error code. */
+		return EVENT_VALID | EVENT_TYPE_EXCEPTION << 8 | vector |
+		       (is_protected && (EXCEPTIONS_WITH_CODE >> vector & 1) != 0 ? EVENT_ERROR_CODE
+		                                                                  : 0);
+	default:
+		return 0;
+	}
+}
+
 /* hvm_ops.inject. The layout of BH_INJECT_* is the VMCS field's. */
 void vmx_inject(struct vcpu *vcpu, uint32_t inject, uint32_t error_code)
 {
-	struct vmx_vcpu *x = vmx_of(vcpu);
-	uint32_t event = inject & (EVENT_VALID | EVENT_TYPE | EVENT_VECTOR | EVENT_ERROR_CODE);
-	uint32_t blocking;
+	uint32_t event = vmx_event_make(inject, (vmcs_read(VMCS_GUEST_CR0) & CR0_PE) != 0);
+	uint32_t blocking = vmcs_read32(VMCS_GUEST_INTERRUPTIBILITY);
 
-	/*
-	 * Real mode pushes no error code, and an entry that says so is refused (SDM 3C 26.2.1.3).
-	 */
-	if ((event & EVENT_ERROR_CODE) != 0 && (vmcs_read(VMCS_GUEST_CR0) & CR0_PE) == 0) {
-		event &= ~EVENT_ERROR_CODE;
-	}
 	if ((event & EVENT_ERROR_CODE) != 0) {
-		vmcs_write(VMCS_ENTRY_ERROR_CODE, error_code & 0xffff);
+		vmcs_write(VMCS_ENTRY_ERROR_CODE, error_code & ERROR_CODE_MASK);
 	}
-	/*
-	 * An event that is delivered ends the shadow; an entry with both is refused for interrupts
-	 * and NMIs (SDM 3C 26.3.1.5).
-	 */
-	blocking = vmcs_read32(VMCS_GUEST_INTERRUPTIBILITY);
-	if ((blocking & (INTERRUPTIBILITY_STI | INTERRUPTIBILITY_MOV_SS)) != 0) {
-		vmcs_write(VMCS_GUEST_INTERRUPTIBILITY,
-		           blocking & ~(INTERRUPTIBILITY_STI | INTERRUPTIBILITY_MOV_SS));
+	/* An event that is delivered ends the shadow; with both an entry fails (SDM 3C 26.3.1.5). */
+	if ((blocking & INTERRUPTIBILITY_SHADOW) != 0) {
+		vmcs_write(VMCS_GUEST_INTERRUPTIBILITY, blocking & ~INTERRUPTIBILITY_SHADOW);
 	}
 	vmcs_write(VMCS_ENTRY_EVENT, event);
-	x->entry_event = event;
+	vmx_of(vcpu)->entry_event = event;
 }
 
 uint32_t vmx_get_cr8(struct vcpu *vcpu)
@@ -115,10 +130,9 @@ void vmx_set_nmi_window(struct vcpu *vcpu, bool is_on)
 
 uint32_t vmx_get_shadow(struct vcpu *vcpu)
 {
-	bool attached = vmx_attach(vcpu);
 	uint32_t blocking = vmcs_read32(VMCS_GUEST_INTERRUPTIBILITY);
 
-	vmx_detach(vcpu, attached);
+	(void)vcpu;
 	return ((blocking & INTERRUPTIBILITY_STI) != 0 ? SHADOW_STI : 0) |
 	       ((blocking & INTERRUPTIBILITY_MOV_SS) != 0 ? SHADOW_MOV_SS : 0) |
 	       ((blocking & INTERRUPTIBILITY_NMI) != 0 ? SHADOW_NMI : 0);
@@ -130,16 +144,15 @@ uint32_t vmx_get_shadow(struct vcpu *vcpu)
  */
 void vmx_set_shadow(struct vcpu *vcpu, uint32_t shadow)
 {
-	bool attached = vmx_attach(vcpu);
 	uint32_t blocking = (shadow & SHADOW_NMI) != 0 ? INTERRUPTIBILITY_NMI : 0;
 
+	(void)vcpu;
 	if ((shadow & SHADOW_MOV_SS) != 0) {
 		blocking |= INTERRUPTIBILITY_MOV_SS;
 	} else if ((shadow & SHADOW_STI) != 0 && (vmcs_read(VMCS_GUEST_RFLAGS) & RFLAGS_IF) != 0) {
 		blocking |= INTERRUPTIBILITY_STI;
 	}
 	vmcs_write(VMCS_GUEST_INTERRUPTIBILITY, blocking);
-	vmx_detach(vcpu, attached);
 }
 
 /*
@@ -152,9 +165,8 @@ void vmx_skip_instruction(struct vcpu *vcpu, const struct vm_exit *exit)
 
 	(void)vcpu;
 	vmcs_write(VMCS_GUEST_RIP, exit->next_rip);
-	if ((blocking & (INTERRUPTIBILITY_STI | INTERRUPTIBILITY_MOV_SS)) != 0) {
-		vmcs_write(VMCS_GUEST_INTERRUPTIBILITY,
-		           blocking & ~(INTERRUPTIBILITY_STI | INTERRUPTIBILITY_MOV_SS));
+	if ((blocking & INTERRUPTIBILITY_SHADOW) != 0) {
+		vmcs_write(VMCS_GUEST_INTERRUPTIBILITY, blocking & ~INTERRUPTIBILITY_SHADOW);
 	}
 	if ((vmcs_read(VMCS_GUEST_RFLAGS) & RFLAGS_TF) != 0) {
 		vmcs_write(VMCS_GUEST_PENDING_DEBUG,

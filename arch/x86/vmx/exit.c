@@ -7,13 +7,23 @@
 #include "arch/x86/reg/cr.h"
 #include "arch/x86/vmx/vmx.h"
 
-#define VECTOR_DB  1u
-#define VECTOR_NMI 2u
-#define VECTOR_UD  6u
-#define VECTOR_GP  13u
-#define VECTOR_PF  14u
-#define VECTOR_AC  17u
-#define VECTOR_MC  18u
+#define ERROR_CONTROLS 7u /* SDM 3C 30.4 */
+#define VECTOR_DB      1u
+#define VECTOR_NMI     2u
+#define VECTOR_UD      6u
+#define VECTOR_GP      13u
+#define VECTOR_PF      14u
+#define VECTOR_AC      17u
+#define VECTOR_MC      18u
+
+/* Exits whose instruction somebody else completes. */
+static const uint8_t instruction_reasons[] = {
+	[VMX_REASON_CPUID] = BH_REASON_CPUID,     [VMX_REASON_HLT] = BH_REASON_HLT,
+	[VMX_REASON_INVD] = BH_REASON_INVALIDATE, [VMX_REASON_VMCALL] = BH_REASON_HYPERCALL,
+	[VMX_REASON_RDMSR] = BH_REASON_MSR_READ,  [VMX_REASON_WRMSR] = BH_REASON_MSR_WRITE,
+	[VMX_REASON_PAUSE] = BH_REASON_PAUSE,     [VMX_REASON_WBINVD] = BH_REASON_INVALIDATE,
+	[VMX_REASON_XSETBV] = BH_REASON_XSETBV,
+};
 
 static bool vmx_is_code64(void)
 {
@@ -137,7 +147,8 @@ static void vmx_decode_cr(struct vcpu *vcpu, struct vm_exit *exit, uint64_t qual
 		vmx_decode_fault(exit, VECTOR_GP);
 		return;
 	}
-	vmx_decode_instruction(exit, BH_REASON_CR);
+	vmx_decode_instruction(exit, VM_EXIT_NONE);
+	vcpu->stats->exits[BH_REASON_CR]++;
 	vmx_skip_instruction(vcpu, exit);
 	/* Without the TPR shadow nobody else sees CR8 fall below what waits. */
 	if (!vmx_caps.has_tpr_shadow && priority != 0 && vmx_get_cr8(vcpu) < priority) {
@@ -184,10 +195,7 @@ static bool vmx_decode_delivery(struct vcpu *vcpu, struct vm_exit *exit, uint32_
 		panic("EPT misconfiguration at guest-physical %lx",
 		      vmcs_read(VMCS_GUEST_PHYSICAL_ADDRESS));
 	case VMX_REASON_TASK_SWITCH:
-		/*
-		 * Long mode has none; what else uses one is not supported by any VMM of ours: it
-		 * decides.
-		 */
+		/* Long mode has none; for what else uses one, the VMM decides. */
 		exit->reason = BH_REASON_TASK_SWITCH;
 		return true;
 	case VMX_REASON_TRIPLE_FAULT:
@@ -240,41 +248,16 @@ static void vmx_exit_decode(struct vcpu *vcpu, struct vm_exit *exit)
 	if (vmx_decode_delivery(vcpu, exit, reason, qualification)) {
 		return;
 	}
+	if (reason < ARRAY_SIZE(instruction_reasons) && instruction_reasons[reason] != 0) {
+		vmx_decode_instruction(exit, instruction_reasons[reason]);
+		return;
+	}
 	switch (reason) {
 	case VMX_REASON_IO:
 		vmx_decode_io(exit, qualification);
 		break;
-	case VMX_REASON_CPUID:
-		vmx_decode_instruction(exit, BH_REASON_CPUID);
-		break;
-	case VMX_REASON_RDMSR:
-		vmx_decode_instruction(exit, BH_REASON_MSR_READ);
-		break;
-	case VMX_REASON_WRMSR:
-		vmx_decode_instruction(exit, BH_REASON_MSR_WRITE);
-		break;
-	case VMX_REASON_HLT:
-		vmx_decode_instruction(exit, BH_REASON_HLT);
-		break;
-	case VMX_REASON_VMCALL:
-		vmx_decode_instruction(exit, BH_REASON_HYPERCALL);
-		break;
-	case VMX_REASON_XSETBV:
-		vmx_decode_instruction(exit, BH_REASON_XSETBV);
-		break;
-	case VMX_REASON_INVD:
-	case VMX_REASON_WBINVD:
-		vmx_decode_instruction(exit, BH_REASON_INVALIDATE);
-		break;
-	case VMX_REASON_PAUSE:
-		vmx_decode_instruction(exit, BH_REASON_PAUSE);
-		break;
 	case VMX_REASON_CR:
 		vmx_decode_cr(vcpu, exit, qualification);
-		break;
-	case VMX_REASON_DR:
-		vmx_debug_load(vcpu);
-		exit->reason = BH_REASON_DR;
 		break;
 	case VMX_REASON_RDPMC:
 		vmx_decode_fault(exit, VECTOR_GP);
@@ -286,17 +269,42 @@ static void vmx_exit_decode(struct vcpu *vcpu, struct vm_exit *exit)
 	}
 }
 
+/*
+ * The CPU refused to enter before it looked at the guest's state. Of the controls a guest moves one:
+ * its TPR may have fallen below the threshold since that was set (SDM 3C 26.2.1.1). Then there is
+ * an interrupt to look at; the event that waits in the VMCS, if any, still does.
+ */
+static void vmx_exit_refused(struct vcpu *vcpu, struct vm_exit *exit)
+{
+	struct vmx_vcpu *x = vmx_of(vcpu);
+	uint32_t error = vmcs_read32(VMCS_INSTRUCTION_ERROR);
+
+	if ((vmcs_read32(VMCS_ENTRY_EVENT) & EVENT_VALID) == 0) {
+		x->entry_event = 0;
+	}
+	if (error != ERROR_CONTROLS) {
+		panic("VM entry refused: error %u", error);
+	}
+	if (x->tpr_threshold > vmx_get_cr8(vcpu)) {
+		vmx_set_interrupt_window(vcpu, 0);
+		exit->reason = BH_REASON_INTERRUPT_WINDOW;
+		return;
+	}
+	exit->reason = VM_EXIT_FAILED_ENTRY;
+	exit->vendor_code = error;
+	log_print_limited("vm %u vcpu %u: VM entry refused: error %u, event %x", vcpu->vm->id,
+	                  vcpu->idx, error, x->entry_event);
+}
+
 void vmx_enter(struct vcpu *vcpu, struct vm_exit *exit)
 {
 	struct vmx_vcpu *x = vmx_of(vcpu);
 
 	vmx_prepare_entry(vcpu);
 	if (unlikely(vmx_switch(vcpu))) {
-		/*
-		 * Nothing of the guest was looked at: the controls or the host's fields are wrong,
-		 * and those are ours (SDM 3C 26.2).
-		 */
-		panic("VM entry refused: error %u", vmcs_read32(VMCS_INSTRUCTION_ERROR));
+		vcpu->cr2 = cr2_read();
+		vmx_exit_refused(vcpu, exit);
+		return;
 	}
 	vcpu->cr2 = cr2_read();
 	if (unlikely((x->exit_reason & EXIT_REASON_FAILED_ENTRY) != 0)) {

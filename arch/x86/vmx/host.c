@@ -102,8 +102,9 @@ void vmx_cpu_off(struct cpu *cpu)
 }
 
 /* Host fields that stay as they are while the vCPU is on this pCPU. */
-static void vmx_host_fields_write(struct vmx_vcpu *x, struct cpu *cpu)
+static void vmx_host_fields_write(struct vcpu *vcpu, struct cpu *cpu)
 {
+	struct vmx_vcpu *x = vmx_of(vcpu);
 	struct table_pointer gdtr = vmx_gdtr_read();
 	struct table_pointer idtr = vmx_idtr_read();
 
@@ -137,6 +138,9 @@ static void vmx_host_fields_write(struct vmx_vcpu *x, struct cpu *cpu)
 	vmcs_write(VMCS_HOST_SYSENTER_ESP, 0);
 	vmcs_write(VMCS_HOST_SYSENTER_EIP, 0);
 	vmcs_write(VMCS_HOST_RIP, (uint64_t)vmx_switch_exit);
+	if (vmx_caps.has_tpr_shadow) {
+		vmcs_write(VMCS_VIRTUAL_APIC_PAGE, vcpu->lapic.page.raw);
+	}
 	x->host_cpu = cpu;
 }
 
@@ -170,7 +174,7 @@ void vmx_load(struct vcpu *vcpu)
 		cpu->hvm_current = vcpu;
 	}
 	if (x->host_cpu != cpu) {
-		vmx_host_fields_write(x, cpu);
+		vmx_host_fields_write(vcpu, cpu);
 		vcpu->asid_generation = 0;
 		/* The EPT's root page may have been another guest's when this pCPU last saw it. */
 		x->needs_invept = 1;
@@ -197,27 +201,6 @@ void vmx_unload(struct vcpu *vcpu)
 	x->is_launched = 0;
 }
 
-bool vmx_attach(struct vcpu *vcpu)
-{
-	struct cpu *cpu = cpu_self();
-
-	if (cpu->hvm_current == vcpu) {
-		return false;
-	}
-	vmcs_load(vcpu->hvm_page);
-	cpu->hvm_current = vcpu;
-	return vcpu->cpu == NULL;
-}
-
-void vmx_detach(struct vcpu *vcpu, bool was_attached)
-{
-	if (was_attached) {
-		vmcs_clear(vcpu->hvm_page);
-		vmx_of(vcpu)->is_launched = 0;
-		cpu_self()->hvm_current = NULL;
-	}
-}
-
 static void vmx_host_field_update(uint64_t field, uint64_t value, uint64_t *cached)
 {
 	if (value != *cached) {
@@ -241,7 +224,8 @@ static uint64_t vmx_host_msr(uint32_t i)
 static void vmx_plain_msrs_load(struct vmx_vcpu *x, uint64_t spec_ctrl, uint64_t tsc_aux)
 {
 	if (x->spec_ctrl != spec_ctrl) {
-		msr_write(MSR_SPEC_CTRL, spec_ctrl);
+		/* A VMM may have asked for bits that this CPU lacks: then it keeps what it had. */
+		(void)!msr_write_safe(MSR_SPEC_CTRL, spec_ctrl);
 		x->spec_ctrl = spec_ctrl;
 	}
 	if (x->tsc_aux != tsc_aux && feature_has(FEATURE_RDTSCP)) {
@@ -261,9 +245,6 @@ static void vmx_guest_load(struct vcpu *vcpu)
 		if (x->msrs[i] != vmx_host_msr(i)) {
 			msr_write(vmx_switched_msrs[i], x->msrs[i]);
 		}
-	}
-	if (x->is_debug_armed != 0) {
-		vmx_debug_load(vcpu);
 	}
 	x->tsc_aux = x->host_cpu->idx;
 	x->spec_ctrl = 0;
@@ -322,6 +303,5 @@ void vmx_leave(struct vcpu *vcpu)
 	table = vmx_idtr_read();
 	table.limit = host_idt_limit;
 	__asm__ volatile("lidt %0" : : "m"(table));
-	vmx_debug_save(vcpu);
 	x->is_guest_loaded = 0;
 }

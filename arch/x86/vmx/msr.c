@@ -96,8 +96,6 @@ uint64_t vmx_get_msr(struct vcpu *vcpu, uint32_t msr)
 {
 	struct vmx_vcpu *x = vmx_of(vcpu);
 	uint32_t i = vmx_switched_index(msr);
-	bool attached;
-	uint64_t value;
 
 	if (i < VMX_MSR_COUNT) {
 		return i == VMX_MSR_KERNEL_GS_BASE && x->is_guest_loaded != 0 ? msr_read(msr)
@@ -106,10 +104,7 @@ uint64_t vmx_get_msr(struct vcpu *vcpu, uint32_t msr)
 	if (vmx_field_of_msr(msr) == 0) {
 		return msr == MSR_PAT ? x->pat : 0;
 	}
-	attached = vmx_attach(vcpu);
-	value = vmcs_read(vmx_field_of_msr(msr));
-	vmx_detach(vcpu, attached);
-	return value;
+	return vmcs_read(vmx_field_of_msr(msr));
 }
 
 static void vmx_switched_msr_set(struct vmx_vcpu *x, uint32_t i, uint64_t value)
@@ -130,13 +125,11 @@ void vmx_set_msr(struct vcpu *vcpu, uint32_t msr, uint64_t value)
 {
 	struct vmx_vcpu *x = vmx_of(vcpu);
 	uint32_t i = vmx_switched_index(msr);
-	bool attached;
 
 	if (i < VMX_MSR_COUNT) {
 		vmx_switched_msr_set(x, i, value);
 		return;
 	}
-	attached = vmx_attach(vcpu);
 	if (msr == MSR_EFER) {
 		bool is_long = (value & EFER_LME) != 0 && (vmx_cr0_read(vcpu) & CR0_PG) != 0;
 
@@ -146,5 +139,4 @@ void vmx_set_msr(struct vcpu *vcpu, uint32_t msr, uint64_t value)
 	} else if (msr == MSR_PAT) {
 		x->pat = value;
 	}
-	vmx_detach(vcpu, attached);
 }

@@ -110,29 +110,34 @@ static void vmx_segments_set(const struct bh_cpu_state *state, bool is_v86)
 	vmcs_write(VMCS_GUEST_IDTR_LIMIT, state->idtr.limit & 0xffff);
 }
 
-static void vmx_control_set(struct vcpu *vcpu, const struct bh_cpu_state *state)
+static bool vmx_is_translation_changed(struct vcpu *vcpu, const struct bh_cpu_state *state)
 {
-	struct vmx_vcpu *x = vmx_of(vcpu);
-	bool is_long = (state->efer & EFER_LME) != 0 && (state->cr0 & CR0_PG) != 0;
+	return state->cr3 != vmcs_read(VMCS_GUEST_CR3) || state->cr0 != vmx_cr0_read(vcpu) ||
+	       state->cr4 != vmx_cr4_read(vcpu) || state->efer != vmcs_read(VMCS_GUEST_EFER);
+}
 
-	/* What a MOV to CRn forgets is forgotten here too. */
-	if (state->cr3 != vmcs_read(VMCS_GUEST_CR3) || state->cr0 != vmx_cr0_read(vcpu) ||
-	    state->cr4 != vmx_cr4_read(vcpu)) {
-		x->needs_invvpid = 1;
+/* INVALID: PAE paging outside long mode, and the PDPTEs cannot be loaded as a MOV to CR3 would. */
+static int vmx_translation_set(struct vcpu *vcpu, const struct bh_cpu_state *state)
+{
+	if (!vmx_is_translation_changed(vcpu, state)) {
+		return BH_OK;
+	}
+	if ((state->cr0 & CR0_PG) != 0 && (state->cr4 & CR4_PAE) != 0 &&
+	    (state->efer & EFER_LME) == 0 && !vmx_pdptes_load(vcpu, state->cr3)) {
+		return BH_ERR_INVALID;
 	}
 	vmx_cr0_write(vcpu, state->cr0);
 	vmx_cr4_write(vcpu, state->cr4);
 	vmcs_write(VMCS_GUEST_CR3, state->cr3);
-	vmx_efer_write(vcpu, is_long ? state->efer | EFER_LMA : state->efer & ~(uint64_t)EFER_LMA);
-	vcpu->cr2 = state->cr2;
-	vmx_set_cr8(vcpu, (uint32_t)state->cr8 & 0xf);
+	vmcs_write(VMCS_GUEST_EFER, state->efer);
+	/* What a MOV to CRn forgets is forgotten here too. */
+	vmx_of(vcpu)->needs_invvpid = 1;
+	return BH_OK;
 }
 
 /* hvm_ops.get_state */
 void vmx_get_state(struct vcpu *vcpu, uint32_t groups, struct bh_cpu_state *state)
 {
-	bool attached = vmx_attach(vcpu);
-
 	if ((groups & BH_STATE_GPR) != 0) {
 		memcpy(state->gpr, vcpu->gpr, sizeof(state->gpr));
 		state->gpr[BH_GPR_RSP] = vmcs_read(VMCS_GUEST_RSP);
@@ -150,70 +155,48 @@ void vmx_get_state(struct vcpu *vcpu, uint32_t groups, struct bh_cpu_state *stat
 		state->cr8 = vmx_get_cr8(vcpu);
 		state->efer = vmcs_read(VMCS_GUEST_EFER);
 	}
-	vmx_detach(vcpu, attached);
-}
-
-/* PAE paging outside long mode: an entry loads the PDPTEs from the VMCS. */
-static bool vmx_needs_pdptes(const struct bh_cpu_state *state)
-{
-	return (state->cr0 & CR0_PG) != 0 && (state->cr4 & CR4_PAE) != 0 &&
-	       (state->efer & EFER_LME) == 0;
 }
 
 /* hvm_ops.set_state. INVALID: nothing has changed. */
 int vmx_set_state(struct vcpu *vcpu, uint32_t groups, const struct bh_cpu_state *state)
 {
-	bool attached;
-	int error = BH_ERR_INVALID;
-
 	if (vcpu_state_check(groups, state) != BH_OK) {
 		return BH_ERR_INVALID;
 	}
-	if ((groups & BH_STATE_CONTROL) != 0 &&
-	    ((state->efer & ~EFER_ALLOWED) != 0 || (state->cr4 & ~vmx_cr4_allowed()) != 0)) {
-		return BH_ERR_INVALID;
+	if ((groups & BH_STATE_CONTROL) != 0) {
+		if ((state->efer & ~EFER_ALLOWED) != 0 || (state->cr4 & ~vmx_cr4_allowed()) != 0 ||
+		    vmx_translation_set(vcpu, state) != BH_OK) {
+			return BH_ERR_INVALID;
+		}
+		vcpu->cr2 = state->cr2;
+		vmx_set_cr8(vcpu, (uint32_t)state->cr8);
 	}
-	attached = vmx_attach(vcpu);
-	if ((groups & BH_STATE_CONTROL) != 0 && vmx_needs_pdptes(state) &&
-	    !vmx_pdptes_load(vcpu, state->cr3)) {
-		goto out;
-	}
-	error = BH_OK;
 	if ((groups & BH_STATE_GPR) != 0) {
 		memcpy(vcpu->gpr, state->gpr, sizeof(state->gpr));
 		vmcs_write(VMCS_GUEST_RSP, state->gpr[BH_GPR_RSP]);
 		vmcs_write(VMCS_GUEST_RIP, state->rip);
-		vmcs_write(VMCS_GUEST_RFLAGS, state->rflags | RFLAGS_FIXED);
+		vmcs_write(VMCS_GUEST_RFLAGS, state->rflags);
 	}
 	if ((groups & BH_STATE_SEGMENTS) != 0) {
 		vmx_segments_set(state, (vmcs_read(VMCS_GUEST_RFLAGS) & RFLAGS_VM) != 0);
 	}
-	/* After the segments: EFER corrects TR. */
-	if ((groups & BH_STATE_CONTROL) != 0) {
-		vmx_control_set(vcpu, state);
-	} else if ((groups & BH_STATE_SEGMENTS) != 0) {
+	if ((groups & (BH_STATE_SEGMENTS | BH_STATE_CONTROL)) != 0) {
+		/* Last: it makes the entry controls and TR fit. */
 		vmx_efer_write(vcpu, vmcs_read(VMCS_GUEST_EFER));
 	}
-out:
-	vmx_detach(vcpu, attached);
-	return error;
+	return BH_OK;
 }
 
+/* hvm_ops.get_rip */
 uint64_t vmx_get_rip(struct vcpu *vcpu)
 {
-	bool attached = vmx_attach(vcpu);
-	uint64_t rip = vmcs_read(VMCS_GUEST_RIP);
-
-	vmx_detach(vcpu, attached);
-	return rip;
+	(void)vcpu;
+	return vmcs_read(VMCS_GUEST_RIP);
 }
 
-/* SS.DPL, in every mode (SDM 3C 24.4.1). */
+/* hvm_ops.get_cpl: SS.DPL, in every mode (SDM 3C 24.4.1). */
 uint32_t vmx_get_cpl(struct vcpu *vcpu)
 {
-	bool attached = vmx_attach(vcpu);
-	uint32_t cpl = (uint32_t)field_get(SEGMENT_DPL, vmcs_read32(VMCS_GUEST_SS_ATTRIBUTES));
-
-	vmx_detach(vcpu, attached);
-	return cpl;
+	(void)vcpu;
+	return (uint32_t)field_get(SEGMENT_DPL, vmcs_read32(VMCS_GUEST_SS_ATTRIBUTES));
 }

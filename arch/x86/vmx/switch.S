@@ -46,7 +46,6 @@ vmx_switch:
 	je 1f
 	mov $VMCS_HOST_RSP, %eax
 	vmwrite %rsp, %rax
-	jna .Lrefused_early
 	mov %rsp, VMX_VCPU_HOST_RSP(%rdi)
 1:
 	mov VMX_VCPU_RBP(%rdi), %rbp
@@ -62,6 +61,7 @@ vmx_switch:
 	 * entry replaces.
 	 */
 	vmlaunch
+	mov (%rsp), %rdi
 	jmp .Lrefused
 
 /* Here: RDI = vcpu, RSP = HOST_RSP; RBP, R12-R15 are the guest's; all else is scratch. */
@@ -70,16 +70,17 @@ vmx_switch:
 	LOAD_SCRATCH_REGISTERS
 	/* Nothing of the host is in a register but RSP, which the entry replaces. */
 	vmresume
+	mov (%rsp), %rdi
+	movl $1, VMX_VCPU_IS_LAUNCHED(%rdi)
 
 /*
  * The entry failed before the guest's state was looked at (SDM 3C 26.1, 26.2): the error number is
- * in VMCS_INSTRUCTION_ERROR. RSP is still ours; every other register holds what vcpu->gpr holds.
+ * in VMCS_INSTRUCTION_ERROR. RSP is still ours, RDI = vcpu; every other register holds what the
+ * guest had.
  */
 .Lrefused:
-	mov (%rsp), %rdi
-.Lrefused_early:
 	mov $1, %eax
-	jmp .Lleave
+	jmp .Lsave
 
 	.balign 64
 	.global vmx_switch_exit
@@ -105,16 +106,15 @@ vmx_switch_exit:
 	test %al, %al
 	jnz .Lenter
 
-/* The slow way out. RDI = vcpu; RBP, R12-R15 are still the guest's; all else is scratch. */
+	xor %eax, %eax
+
+/* The slow way out. RDI = vcpu, RAX = result, RSP = HOST_RSP; RBP, R12-R15 are still the guest's. */
+.Lsave:
 	mov %rbp, VMX_VCPU_RBP(%rdi)
 	mov %r12, VMX_VCPU_R12(%rdi)
 	mov %r13, VMX_VCPU_R13(%rdi)
 	mov %r14, VMX_VCPU_R14(%rdi)
 	mov %r15, VMX_VCPU_R15(%rdi)
-	xor %eax, %eax
-
-/* RAX = the result; RSP = HOST_RSP. */
-.Lleave:
 	add $8, %rsp
 	pop %r15
 	pop %r14

@@ -215,6 +215,7 @@ enum vmx_event_type {
 /* Guest interruptibility and activity (SDM 3C tables 24-2, 24-3). */
 #define INTERRUPTIBILITY_STI    0x1u
 #define INTERRUPTIBILITY_MOV_SS 0x2u
+#define INTERRUPTIBILITY_SHADOW (INTERRUPTIBILITY_STI | INTERRUPTIBILITY_MOV_SS)
 #define INTERRUPTIBILITY_NMI    0x8u
 enum vmx_activity {
 	VMX_ACTIVITY_ACTIVE = 0,

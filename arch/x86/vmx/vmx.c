@@ -21,7 +21,6 @@
 #define LINK_POINTER_NONE (~0ull)
 #define PAT_RESET         0x0007040600070406ull
 #define DR7_RESET         0x400u
-#define DR6_RESET         0xffff0ff0u
 #define CR0_RESET         (CR0_CD | CR0_NW | CR0_ET)
 #define PAUSE_LOOP_GAP    128u
 #define PAUSE_LOOP_WINDOW 4096u
@@ -63,7 +62,7 @@ static void vmx_controls_write(struct vcpu *vcpu)
 {
 	struct vmx_vcpu *x = vmx_of(vcpu);
 
-	x->cpu_controls = vmx_caps.cpu | CPU_DR_EXITING;
+	x->cpu_controls = vmx_caps.cpu;
 	x->entry_controls = vmx_caps.entry & ~ENTRY_IA32E_GUEST;
 	vmcs_write(VMCS_PIN_CONTROLS, vmx_caps.pin);
 	vmcs_write(VMCS_CPU_CONTROLS, x->cpu_controls);
@@ -85,7 +84,6 @@ static void vmx_controls_write(struct vcpu *vcpu)
 	vmcs_write(VMCS_EPT_POINTER, vmx_ept_pointer(vcpu->vm));
 	vmcs_write(VMCS_LINK_POINTER, LINK_POINTER_NONE);
 	if (vmx_caps.has_tpr_shadow) {
-		vmcs_write(VMCS_VIRTUAL_APIC_PAGE, vcpu->lapic.page.raw);
 		vmcs_write(VMCS_TPR_THRESHOLD, 0);
 	}
 	if ((vmx_caps.cpu2 & CPU2_XSAVES) != 0) {
@@ -117,7 +115,6 @@ static void vmx_guest_reset(struct vcpu *vcpu)
 		vmcs_write(VMCS_GUEST_PAT, PAT_RESET);
 	}
 	x->pat = PAT_RESET;
-	vcpu->dr6 = DR6_RESET;
 	vmcs_write(VMCS_GUEST_RFLAGS, RFLAGS_FIXED);
 	vmcs_write(VMCS_GUEST_RSP, 0);
 	vmcs_write(VMCS_GUEST_CR3, 0);
@@ -127,11 +124,11 @@ static void vmx_guest_reset(struct vcpu *vcpu)
 	vmx_efer_write(vcpu, 0);
 }
 
-/* MEMORY, QUOTA. */
+/* hvm_ops.vcpu_init. MEMORY, QUOTA. The pCPU's current vCPU, if any, stays current. */
 static int vmx_vcpu_init(struct vcpu *vcpu)
 {
 	int error = quota_pages_allocate(vcpu->object.payer, 0, &vcpu->hvm_page);
-	bool attached;
+	struct vcpu *current = cpu_self()->hvm_current;
 
 	if (error != BH_OK) {
 		return error;
@@ -139,10 +136,13 @@ static int vmx_vcpu_init(struct vcpu *vcpu)
 	vcpu->hvm_state = phys_to_virt(vcpu->hvm_page);
 	*(uint32_t *)vcpu->hvm_state = vmx_caps.revision;
 	vmcs_clear(vcpu->hvm_page);
-	attached = vmx_attach(vcpu);
+	vmcs_load(vcpu->hvm_page);
 	vmx_controls_write(vcpu);
 	vmx_guest_reset(vcpu);
-	vmx_detach(vcpu, attached);
+	vmcs_clear(vcpu->hvm_page);
+	if (current != NULL) {
+		vmcs_load(current->hvm_page);
+	}
 	return BH_OK;
 }
 
@@ -159,10 +159,8 @@ static void vmx_flush_guest(struct vcpu *vcpu)
 
 static void vmx_set_tsc_offset(struct vcpu *vcpu, uint64_t offset)
 {
-	bool attached = vmx_attach(vcpu);
-
+	(void)vcpu;
 	vmcs_write(VMCS_TSC_OFFSET, offset);
-	vmx_detach(vcpu, attached);
 }
 
 static void vmx_doorbell_key(uint16_t port, uint32_t length_bytes, uint32_t *key, uint32_t *mask)

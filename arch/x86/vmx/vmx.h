@@ -67,8 +67,6 @@ struct vmx_vcpu {
 	uint32_t window_priority; /* set_interrupt_window() */
 	struct cpu *host_cpu;     /* whose host state is in the VMCS */
 	uint8_t is_guest_loaded;  /* the guest's MSRs are in the registers */
-	uint8_t is_debug_loaded;  /* so are its DR0-3 and DR6, and MOV DR does not exit */
-	uint8_t is_debug_armed;   /* DR7 has breakpoints on: DR0-3 have to be loaded at entry */
 	uint8_t needs_invept;
 	uint8_t needs_invvpid;
 };
@@ -94,21 +92,10 @@ void vmx_cpu_off(struct cpu *cpu);
 void vmx_load(struct vcpu *vcpu);
 void vmx_unload(struct vcpu *vcpu);
 void vmx_leave(struct vcpu *vcpu);
-/*
- * For state calls, which also come for a vCPU that has never run (vcpu->cpu NULL), on any pCPU:
- * make its VMCS current. True: it must go back to memory afterwards, vmx_detach(), since nobody
- * knows where it will run.
- */
-bool vmx_attach(struct vcpu *vcpu);
-void vmx_detach(struct vcpu *vcpu, bool was_attached);
 /* Before an entry: host fields that changed, guest MSRs, CR2, pending invalidations. */
 void vmx_prepare_entry(struct vcpu *vcpu);
 
-/*
- * debug.c: DR0-3 and DR6 of the guest into the registers, MOV DR free of exits / back to vcpu->dr.
- */
-void vmx_debug_load(struct vcpu *vcpu);
-void vmx_debug_save(struct vcpu *vcpu);
+/* debug.c */
 uint64_t vmx_get_dr(struct vcpu *vcpu, uint32_t number);
 void vmx_set_dr(struct vcpu *vcpu, uint32_t number, uint64_t value);
 /* A #DB that we intercept sets DR6 and clears DR7.GD only here (SDM 3C 27.2.1, table 27-1). */
