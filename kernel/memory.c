@@ -231,6 +231,17 @@ void memory_free(hpa_t pa, uint64_t size)
 	spinlock_drop(&memory_lock);
 }
 
+void memory_change_owner(hpa_t pa, uint64_t size, uint32_t owner)
+{
+	uint64_t frame = pa.raw >> PAGE_SHIFT;
+
+	for (uint64_t i = 0; i < size >> PAGE_SHIFT; i++) {
+		CHECK((records[frame + i] & MEMORY_RECORD_FREE) == 0);
+		kernel_pages -= records[frame + i] == MEMORY_OWNER_KERNEL ? 1 : 0;
+		records[frame + i] = (uint16_t)owner;
+	}
+}
+
 bool memory_is_outside(hpa_t pa, uint64_t size)
 {
 	uint64_t end = (pa.raw + size + PAGE_SIZE - 1) >> PAGE_SHIFT;

@@ -28,6 +28,8 @@ void memory_add_free(hpa_t pa, uint64_t size);
 int memory_allocate(uint64_t size, uint64_t alignment, uint32_t owner, hpa_t *pa) must_check;
 /* Any run of pages of one owner, also a part of what was allocated. */
 void memory_free(hpa_t pa, uint64_t size);
+/* Pages in use become another owner's. */
+void memory_change_owner(hpa_t pa, uint64_t size, uint32_t owner);
 /* No page of the range is RAM that we manage. */
 bool memory_is_outside(hpa_t pa, uint64_t size);
 /* memory_record of one frame, for dumps and tests. */

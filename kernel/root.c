@@ -107,6 +107,7 @@ static hpa_t module_place(struct domain *root, const struct boot_info *info, con
 
 	if (module_is_alone(info, module)) {
 		must(quota_charge(root, span), "quota for a module");
+		memory_change_owner(pa, span, root->id);
 	} else {
 		must(quota_run_allocate(root, span, PAGE_SIZE, &pa), "memory for a module");
 		memcpy(phys_to_virt(pa), phys_to_virt(HPA(module->base)), module->size);

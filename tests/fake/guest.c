@@ -1,0 +1,189 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Virtual machines of the fake machine: records and memory as the true ones need, and a guest that does one of a few things at each
+ * entry: comes back to its VMM, or halts.
+ */
+#include <string.h>
+
+#include "arch/x86/hvm.h"
+#include "kernel/quota.h"
+#include "tests/fake/machine.h"
+
+const struct hvm_ops svm_ops, vmx_ops;
+const struct hvm_ops *hvm = &svm_ops;
+const char *hvm_reason;
+uint32_t hvm_features;
+
+int vm_create(struct domain *payer, const struct bh_vm_params *params, struct vm **out)
+{
+	hpa_t pa;
+	int error = quota_pages_allocate(payer, 1, &pa);
+	struct vm *vm;
+
+	if (error < 0) {
+		return error;
+	}
+	vm = phys_to_virt(pa);
+	vm->object.payer = payer;
+	vm->vcpus_max = params->vcpus_max;
+	error = ptable_init(&vm->npt, PTABLE_NPT, true, payer);
+	if (error < 0) {
+		quota_pages_free(payer, 1, pa);
+		return error;
+	}
+	*out = vm;
+	return BH_OK;
+}
+
+void vm_destroy(struct vm *vm)
+{
+	for (uint32_t i = 0; i < BH_MAX_VCPUS; i++) {
+		CHECK(vm->vcpus[i] == NULL);
+	}
+	ptable_destroy(&vm->npt);
+	quota_pages_free(vm->object.payer, 1, virt_to_phys(vm));
+}
+
+int vcpu_create(struct domain *payer, struct vm *vm, uint32_t idx, struct vcpu **out)
+{
+	hpa_t pages[5];
+	struct vcpu *vcpu;
+
+	for (uint32_t i = 0; i < 5; i++) {
+		int error = quota_pages_allocate(payer, 0, &pages[i]);
+
+		if (error < 0) {
+			while (i-- > 0) {
+				quota_pages_free(payer, 0, pages[i]);
+			}
+			return error;
+		}
+	}
+	vcpu = phys_to_virt(pages[0]);
+	vcpu->vm = vm;
+	vcpu->idx = idx;
+	vcpu->object.payer = payer;
+	vcpu->run_page = pages[1];
+	vcpu->stats_page = pages[2];
+	vcpu->lapic.page = pages[3];
+	vcpu->run = phys_to_virt(pages[1]);
+	vcpu->stats = phys_to_virt(pages[2]);
+	vcpu->fpu = phys_to_virt(pages[4]);
+	vcpu->xcr0 = 1;
+	vm->vcpus[idx] = vcpu;
+	*out = vcpu;
+	return BH_OK;
+}
+
+void vcpu_destroy(struct vcpu *vcpu)
+{
+	struct domain *payer = vcpu->object.payer;
+
+	CHECK(vcpu->thread == NULL);
+	quota_pages_free(payer, 0, vcpu->run_page);
+	quota_pages_free(payer, 0, vcpu->stats_page);
+	quota_pages_free(payer, 0, vcpu->lapic.page);
+	quota_pages_free(payer, 0, virt_to_phys(vcpu->fpu));
+	quota_pages_free(payer, 0, virt_to_phys(vcpu));
+}
+
+int vcpu_run_begin(struct vcpu *vcpu)
+{
+	struct thread *thread = cpu_self()->current;
+
+	if (vcpu->thread != NULL || (vcpu->cpu != NULL && vcpu->cpu != cpu_self())) {
+		return BH_ERR_STATE;
+	}
+	vcpu->cpu = cpu_self();
+	vcpu->thread = thread;
+	thread->vcpu = vcpu;
+	return BH_OK;
+}
+
+void vcpu_enter(struct vcpu *vcpu)
+{
+	struct thread *thread = vcpu->thread;
+
+	CHECK(thread == cpu_self()->current && thread->vcpu == vcpu && cpu_self()->fpu_owner == vcpu->fpu);
+	vcpu->stats->vmm_exits++;
+	if ((vcpu->requests & VCPU_REQUEST_KICK) == 0 && vcpu->stats->vmm_exits % 4 == 0) {
+		thread_wait_current();
+		return;
+	}
+	vcpu->requests = 0;
+	vcpu->thread = NULL;
+	thread->vcpu = NULL;
+	arch_user_frame(cpu_self())->rax = 0;
+}
+
+void vcpu_kick(struct vcpu *vcpu)
+{
+	vcpu->requests |= VCPU_REQUEST_KICK;
+	if (vcpu->thread != NULL) {
+		thread_wake(vcpu->thread);
+	}
+}
+
+void vcpu_unload(struct vcpu *vcpu)
+{
+	CHECK(vcpu->cpu == NULL || vcpu->cpu == cpu_self());
+}
+
+int vcpu_get_state(struct vcpu *vcpu, struct bh_vcpu_state *state)
+{
+	(void)vcpu;
+	memset(state, 0, sizeof(*state));
+	return BH_OK;
+}
+
+int vcpu_set_state(struct vcpu *vcpu, const struct bh_vcpu_state *state)
+{
+	(void)vcpu;
+	return state->groups == BH_STATE_ALL ? BH_OK : BH_ERR_INVALID;
+}
+
+int vm_set_cpuid(struct vm *vm, const struct bh_cpuid_entry *entries, uint32_t count)
+{
+	memcpy(vm->cpuid, entries, count * sizeof(*entries));
+	return BH_OK;
+}
+
+int vm_doorbell_bind(struct vm *vm, const struct bh_doorbell *record, struct event *event)
+{
+	struct doorbell *slot = &vm->doorbells[record->address % BH_DOORBELLS_MAX];
+
+	if (slot->is_used) {
+		return BH_ERR_EXISTS;
+	}
+	slot->is_used = true;
+	slot->event = event;
+	return BH_OK;
+}
+
+int vm_doorbell_unbind(struct vm *vm, const struct bh_doorbell *record)
+{
+	vm->doorbells[record->address % BH_DOORBELLS_MAX] = (struct doorbell){ 0 };
+	return BH_OK;
+}
+
+/* Stands for a guest's write too: whatever doorbell is there rings. */
+int vm_msi_deliver(struct vm *vm, uint64_t address, uint32_t data)
+{
+	struct event *event = vm->doorbells[data % BH_DOORBELLS_MAX].event;
+
+	if (event != NULL && event->set != NULL) {
+		event_signal(event);
+	}
+	return address % 2 == 0 ? BH_OK : BH_ERR_INVALID;
+}
+
+void vm_flush(struct vm *vm)
+{
+	CHECK(vm->object.type == BH_OBJECT_VM);
+	message_sync();
+}
+
+void vcpu_set_extint(struct vcpu *vcpu, bool level)
+{
+	vcpu->lapic.is_extint_asserted = level;
+}
