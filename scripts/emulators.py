@@ -229,8 +229,8 @@ class Bochs:
         return listener
 
     def vgabios(self):
-        for path in ("/usr/share/vgabios/vgabios.bin",
-                     str(BOCHS3 / "usr/share/bochs/VGABIOS-lgpl-latest.bin")):
+        for path in (str(BOCHS3 / "usr/share/bochs/VGABIOS-lgpl-latest"),
+                     "/usr/share/vgabios/vgabios.bin"):
             if os.path.exists(path):
                 return path
         raise EmulatorError("vgabios is not installed (scripts/setup bochs)")
