@@ -48,7 +48,7 @@ BOOTABLE := $(PROGRAMS) $(GUESTS) $(DEMO_FILES)
 
 check-qemu check-bochs: check-%: $(BOOTABLE)
 	@rm -rf $(RESULTS)/$* && mkdir -p $(RESULTS)/$*
-	$(Q)$(PYTHON) -m pytest -q -p no:cacheprovider --platform $* -c tests/system/pytest.ini \
+	$(Q)$(PYTHON) -m pytest -q -p no:cacheprovider --platform=$* -c tests/system/pytest.ini \
 		--rootdir . --junit-xml=$(RESULTS)/$*/system.xml $(PYTEST_ARGS) tests/system; \
 		status=$$?; $(PYTHON) scripts/summary $(RESULTS)/$*; exit $$status
 
