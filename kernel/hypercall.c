@@ -56,6 +56,6 @@ uint64_t hypercall_handle(struct vcpu *vcpu, uint64_t number)
 		__atomic_fetch_or(&vcpu->cpu->work, CPU_WORK_SCHEDULE, __ATOMIC_RELAXED);
 		return 0;
 	default:
-		return hypercall_is_fast(number) ? hypercall_fast(number) : HYPERCALL_ERROR_NOT_THERE;
+		return number == HYPERCALL_POLL_IRQ ? 0 : HYPERCALL_ERROR_NOT_THERE;
 	}
 }

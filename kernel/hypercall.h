@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Hypercalls in KVM's numbering (number in RAX; RBX, RCX, RDX, RSI; result in RAX). Those that touch another vCPU take the slow path;
- * numbers 4248xxxxh go to the VMM; all others do not exist.
+ * Hypercalls in KVM's numbering (number in RAX; RBX, RCX, RDX, RSI; result in RAX). 10000h to 1ffffh go to the VMM; what is above does not
+ * exist and is answered on the fast path.
  */
 #pragma once
 
@@ -11,19 +11,21 @@
 #define HYPERCALL_KICK_CPU 5u  /* RCX: APIC id to wake from HLT */
 #define HYPERCALL_SEND_IPI 10u /* RBX, RCX: bitmap of 128 APIC ids from RDX on; RSI: ICR */
 #define HYPERCALL_YIELD_TO 11u /* RBX: APIC id; a hint */
-#define HYPERCALL_VMM_PAGE 0x4248u /* number >> 16 */
+#define HYPERCALL_VMM_FIRST 0x10000u
+#define HYPERCALL_NONE_FIRST 0x20000u
 
 #define HYPERCALL_ERROR_PERM ((uint64_t)-1)
 #define HYPERCALL_ERROR_NOT_THERE ((uint64_t)-1000)
 
 static inline bool hypercall_is_fast(uint64_t number)
 {
-	return number - HYPERCALL_KICK_CPU > HYPERCALL_YIELD_TO - HYPERCALL_KICK_CPU && number >> 16 != HYPERCALL_VMM_PAGE;
+	return number >= HYPERCALL_NONE_FIRST;
 }
 
 static inline uint64_t hypercall_fast(uint64_t number)
 {
-	return number == HYPERCALL_POLL_IRQ ? 0 : HYPERCALL_ERROR_NOT_THERE;
+	(void)number;
+	return HYPERCALL_ERROR_NOT_THERE;
 }
 
 struct vcpu;

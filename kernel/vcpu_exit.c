@@ -115,7 +115,7 @@ static bool exit_hypercall(struct vcpu *vcpu, const struct vm_exit *exit)
 		vcpu->gpr[BH_GPR_RAX] = HYPERCALL_ERROR_PERM;
 		return true;
 	}
-	if (number >> 16 == HYPERCALL_VMM_PAGE) {
+	if (number >= HYPERCALL_VMM_FIRST && number < HYPERCALL_NONE_FIRST) {
 		return vcpu_return(vcpu, BH_EXIT_HYPERCALL, BH_STATE_GPR);
 	}
 	vcpu->gpr[BH_GPR_RAX] = hypercall_handle(vcpu, number);

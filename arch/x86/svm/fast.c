@@ -17,9 +17,14 @@
 #define LENGTH_MSR 2u
 #define LENGTH_VMMCALL 3u
 
-static inline void advance(struct vmcb *vmcb, uint64_t length)
+/* `saved`: the CPU saves the next RIP. A constant in each of the two variants of the exit path below. */
+static inline __attribute__((always_inline)) void advance(struct vmcb *vmcb, bool saved, uint64_t length)
 {
-	vmcb->rip = svm_has_next_rip ? vmcb->next_rip : vmcb->rip + length;
+	if (saved) {
+		vmcb->rip = vmcb->next_rip;
+	} else {
+		vmcb->rip += length;
+	}
 	vmcb->interrupt_shadow = 0;
 }
 
@@ -53,11 +58,11 @@ static __attribute__((noinline)) uint64_t finish_msr(struct vcpu *vcpu, struct v
 		vcpu->gpr[BH_GPR_RDX] = value >> 32;
 	}
 	vcpu->stats->exits[is_write ? BH_REASON_MSR_WRITE : BH_REASON_MSR_READ]++;
-	advance(vmcb, LENGTH_MSR);
+	advance(vmcb, svm_has_next_rip, LENGTH_MSR);
 	return go_on_or_look(vcpu);
 }
 
-static inline uint64_t finish_cpuid(struct vcpu *vcpu, struct vmcb *vmcb)
+static inline __attribute__((always_inline)) uint64_t finish_cpuid(struct vcpu *vcpu, struct vmcb *vmcb, bool saved)
 {
 	uint32_t leaf = (uint32_t)vmcb->rax;
 	const struct cpuid_slot *slot = cpuid_slot(vcpu->vm, leaf);
@@ -77,11 +82,11 @@ static inline uint64_t finish_cpuid(struct vcpu *vcpu, struct vmcb *vmcb)
 	vcpu->gpr[BH_GPR_RCX] = ecx;
 	vcpu->gpr[BH_GPR_RDX] = slot->edx;
 	vcpu->stats->exits[BH_REASON_CPUID]++;
-	advance(vmcb, LENGTH_CPUID);
+	advance(vmcb, saved, LENGTH_CPUID);
 	return vcpu->hvm_page.raw;
 }
 
-uint64_t svm_exit_fast(struct vcpu *vcpu)
+static inline __attribute__((always_inline)) uint64_t exit_fast(struct vcpu *vcpu, bool saved)
 {
 	struct vmcb *vmcb = svm_vmcb(vcpu);
 	uint32_t code = (uint32_t)vmcb->exit_code;
@@ -93,7 +98,7 @@ uint64_t svm_exit_fast(struct vcpu *vcpu)
 		if ((info & slot->mask) != slot->key) {
 			return 0;
 		}
-		vmcb->rip = vmcb->exit_info2; /* the next RIP, APM 2 15.10.2 */
+		vmcb->rip = vmcb->exit_info2; /* the next RIP, on every CPU (APM 2 15.10.2) */
 		vmcb->interrupt_shadow = 0;
 		vcpu->stats->exits[BH_REASON_DOORBELL]++;
 		if (slot->event != NULL) {
@@ -102,7 +107,7 @@ uint64_t svm_exit_fast(struct vcpu *vcpu)
 		return vcpu->hvm_page.raw;
 	}
 	if (code == SVM_EXIT_CPUID) {
-		return finish_cpuid(vcpu, vmcb);
+		return finish_cpuid(vcpu, vmcb, saved);
 	}
 	if (code == SVM_EXIT_VMMCALL) {
 		if (!hypercall_is_fast(vmcb->rax)) {
@@ -110,11 +115,21 @@ uint64_t svm_exit_fast(struct vcpu *vcpu)
 		}
 		vmcb->rax = hypercall_fast(vmcb->rax);
 		vcpu->stats->exits[BH_REASON_HYPERCALL]++;
-		advance(vmcb, LENGTH_VMMCALL);
+		advance(vmcb, saved, LENGTH_VMMCALL);
 		return vcpu->hvm_page.raw;
 	}
 	if (code == SVM_EXIT_MSR) {
 		return finish_msr(vcpu, vmcb);
 	}
 	return 0;
+}
+
+uint64_t svm_exit_fast_saved(struct vcpu *vcpu)
+{
+	return exit_fast(vcpu, true);
+}
+
+uint64_t svm_exit_fast_counted(struct vcpu *vcpu)
+{
+	return exit_fast(vcpu, false);
 }

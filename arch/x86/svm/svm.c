@@ -17,6 +17,7 @@
 #define KERNEL_IMAGE_OFFSET 0xffffffff80000000ull
 
 bool svm_has_next_rip;
+uint64_t (*svm_exit_fast)(struct vcpu *vcpu);
 bool svm_is_tcg;
 static bool has_flush_by_asid;
 static uint32_t asid_max;
@@ -81,6 +82,7 @@ static bool svm_probe(const char **reason)
 		return false;
 	}
 	svm_has_next_rip = feature_has(FEATURE_SVM_NRIPS);
+	svm_exit_fast = svm_has_next_rip ? svm_exit_fast_saved : svm_exit_fast_counted;
 	has_flush_by_asid = feature_has(FEATURE_SVM_FLUSH_BY_ASID);
 	svm_is_tcg = feature_is_tcg();
 	hvm_features = (svm_has_next_rip ? BH_FEATURE_NEXT_RIP : 0) |

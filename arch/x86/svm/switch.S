@@ -75,7 +75,7 @@ svm_switch:
 	mov %r10, SVM_VCPU_R10(%rax)
 	mov %r11, SVM_VCPU_R11(%rax)
 	mov %rax, %rdi
-	call svm_exit_fast
+	call *svm_exit_fast(%rip)
 	/* RAX = where to go on: the VMCB's physical address, or 0 for the slow way. */
 	mov 8(%rsp), %rdi
 	test %rax, %rax
