@@ -470,6 +470,7 @@ void vcpu_enter(struct vcpu *vcpu)
 		vcpu->is_halted = 0;
 		vcpu->stats->halt_tsc += start_tsc - vcpu->halt_since_tsc;
 	}
+	vcpu->stats->running_since_tsc = start_tsc;
 	vcpu_make_current(vcpu);
 	if (unlikely(vcpu->kvm_steal_time != 0) && vcpu->steal_told_tsc != cpu->current->wait_tsc) {
 		kvmclock_update_steal(vcpu);
@@ -485,4 +486,5 @@ void vcpu_enter(struct vcpu *vcpu)
 	vcpu->in_guest = 0;
 	hvm->leave(vcpu);
 	vcpu->stats->guest_tsc += arch_tsc_read() - start_tsc;
+	vcpu->stats->running_since_tsc = 0;
 }

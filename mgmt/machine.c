@@ -74,7 +74,13 @@ void machine_signal_vmm_console(uint32_t slot)
 
 int machine_vcpu_stats(uint32_t slot, uint32_t vcpu_idx, struct bh_vcpu_stats *stats)
 {
-	return bh_vcpu_stats(MGMT_HANDLE_VCPU + slot * BH_MAX_VCPUS + vcpu_idx, stats);
+	int error = bh_vcpu_stats(MGMT_HANDLE_VCPU + slot * BH_MAX_VCPUS + vcpu_idx, stats);
+	uint64_t now = bh_tsc();
+
+	if (error == BH_OK && stats->running_since_tsc != 0 && now > stats->running_since_tsc) {
+		stats->guest_tsc += now - stats->running_since_tsc;
+	}
+	return error;
 }
 
 int machine_host_info(struct bh_host_info *info)

@@ -32,7 +32,7 @@ void machine_signal_root(void);
 void machine_signal_vmm_command(uint32_t slot);
 void machine_signal_vmm_console(uint32_t slot);
 
-/* Zero or a negative enum bh_error. */
+/* Zero or a negative enum bh_error. guest_tsc is up to date, also while the vCPU runs. */
 int machine_vcpu_stats(uint32_t slot, uint32_t vcpu_idx, struct bh_vcpu_stats *stats);
 int machine_host_info(struct bh_host_info *info);
 

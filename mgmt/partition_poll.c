@@ -261,6 +261,21 @@ static void send_request(void)
 	machine_signal_root();
 }
 
+bool partition_restart_mgmt(struct result *result)
+{
+	struct root_channel *channel = machine_root_channel();
+
+	if (in_flight.slot != NO_SLOT) {
+		result_error(result, "host", "try again when it is done",
+		             "a guest is being started or ended");
+		return false;
+	}
+	channel->request = ROOT_REQUEST_RESTART;
+	machine_store32(&channel->request_sequence, machine_load32(&channel->request_sequence) + 1);
+	machine_signal_root();
+	return true;
+}
+
 /* ---- the end of a guest -------------------------------------------------------------------- */
 
 /* Seconds to wait before a restart: none at first, then doubling while it keeps ending soon. */

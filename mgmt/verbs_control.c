@@ -409,6 +409,12 @@ void verb_host(struct verb_call *call, struct result *result)
 	};
 	uint32_t slot;
 
+	if (strcmp(call->word[0].text, "restart-mgmt") == 0) {
+		if (partition_restart_mgmt(result)) {
+			result_message(result, "mgmt ends and is started again; the guests run on");
+		}
+		return;
+	}
 	if (!call->has_wait) {
 		end_machine(what, result);
 		return;

@@ -68,14 +68,14 @@ enum bh_call {
 	/* (text@, length <= 256): append one line to the kernel log, marked with the domain's id. */
 	BH_CALL_LOG_WRITE = 0,
 
-	/* (struct bh_domain_params@) -> handle. Pays params.quota_bytes out of the caller's quota. */
+	/* (struct bh_domain_params@) -> handle. Pays params.quota_bytes out of the caller's quota. RIGHTS unless the caller supervises. */
 	BH_CALL_DOMAIN_CREATE = 1,
 	/* (domain): stop and free all that it holds; its children die with it. Returns AGAIN while work remains. CONTROL. */
 	BH_CALL_DOMAIN_DESTROY = 2,
 	/* (domain, struct bh_domain_info@). READ. */
 	BH_CALL_DOMAIN_INFO = 3,
 
-	/* (domain, struct bh_thread_params@) -> handle. CONTROL on domain, or BH_HANDLE_SELF. */
+	/* (domain, struct bh_thread_params@) -> handle. CONTROL on domain, or BH_HANDLE_SELF. RIGHTS unless the caller supervises. */
 	BH_CALL_THREAD_CREATE = 4,
 	/* (): end the calling thread. Does not return. The last thread's end is the domain's end. */
 	BH_CALL_THREAD_EXIT = 5,
@@ -179,6 +179,7 @@ enum bh_call {
 /* ---- domains and threads ----------------------------------------------------------------------------------- */
 
 #define BH_DOMAIN_SEES_LOG 0x1u
+#define BH_DOMAIN_SUPERVISES 0x2u /* may create domains and threads; given on only by a domain that has it */
 
 struct bh_domain_params {
 	uint64_t quota_bytes; /* kernel objects, page tables, and regions that it allocates */
@@ -461,7 +462,8 @@ struct bh_vcpu_stats {
 	uint64_t guest_tsc; /* ticks in the guest */
 	uint64_t halt_tsc; /* ticks halted */
 	uint64_t unclaimed;
-	uint64_t reserved[3];
+	uint64_t running_since_tsc; /* 0 = not in the guest now; else when it entered, not yet in guest_tsc */
+	uint64_t reserved[2];
 };
 _Static_assert(sizeof(struct bh_vcpu_stats) == 40 * 8, "ABI");
 _Static_assert(BH_REASON_COUNT <= 32, "ABI");

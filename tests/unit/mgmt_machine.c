@@ -142,6 +142,9 @@ static void step_root(void)
 		fake_last_params = channel.params;
 		channel.result = BH_OK;
 		break;
+	case ROOT_REQUEST_RESTART:
+		channel.result = BH_OK;
+		break;
 	default:
 		check(false, "an unknown request");
 	}

@@ -335,10 +335,9 @@ static void document_names_every_verb(void **state)
 		char part[180];
 		char *bar;
 
-		verb_usage(&verbs[i], usage, sizeof(usage) - 1);
+		verb_usage(&verbs[i], usage, sizeof(usage) - 4);
 		/* A bar within a cell of a table is escaped. */
-		bar = strchr(usage, '|');
-		if (bar != NULL) {
+		for (bar = strchr(usage, '|'); bar != NULL; bar = strchr(bar + 2, '|')) {
 			memmove(bar + 1, bar, strlen(bar) + 1);
 			*bar = '\\';
 		}
