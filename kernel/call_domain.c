@@ -10,8 +10,11 @@ static int64_t domain_create_decode(struct domain *caller, const struct bh_domai
 {
 	struct object *object = NULL;
 
-	if ((params->flags & ~BH_DOMAIN_SEES_LOG) != 0) {
+	if ((params->flags & ~(BH_DOMAIN_SEES_LOG | BH_DOMAIN_SUPERVISES)) != 0) {
 		return BH_ERR_INVALID;
+	}
+	if (!caller->is_supervisor) {
+		return BH_ERR_RIGHTS;
 	}
 	if (caller->depth >= DOMAIN_DEPTH_MAX) {
 		return BH_ERR_LIMIT;
@@ -92,6 +95,7 @@ static int64_t call_thread_create(struct domain *caller, const struct arch_frame
 	int error = BH_OK;
 	struct domain *domain = call_target_domain(caller, frame->rdi, &error);
 
+	error = error < 0 || caller->is_supervisor ? error : BH_ERR_RIGHTS;
 	error = error < 0 ? error : call_copy_in(&params, frame->rsi, sizeof(params));
 	error = error < 0 ? error : thread_create_decode(&params);
 	if (error < 0) {

@@ -110,6 +110,7 @@ int domain_create(struct domain *payer, const struct bh_domain_params *params, s
 		domain->id = (uint32_t)id;
 		domain->depth = payer->depth + 1;
 		domain->quota_bytes = params->quota_bytes;
+		domain->is_supervisor = (params->flags & BH_DOMAIN_SUPERVISES) != 0;
 		memcpy(domain->name, params->name, sizeof(domain->name));
 		domain->name[sizeof(domain->name) - 1] = '\0';
 		error = domain_build(domain, params);

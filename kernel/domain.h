@@ -20,6 +20,7 @@ struct domain {
 	uint32_t id;
 	uint32_t state; /* enum bh_domain_state; set once from ALIVE, also by a thread's own pCPU (atomic) */
 	uint32_t depth;
+	bool is_supervisor; /* may create domains and threads, and so take CPU time */
 	bool is_destroyed; /* everything it held is gone; only the record stays for its handles */
 	uint64_t quota_bytes;
 	uint64_t used_bytes;

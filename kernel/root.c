@@ -185,7 +185,7 @@ static void root_run(struct domain *root, uint64_t entry, uint64_t stack)
 
 void root_create(const struct boot_info *info)
 {
-	struct bh_domain_params params = { .quota_bytes = memory_total(), .name = ROOT_MODULE };
+	struct bh_domain_params params = { .quota_bytes = memory_total(), .flags = BH_DOMAIN_SUPERVISES, .name = ROOT_MODULE };
 	uint64_t stack;
 
 	must(domain_create(&kernel_domain, &params, NULL, &root_domain), "its address space");
