@@ -241,7 +241,7 @@ class Bochs:
     def verdict(self, status):
         """Bochs always ends with status 1: its log tells what happened."""
         text = self.log.read_text(errors="replace") if self.log.exists() else ""
-        last = text[-4000:]
+        last = text[-65536:]  # a dump of every CPU follows the message
         if "soft power off" in last or "Shutdown port: shutdown requested" in last:
             return OFF, "the machine is off"
         if "exception() with no resolution" in text or "no resolution, shutdown" in text:
