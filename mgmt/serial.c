@@ -25,7 +25,8 @@
 #define MCR_OUT2              0x08u /* on a PC: lets the interrupt through */
 #define UART_LSR              5u
 #define LSR_DATA_READY        0x01u
-#define LSR_TRANSMITTER_EMPTY 0x20u
+#define LSR_TRANSMITTER_EMPTY 0x20u /* the FIFO */
+#define LSR_ALL_SENT          0x40u /* and the shift register */
 
 #define FIFO_BYTES            16u
 #define RX_BYTES              4096u
@@ -243,7 +244,10 @@ void serial_flush(void)
 {
 	uint64_t limit = bh_tsc() + bh_ns_to_tsc(1000000000ull);
 
-	while (serial.is_there && serial.tx_head != serial.tx_tail && bh_tsc() < limit) {
-		transmit();
+	while (serial.is_there && bh_tsc() < limit) {
+		if (!transmit() && serial.tx_head == serial.tx_tail &&
+		    (port_in(UART_LSR) & LSR_ALL_SENT) != 0) {
+			return;
+		}
 	}
 }
