@@ -10,6 +10,8 @@
 #include "kernel/list.h"
 #include "kernel/lock.h"
 
+#define RUN_TRIES_MAX 4096u /* blocks looked at before a long run is given up */
+
 static struct spinlock memory_lock;
 static uint16_t *records;
 static uint64_t frames_count;
@@ -127,16 +129,12 @@ void memory_add_free(hpa_t pa, uint64_t size)
 	free_pages += count;
 }
 
-/*
- * How many pages from `frame` on are free, as far as `count` needs; blocks smaller than `order_min` end the run, so that the walk is
- * at most 64 steps.
- */
-static uint64_t run_length(uint64_t frame, uint64_t count, uint32_t order_min)
+/* How many pages from `frame` on are free, as far as `count` needs. Joined blocks grow and then shrink, so the walk is short. */
+static uint64_t run_length(uint64_t frame, uint64_t count)
 {
 	uint64_t length = 0;
 
-	while (length < count && frame_is_free_block(frame + length) &&
-	       frame_order(frame + length) >= order_min) {
+	while (length < count && frame_is_free_block(frame + length)) {
 		length += 1ull << frame_order(frame + length);
 	}
 	return length;
@@ -146,26 +144,26 @@ static uint64_t run_length(uint64_t frame, uint64_t count, uint32_t order_min)
 static bool run_find(uint64_t count, uint32_t align, uint64_t *found)
 {
 	uint32_t fit = count == 1 ? 0 : 64u - (uint32_t)__builtin_clzll(count - 1);
-	uint32_t first = fit > align ? fit : align;
+	uint32_t tries = 0;
 
 	/* The smallest block that holds it whole ... */
-	for (uint32_t order = first; order <= MEMORY_ORDER_MAX; order++) {
+	for (uint32_t order = fit > align ? fit : align; order <= MEMORY_ORDER_MAX; order++) {
 		if (!list_is_empty(&free_lists[order])) {
 			*found = frame_of(free_lists[order].next);
 			return true;
 		}
 	}
 	/* ... or neighbours that are free together. */
-	uint32_t order_min = fit > 5 ? fit - 5 : 0;
-
-	for (uint32_t order = MEMORY_ORDER_MAX + 1; order-- > order_min;) {
-		list_for_each (node, &free_lists[order]) {
+	for (uint32_t order = MEMORY_ORDER_MAX + 1; order-- > 0;) {
+		list_for_each(node, &free_lists[order]) {
 			uint64_t frame = frame_of(node);
 
-			if (IS_ALIGNED(frame, 1ull << align) &&
-			    run_length(frame, count, order_min) >= count) {
+			if (IS_ALIGNED(frame, 1ull << align) && run_length(frame, count) >= count) {
 				*found = frame;
 				return true;
+			}
+			if (++tries == RUN_TRIES_MAX) {
+				return false;
 			}
 		}
 	}

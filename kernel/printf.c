@@ -10,7 +10,7 @@ struct output {
 };
 
 struct spec {
-	bool is_left, is_zero, is_alternate, is_long;
+	bool is_left, is_zero, is_alternate, is_long, is_negative;
 	size_t width;
 };
 
@@ -49,18 +49,20 @@ static void put_number(struct output *out, const struct spec *spec, uint64_t val
 		digits[--at] = 'x';
 		digits[--at] = '0';
 	}
+	if (spec->is_negative && !spec->is_zero) {
+		digits[--at] = '-';
+	}
 	put_padded(out, spec, &digits[at], sizeof(digits) - at);
 }
 
 static void put_signed(struct output *out, struct spec *spec, int64_t value)
 {
-	if (value >= 0) {
-		put_number(out, spec, (uint64_t)value, 10);
-		return;
+	spec->is_negative = value < 0;
+	if (spec->is_negative && spec->is_zero) {
+		put(out, '-'); /* before the zeros */
+		spec->width -= spec->width > 0 ? 1 : 0;
 	}
-	put(out, '-');
-	spec->width -= spec->width > 0 ? 1 : 0;
-	put_number(out, spec, 0 - (uint64_t)value, 10);
+	put_number(out, spec, value < 0 ? 0 - (uint64_t)value : (uint64_t)value, 10);
 }
 
 static const char *spec_read(const char *at, struct spec *spec)
@@ -107,6 +109,7 @@ size_t format_text(char *buffer, size_t size, const char *format, va_list argume
 			put_number(&out, &spec, spec.is_long ? va_arg(arguments, unsigned long) : va_arg(arguments, unsigned),
 			           *at == 'x' ? 16 : 10);
 		} else if (*at == 'p') {
+			spec.is_alternate = true;
 			put_number(&out, &spec, (uint64_t)va_arg(arguments, void *), 16);
 		} else {
 			put(&out, *at);

@@ -73,7 +73,7 @@ static void write_record(void)
 /* A region, clear and mapped, a domain with a thread: what random calls seldom find together. */
 static void make_useful(uint32_t cpu)
 {
-	static const struct bh_domain_params domain = { .quota_bytes = 256 << 10, .name = "child" };
+	const struct bh_domain_params domain = { .quota_bytes = 256 << 10, .flags = next_byte() & BH_DOMAIN_SUPERVISES };
 	const struct bh_thread_params thread = { .entry = BH_VA_IMAGE, .pcpu = next_byte() % FAKE_CPUS, .weight = 256 };
 	const struct bh_map map = { .size = PAGE_SIZE, .flags = BH_MAP_READ | BH_MAP_WRITE };
 	uint32_t kind = next_byte() % 3;

@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The scheduler on the fake machine, with time that the test moves: shares by weight, caps, preemption by a wake-up, steal.
+ */
+// flags: -iquote tests/fake -Wno-sign-conversion
+// sources: tests/fake/machine.c tests/fake/guest.c arch/x86/ptable.c kernel/call.c kernel/call_domain.c kernel/call_event.c kernel/call_handle.c kernel/call_host.c kernel/call_region.c kernel/call_vm.c kernel/domain.c kernel/event.c kernel/exit.c kernel/fault.c kernel/fpu.c kernel/handle.c kernel/interrupt.c kernel/limbo.c kernel/log.c kernel/memory.c kernel/message.c kernel/object.c kernel/printf.c kernel/quota.c kernel/region.c kernel/root.c kernel/sched.c kernel/start.c kernel/thread.c kernel/timer.c
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "kernel/domain.h"
+#include "kernel/handle.h"
+#include "kernel/thread.h"
+#include "tests/fake/machine.h"
+
+#define SCRATCH (BH_VA_IMAGE + PAGE_SIZE)
+#define MS (FAKE_TSC_HZ / 1000)
+
+static struct thread *thread_add(uint32_t pcpu, uint32_t weight, uint32_t cap_percent)
+{
+	const struct bh_thread_params params = { .entry = BH_VA_IMAGE, .pcpu = pcpu, .weight = weight, .cap_percent = cap_percent };
+
+	assert_true(fake_user_write(SCRATCH, &params, sizeof(params)));
+	int64_t handle = fake_call(0, BH_CALL_THREAD_CREATE, (uint64_t[4]){ BH_HANDLE_SELF, SCRATCH });
+
+	assert_true(handle > 0);
+	return thread_of(handle_object(handle_entry(root_domain, (uint64_t)handle)));
+}
+
+static int start(void **state)
+{
+	(void)state;
+	fake_machine_init(FAKE_CPUS);
+	fake_kernel_start(4);
+	return fake_leave(0) ? 0 : -1;
+}
+
+/* Ring 3 runs on that pCPU; the timer interrupts it when it is due. */
+static void run_for(uint32_t cpu, uint64_t ticks)
+{
+	uint64_t end = fake_tsc + ticks;
+
+	while (fake_tsc < end) {
+		uint64_t now = fake_tsc;
+
+		if (!fake_leave(cpu)) {
+			fake_tsc = end;
+			return;
+		}
+		if (fake_tsc < now + MS / 10) {
+			fake_tsc = now + MS / 10;
+		}
+	}
+	fake_leave(cpu);
+}
+
+static void assert_near(uint64_t value, uint64_t wanted, uint64_t tolerance_percent)
+{
+	uint64_t difference = value > wanted ? value - wanted : wanted - value;
+
+	if (difference * 100 > wanted * tolerance_percent) {
+		fail_msg("%lu is not near %lu", (unsigned long)value, (unsigned long)wanted);
+	}
+}
+
+static void test_weights(void **state)
+{
+	struct thread *one = thread_add(1, 256, 0), *two = thread_add(1, 512, 0), *four = thread_add(1, 1024, 0);
+
+	(void)state;
+	run_for(1, 7000 * MS);
+	assert_near(one->run_tsc, 1000 * MS, 3);
+	assert_near(two->run_tsc, 2000 * MS, 3);
+	assert_near(four->run_tsc, 4000 * MS, 3);
+	assert_near(one->wait_tsc, 6000 * MS, 3);
+}
+
+static void test_cap(void **state)
+{
+	struct thread *capped = thread_add(1, 1024, 20), *other = thread_add(1, 64, 0);
+
+	(void)state;
+	run_for(1, 4000 * MS);
+	assert_near(capped->run_tsc, 800 * MS, 4);
+	assert_near(other->run_tsc, 3200 * MS, 4);
+}
+
+static void test_cap_leaves_idle_time(void **state)
+{
+	struct thread *capped = thread_add(1, 256, 30);
+
+	(void)state;
+	run_for(1, 2000 * MS);
+	assert_near(capped->run_tsc, 600 * MS, 4);
+	assert_true(fake_cpus[1].idle_tsc > 1000 * MS);
+}
+
+static void test_alone_is_not_interrupted(void **state)
+{
+	struct thread *alone = thread_add(1, 256, 0);
+
+	(void)state;
+	assert_true(fake_leave(1));
+	assert_ptr_equal(fake_cpus[1].current, alone);
+	assert_int_equal(fake_cpus[1].slice_end_tsc, BH_FOREVER);
+}
+
+/* root sleeps in event_wait; a hog runs; the event brings root back at once, and its result is in RAX. */
+static void test_wake_preempts(void **state)
+{
+	int64_t set = fake_call(0, BH_CALL_EVENT_SET_CREATE, (uint64_t[4]){ 0 });
+	int64_t event = fake_call(0, BH_CALL_EVENT_CREATE, (uint64_t[4]){ (uint64_t)set, 70 });
+	struct thread *root = fake_cpus[0].current, *hog = thread_add(0, 256, 0);
+	uint64_t bits[BH_EVENT_WORDS];
+
+	(void)state;
+	run_for(0, 100 * MS);
+	while (fake_cpus[0].current != root) {
+		run_for(0, MS);
+	}
+	assert_int_equal(fake_call(0, BH_CALL_EVENT_WAIT, (uint64_t[4]){ (uint64_t)set, BH_FOREVER, SCRATCH }), INT64_MIN);
+	assert_ptr_equal(fake_cpus[0].current, hog);
+	run_for(0, 50 * MS);
+	assert_ptr_equal(fake_cpus[0].current, hog);
+	fake_call(0, BH_CALL_EVENT_SIGNAL, (uint64_t[4]){ (uint64_t)event });
+	assert_ptr_equal(fake_cpus[0].current, root);
+	assert_int_equal(arch_user_frame(&fake_cpus[0])->rax, 2);
+	assert_true(fake_user_read(SCRATCH, bits, sizeof(bits)));
+	assert_int_equal(bits[1], 1u << 6);
+}
+
+static void test_wait_ends_in_time(void **state)
+{
+	int64_t set = fake_call(0, BH_CALL_EVENT_SET_CREATE, (uint64_t[4]){ 0 });
+	uint64_t deadline = fake_tsc + 5 * MS;
+
+	(void)state;
+	assert_int_equal(fake_call(0, BH_CALL_EVENT_WAIT, (uint64_t[4]){ (uint64_t)set, 0, SCRATCH }), BH_ERR_TIMEOUT);
+	assert_int_equal(fake_call(0, BH_CALL_EVENT_WAIT, (uint64_t[4]){ (uint64_t)set, deadline, SCRATCH }), BH_ERR_TIMEOUT);
+	assert_true(fake_tsc >= deadline && fake_tsc < deadline + MS);
+}
+
+static void test_yield(void **state)
+{
+	struct thread *root = fake_cpus[0].current, *other = thread_add(0, 256, 0);
+
+	(void)state;
+	fake_call(0, BH_CALL_THREAD_YIELD, (uint64_t[4]){ 0 });
+	assert_ptr_equal(fake_cpus[0].current, other);
+	fake_call(0, BH_CALL_THREAD_YIELD, (uint64_t[4]){ 0 });
+	assert_ptr_equal(fake_cpus[0].current, root);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup(test_weights, start),
+		cmocka_unit_test_setup(test_cap, start),
+		cmocka_unit_test_setup(test_cap_leaves_idle_time, start),
+		cmocka_unit_test_setup(test_alone_is_not_interrupted, start),
+		cmocka_unit_test_setup(test_wake_preempts, start),
+		cmocka_unit_test_setup(test_wait_ends_in_time, start),
+		cmocka_unit_test_setup(test_yield, start),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
