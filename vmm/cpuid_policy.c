@@ -34,6 +34,7 @@
 	 BIT(18) /* RDSEED */ | BIT(19) /* ADX */ | BIT(20) /* SMAP */ | BIT(21) /* AVX512IFMA */ | \
 	 BIT(23) /* CLFLUSHOPT */ | BIT(24) /* CLWB */ | BIT(28) /* AVX512CD */ |                  \
 	 BIT(29) /* SHA */ | BIT(30) /* AVX512BW */ | BIT(31) /* AVX512VL */)
+#define F7_EBX_SET BIT(1) /* TSC_ADJUST, which the kernel keeps for each vCPU */
 #define F7_ECX                                                                                     \
 	(BIT(1) /* AVX512VBMI */ | BIT(2) /* UMIP */ | BIT(3) /* PKU */ | BIT(6) /* AVX512VBMI2 */ | \
 	 BIT(8) /* GFNI */ | BIT(9) /* VAES */ | BIT(10) /* VPCLMULQDQ */ | BIT(11) /* AVX512VNNI */ | \
@@ -61,7 +62,7 @@ const struct cpuid_policy cpuid_policies[] = {
 	{ 0x1, 0, { ALL, 0x0000ff00, F1_ECX, F1_EDX }, { 0, 0, F1_ECX_SET, F1_EDX_SET } },
 	{ 0x2, 0, { ALL, ALL, ALL, ALL }, { 0 } },
 	{ 0x6, 0, { 0 }, { BIT(2) /* the APIC timer never stops */, 0, 0, 0 } },
-	{ 0x7, 0, { ALL, F7_EBX, F7_ECX, F7_EDX }, { 0 } },
+	{ 0x7, 0, { ALL, F7_EBX, F7_ECX, F7_EDX }, { 0, F7_EBX_SET, 0, 0 } },
 	{ 0x7, 1, { F7_1_EAX, 0, 0, 0 }, { 0 } },
 	{ 0x80000001, 0, { ALL, 0xf0000000, FX_ECX, FX_EDX }, { 0 } },
 	{ 0x80000002, 0, { ALL, ALL, ALL, ALL }, { 0 } },
@@ -69,6 +70,7 @@ const struct cpuid_policy cpuid_policies[] = {
 	{ 0x80000004, 0, { ALL, ALL, ALL, ALL }, { 0 } },
 	{ 0x80000005, 0, { ALL, ALL, ALL, ALL }, { 0 } },
 	{ 0x80000006, 0, { ALL, ALL, ALL, ALL }, { 0 } },
-	{ 0x80000007, 0, { 0, 0, 0, BIT(8) /* invariant TSC */ }, { 0 } },
+	/* Invariant TSC: the kernel tells time by the TSC itself, so a machine where it is not stable runs no guests well anyway. */
+	{ 0x80000007, 0, { 0 }, { 0, 0, 0, BIT(8) } },
 };
 const uint32_t cpuid_policies_count = sizeof(cpuid_policies) / sizeof(cpuid_policies[0]);

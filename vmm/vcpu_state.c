@@ -19,6 +19,7 @@
 #define RESET_DR6	  0xffff0ff0u
 #define RESET_DR7	  0x400u
 #define RESET_PAT	  0x0007040600070406ull
+#define MTRR_ENABLED_WRITE_BACK 0x806u /* as firmware leaves it; no fixed ranges (SDM 3A 12.11.2.1) */
 #define RESET_FCW	  0x037fu
 #define RESET_MXCSR	  0x1f80u
 
@@ -90,6 +91,7 @@ static void reset_msrs(void)
 	state.sysenter_cs = state.sysenter_esp = state.sysenter_eip = 0;
 	state.star = state.lstar = state.cstar = state.sfmask = 0;
 	state.kernel_gs_base = 0;
+	state.mtrr_def_type = MTRR_ENABLED_WRITE_BACK;
 	state.spec_ctrl = 0;
 	state.kvm_system_time = state.kvm_wall_clock = 0;
 	state.kvm_steal_time = state.kvm_async_pf = 0;
