@@ -40,7 +40,7 @@ def test_many_small_guests(lab):
 
     def once():
         started = time.monotonic()
-        lab.command("create small memory=1M kernel=hello debug-exit=yes", is_error_fine=True)
+        lab.command("create small memory=4M kernel=hello debug-exit=yes", is_error_fine=True)
         lab.command("start small", is_error_fine=True)
         lab.command("kill small", is_error_fine=True)
         lab.command("delete small", is_error_fine=True)
