@@ -33,6 +33,7 @@
 #define FPU_HEADER_OFFSET 512u
 
 #define PAT_RESET 0x0007040600070406ull
+#define MTRR_DEF_TYPE_RESET 0x806ull /* on, write-back: as firmware leaves it, since a guest may start without any */
 #define DR6_RESET 0xffff0ff0ull
 #define DR6_WRITABLE 0x1e00full
 #define DR7_RESET 0x400ull
@@ -124,7 +125,7 @@ static void reset_msrs(struct vcpu *vcpu)
 	}
 	hvm->set_msr(vcpu, MSR_PAT, PAT_RESET);
 	vcpu->msr_misc_enable = MISC_ENABLE_RESET;
-	vcpu->msr_mtrr_def_type = 0;
+	vcpu->msr_mtrr_def_type = MTRR_DEF_TYPE_RESET;
 	vcpu->msr_tsc_aux = 0;
 	vcpu->msr_spec_ctrl = 0;
 	vcpu->xcr0 = 1;

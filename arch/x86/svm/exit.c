@@ -155,6 +155,9 @@ void svm_exit_decode(struct vcpu *vcpu, struct vm_exit *exit)
 		decode_iret(vcpu, exit);
 		break;
 	case SVM_EXIT_CPUID:
+		if (svm_is_tcg) {
+			svm_xcr0_settle(vcpu);
+		}
 		decode_plain(exit, BH_REASON_CPUID, next_rip(vmcb, 2));
 		break;
 	case SVM_EXIT_MSR:

@@ -196,9 +196,20 @@ static void svm_unload(struct vcpu *vcpu)
 	}
 }
 
+/* enter() has brought back all that VMLOAD does: NMIs need the host's TR at once. */
 static void svm_leave(struct vcpu *vcpu)
 {
-	(void)vcpu; /* enter() has done it all: NMIs need the host's TR at once */
+	if (svm_is_tcg) {
+		svm_xcr0_settle(vcpu);
+	}
+}
+
+void svm_xcr0_settle(struct vcpu *vcpu)
+{
+	if (feature_has(FEATURE_XSAVE)) {
+		vcpu->xcr0 = xcr0_read();
+		vcpu->cpu->xcr0 = vcpu->xcr0;
+	}
 }
 
 /* An ASID of this pCPU's current generation. When all are used up, a new generation starts with everything flushed (APM 2 15.15.1, 15.16). */
