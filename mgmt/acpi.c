@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Power-off and reset out of the ACPI tables (see acpi.h). Every offset is checked against the length that was
- * read, every length against a limit; a table that lies is ignored.
+ * Power-off and reset out of the ACPI tables (see acpi.h). Every offset is checked against the
+ * length that was read, every length against a limit; a table that lies is ignored.
  */
 #include "mgmt/acpi.h"
 
@@ -68,7 +68,8 @@ static uint64_t load64(const uint8_t *bytes)
 	return value;
 }
 
-/* One element of a package that must be a small integer; returns the bytes it takes, 0 if it is none. */
+/* One element of a package that must be a small integer; returns the bytes it takes, 0 if it is
+ * none. */
 static size_t read_element(const uint8_t *aml, size_t size, uint8_t *value)
 {
 	if (size < 1) {
@@ -240,7 +241,8 @@ static uint64_t find_root(const struct reader *reader, uint64_t rsdp, uint32_t *
 	return load32(bytes + RSDP_RSDT);
 }
 
-/* Calls for each table of the root table: finds the FADT, then \_S5 in the DSDT or else in an SSDT. */
+/* Calls for each table of the root table: finds the FADT, then \_S5 in the DSDT or else in
+ * an SSDT. */
 static bool walk(const struct reader *reader, uint64_t root, uint32_t entry_bytes,
                  struct acpi_power *out)
 {

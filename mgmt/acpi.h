@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What ACPI says about power-off and reset (ACPI 6.4, 4.8.3.2, 4.8.3.6, 5.2.9, 7.4.2): read from the tables,
- * never believed beyond their bounds.
+ * What ACPI says about power-off and reset (ACPI 6.4, 4.8.3.2, 4.8.3.6, 5.2.9, 7.4.2): read from
+ * the tables, never believed beyond their bounds.
  *
- * No AML is run: the package \_S5 is found by its bytes, as its form is fixed in practice. Pure but for the
- * reader that is given.
+ * No AML is run: the package \_S5 is found by its bytes, as its form is fixed in practice. Pure but
+ * for the reader that is given.
  */
 #pragma once
 

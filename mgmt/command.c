@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * From a typed line to a verb's call: words, verb, options, typed arguments; and TAB completion by the same
- * table. Knows the shape of every verb and the meaning of none.
+ * From a typed line to a verb's call: words, verb, options, typed arguments; and TAB completion by
+ * the same table. Knows the shape of every verb and the meaning of none.
  */
 #include <stdio.h>
 #include <stdlib.h>

@@ -2,9 +2,10 @@
 /*
  * The configuration parser and printer for whole texts.
  *
- * Reads one line at a time: `[host]`, `[guest NAME]`, `key = value`, comments. Keys before the first
- * section form a guest of their own, named by the key `name`, as an xl.cfg file is written. A section
- * with an error is left out; every other section is kept. The grammar is docs/configuration.md.
+ * Reads one line at a time: `[host]`, `[guest NAME]`, `key = value`, comments. Keys before the
+ * first section form a guest of their own, named by the key `name`, as an xl.cfg file is written. A
+ * section with an error is left out; every other section is kept. The grammar is
+ * docs/configuration.md.
  */
 #include "mgmt/config.h"
 
@@ -236,7 +237,8 @@ static void parse_guest_header(struct parser *parser)
 	read_section_name(parser);
 	if (!config_name_is_valid(parser->value)) {
 		fail(parser, at,
-		     "a guest's name is 1 to 31 characters of a-z, 0-9, _ and -, as in [guest alpha]");
+		     "a guest's name is 1 to 31 characters of a-z, 0-9, _ and -, "
+		     "as in [guest alpha]");
 		parser->state = STATE_SKIP;
 		return;
 	}

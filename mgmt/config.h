@@ -2,10 +2,11 @@
 /*
  * The configuration: what an operator may say about the host and its guests.
  *
- * One table (config_keys.c) names every key with its type, range, default and help. One parser reads
- * the boot file, `load`, `create` and `set`, and one printer writes what the parser reads back. These
- * are pure functions over text: they open no file and make no kernel call. Text is never trusted; an
- * error spoils the section it stands in and nothing else. The operator's view is docs/configuration.md.
+ * One table (config_keys.c) names every key with its type, range, default and help. One parser
+ * reads the boot file, `load`, `create` and `set`, and one printer writes what the parser reads
+ * back. These are pure functions over text: they open no file and make no kernel call. Text is
+ * never trusted; an error spoils the section it stands in and nothing else. The operator's view is
+ * docs/configuration.md.
  */
 #pragma once
 
@@ -152,7 +153,8 @@ unsigned int config_edit_distance(const char *a, const char *b);
 /* Writes the section's key names, separated by spaces; always ends with NUL. */
 void config_key_list(enum config_section section, char *out, size_t size);
 
-/* config_value.c: one value. record is the struct config_host or config_guest of the key's section. */
+/* config_value.c: one value. record is the struct config_host or config_guest of the key's
+ * section. */
 
 /* Reads text into the key's field. False, with the reason in why[size], if it is not a good value;
  * the field is then as it was. A TEXTS key gets one more entry. */
@@ -191,7 +193,8 @@ void config_free(struct config *config);
  * config->errors. True if there was no error at all. */
 bool config_parse(struct config *config, const char *text, size_t size);
 
-/* Sets one key of a guest, with the checks and messages of the parser. False with an error added. */
+/* Sets one key of a guest, with the checks and messages of the parser. False with an error
+ * added. */
 bool config_guest_set(struct config_guest *guest, const char *key, const char *value,
                       struct config_position at, struct config_errors *errors);
 

@@ -2,8 +2,8 @@
 /*
  * The table of configuration keys, and finding a key by name.
  *
- * A row here is all that a key needs to be parsed, printed, explained by `help set`, completed by TAB
- * and checked against docs/configuration.md. The order of the rows is the order of printing.
+ * A row here is all that a key needs to be parsed, printed, explained by `help set`, completed by
+ * TAB and checked against docs/configuration.md. The order of the rows is the order of printing.
  */
 #include "mgmt/config.h"
 
@@ -26,22 +26,27 @@
 
 /* clang-format off */
 const struct config_key config_keys[] = {
-	ROW("name", "hostname", HOST(name), CONFIG_TYPE_NAME, CONFIG_KEY_SHOWN, 1, CONFIG_NAME_SIZE - 1, "bulkhead",
+	ROW("name", "hostname", HOST(name), CONFIG_TYPE_NAME, CONFIG_KEY_SHOWN,
+	    1, CONFIG_NAME_SIZE - 1, "bulkhead",
 	    "a name of a-z, 0-9, _ and -, at most 31 characters",
 	    "the machine's name, as info shows it"),
-	ROW("autostart-delay", "autostart_delay", HOST(autostart_delay_s), CONFIG_TYPE_COUNT, 0, 0, 600, "0",
+	ROW("autostart-delay", "autostart_delay", HOST(autostart_delay_s), CONFIG_TYPE_COUNT, 0,
+	    0, 600, "0",
 	    "a number of seconds from 0 to 600",
 	    "seconds between the starts of two autostart guests"),
 
-	ROW("name", "", GUEST(name), CONFIG_TYPE_NAME, CONFIG_KEY_HIDDEN, 1, CONFIG_NAME_SIZE - 1, "",
+	ROW("name", "", GUEST(name), CONFIG_TYPE_NAME, CONFIG_KEY_HIDDEN,
+	    1, CONFIG_NAME_SIZE - 1, "",
 	    "a name of a-z, 0-9, _ and -, at most 31 characters",
 	    "the guest's name, where no section gives it"),
 	ROW("vcpus", "maxvcpus", GUEST(vcpu_count), CONFIG_TYPE_COUNT, CONFIG_KEY_SHOWN,
 	    1, CONFIG_VCPUS_MAX, "1",
 	    "a number from 1 to 64",
 	    "number of virtual CPUs"),
-	ROW("cpus", "", GUEST(cpus), CONFIG_TYPE_CPUS, CONFIG_KEY_SHOWN, 0, CONFIG_CPUS_MAX - 1, "any",
-	    "any, or pCPU numbers such as 2-3 or 0,2 (then the word shared, if others may use them)",
+	ROW("cpus", "", GUEST(cpus), CONFIG_TYPE_CPUS, CONFIG_KEY_SHOWN,
+	    0, CONFIG_CPUS_MAX - 1, "any",
+	    "any, or pCPU numbers such as 2-3 or 0,2 (then the word shared, "
+	    "if others may use them)",
 	    "pCPUs that the virtual CPUs run on"),
 	ROW("memory", "maxmem", GUEST(memory_bytes), CONFIG_TYPE_SIZE, CONFIG_KEY_SHOWN,
 	    1024 * 1024, 1ull << 44, "128M",
@@ -70,10 +75,12 @@ const struct config_key config_keys[] = {
 	ROW("on-crash", "on_crash", GUEST(on_crash), CONFIG_TYPE_ACTION, CONFIG_KEY_LIVE,
 	    0, 0, "destroy", ACTIONS_MEANT,
 	    "what to do when the guest or its VMM fails"),
-	ROW("weight", "cpu_weight", GUEST(weight), CONFIG_TYPE_COUNT, CONFIG_KEY_LIVE, 1, 65535, "256",
+	ROW("weight", "cpu_weight", GUEST(weight), CONFIG_TYPE_COUNT, CONFIG_KEY_LIVE,
+	    1, 65535, "256",
 	    "a number from 1 to 65535",
 	    "share of a pCPU against others that use it"),
-	ROW("cap", "", GUEST(cap_percent), CONFIG_TYPE_COUNT, CONFIG_KEY_LIVE, 0, 100 * CONFIG_VCPUS_MAX, "0",
+	ROW("cap", "", GUEST(cap_percent), CONFIG_TYPE_COUNT, CONFIG_KEY_LIVE,
+	    0, 100 * CONFIG_VCPUS_MAX, "0",
 	    "a percentage of one pCPU, at most 100 times vcpus; 0 for none",
 	    "upper limit of the CPU time that the guest gets"),
 	ROW("console", "serial", GUEST(has_console), CONFIG_TYPE_FLAG, 0, 0, 0, "yes",

@@ -46,7 +46,8 @@ static const char *read_number(const char *text, uint64_t *out)
 	return text;
 }
 
-/* Binary exponent of a size's unit; -1 if it is none. The rest of the unit ("iB", "B") is skipped. */
+/* Binary exponent of a size's unit; -1 if it is none. The rest of the unit ("iB", "B") is
+ * skipped. */
 static int read_unit(const char *text)
 {
 	static const struct {

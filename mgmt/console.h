@@ -2,9 +2,10 @@
 /*
  * The console multiplexer: guests' serial lines and the operator's terminal.
  *
- * Each guest's output lies in a ring that its VMM writes (struct bh_console); what is read is copied here,
- * byte counts are checked, and nothing a VMM writes there can do more than spoil its own output. After
- * a guest's resources are given back its last words are kept, and `console` shows them first.
+ * Each guest's output lies in a ring that its VMM writes (struct bh_console); what is read is
+ * copied here, byte counts are checked, and nothing a VMM writes there can do more than spoil its
+ * own output. After a guest's resources are given back its last words are kept, and `console` shows
+ * them first.
  */
 #pragma once
 
@@ -23,7 +24,8 @@ void console_keep(uint32_t slot);
 /* Forgets what was kept. */
 void console_forget(uint32_t slot);
 
-/* Begins to show a guest: from what no operator has seen yet, or else from its last line's start. */
+/* Begins to show a guest: from what no operator has seen yet, or else from its last line's
+ * start. */
 void console_open(uint32_t slot);
 
 /* Copies the next output, at most size bytes; returns the count. Only between open and close. */
@@ -32,5 +34,6 @@ size_t console_read(uint32_t slot, char *out, size_t size);
 /* Puts input into the guest's ring; returns the count of bytes that there was room for. */
 size_t console_write(uint32_t slot, const char *bytes, size_t size);
 
-/* Reads the last lines of a guest's output without marking them as seen; returns the count of bytes. */
+/* Reads the last lines of a guest's output without marking them as seen; returns the count of
+ * bytes. */
 size_t console_tail(uint32_t slot, char *out, size_t size);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Power-off and reset of the machine (see host.h). Works by the tables, then by the registers of every PC; the
- * kernel's own reset is the last resort. Guests are not asked here.
+ * Power-off and reset of the machine (see host.h). Works by the tables, then by the registers of
+ * every PC; the kernel's own reset is the last resort. Guests are not asked here.
  */
 #include "mgmt/host.h"
 
@@ -26,8 +26,9 @@
 #define KEYBOARD_PORT        0x64u
 #define KEYBOARD_RESET       0xfeu
 
-#define WINDOW_VA            0x0000130000000000ull /* where physical memory is mapped for a moment */
-#define WINDOW_BYTES_MAX     0x4000u
+/* where physical memory is mapped for a moment */
+#define WINDOW_VA        0x0000130000000000ull
+#define WINDOW_BYTES_MAX 0x4000u
 
 /* acpi_read_fn: maps the pages, copies, unmaps. */
 static bool read_physical(void *context, uint64_t address, void *out, uint32_t size)

@@ -2,9 +2,10 @@
 /*
  * The ledger: what mgmt must not forget when it dies. root keeps the pages and never reads them.
  *
- * All of a guest's lasting record is here and is worked on in place; nothing here points anywhere. A new
- * mgmt checks each record before it uses it (ledger_check()), since its forerunner may have died in the
- * middle of a write or may have written nonsense. Guest i, ledger record i and root's slot i are the same.
+ * All of a guest's lasting record is here and is worked on in place; nothing here points anywhere.
+ * A new mgmt checks each record before it uses it (ledger_check()), since its forerunner may have
+ * died in the middle of a write or may have written nonsense. Guest i, ledger record i and root's
+ * slot i are the same.
  */
 #pragma once
 
@@ -95,7 +96,8 @@ struct ledger {
 };
 _Static_assert(sizeof(struct ledger) <= BH_LEDGER_BYTES, "root keeps so much");
 
-/* True if the ledger holds the records of an earlier mgmt (each made safe); else it is made empty. */
+/* True if the ledger holds the records of an earlier mgmt (each made safe); else it is made
+ * empty. */
 bool ledger_open(struct ledger *ledger);
 
 /* Puts every field of a record into its range; false if the record must be dropped. */

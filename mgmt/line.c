@@ -2,8 +2,8 @@
 /*
  * The line editor (see line.h). No I/O, no allocation; everything is in struct line.
  *
- * Drawing rule: `column` always says where the terminal's cursor is. redraw() is the only function that
- * moves it within a line.
+ * Drawing rule: `column` always says where the terminal's cursor is. redraw() is the only function
+ * that moves it within a line.
  */
 #include "mgmt/line.h"
 
@@ -50,8 +50,8 @@ static size_t visible_columns(const struct line *line)
 	return LINE_WIDTH - 1 - strlen(line->prompt);
 }
 
-/* Moves the window so that the cursor is in it; true if it moved. Moves a third at a time, so that a
- * long line is not redrawn for each character. */
+/* Moves the window so that the cursor is in it; true if it moved. Moves a third at a time, so
+ * that a long line is not redrawn for each character. */
 static bool scroll_to_cursor(struct line *line)
 {
 	size_t columns = visible_columns(line);

@@ -2,9 +2,9 @@
 /*
  * The line editor: bytes from a terminal in, edited lines and echo out.
  *
- * A byte-in byte-out machine without any I/O of its own. It draws with printable characters, CR, LF and
- * BS alone, so that a terminal without cursor addressing works too; only Ctrl-L sends VT100 sequences.
- * Lines longer than the terminal scroll sideways. docs/shell.md lists the keys.
+ * A byte-in byte-out machine without any I/O of its own. It draws with printable characters, CR, LF
+ * and BS alone, so that a terminal without cursor addressing works too; only Ctrl-L sends VT100
+ * sequences. Lines longer than the terminal scroll sideways. docs/shell.md lists the keys.
  */
 #pragma once
 
@@ -71,6 +71,6 @@ enum line_event line_feed(struct line *line, unsigned char byte);
 void line_hide(struct line *line);
 void line_show(struct line *line);
 
-/* For a completion callback: offers word if it goes on from what is typed; suffix is added when it is
- * the only one (' ' after a whole word). */
+/* For a completion callback: offers word if it goes on from what is typed; suffix is added when
+ * it is the only one (' ' after a whole word). */
 void line_choice_add(struct line_choices *choices, const char *word);

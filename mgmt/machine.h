@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What lies below the management logic: time, the records shared with root and the VMMs, and their events.
+ * What lies below the management logic: time, the records shared with root and the VMMs, and their
+ * events.
  *
- * The partition manager, console and verbs reach the world through these functions alone, so that their
- * tests can put a machine of their own below them. machine.c is the real one. Shared records are read
- * once, with machine_load*(), and the copy is checked: a VMM may write anything at any time.
+ * The partition manager, console and verbs reach the world through these functions alone, so that
+ * their tests can put a machine of their own below them. machine.c is the real one. Shared records
+ * are read once, with machine_load*(), and the copy is checked: a VMM may write anything at any
+ * time.
  */
 #pragma once
 

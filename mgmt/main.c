@@ -2,8 +2,8 @@
 /*
  * The management domain: start, take-over after its own restart, and one loop over one event set.
  *
- * Everything here runs in one thread and nothing waits but bh_event_wait(). A part that has something to do
- * later says so by a deadline.
+ * Everything here runs in one thread and nothing waits but bh_event_wait(). A part that has
+ * something to do later says so by a deadline.
  */
 #include <stdio.h>
 #include <string.h>

@@ -2,8 +2,8 @@
 /*
  * The partition manager's verbs: what an operator may ask in which state (see partition.h).
  *
- * Each verb checks first and changes after. Requests to root are only marked here; partition_poll.c sends
- * them one at a time.
+ * Each verb checks first and changes after. Requests to root are only marked here; partition_poll.c
+ * sends them one at a time.
  */
 #include "mgmt/partition.h"
 

@@ -2,10 +2,11 @@
 /*
  * The partition manager: guests, their states, and what is done when they end.
  *
- * It asks root for partitions, watches the VMMs' channels, carries out the policies on-poweroff, on-reboot and
- * on-crash, and keeps every lasting fact in the ledger. It prints nothing: errors go into a struct
- * result, news into the event log. Nothing here waits; partition_poll() moves everything on. States and
- * policies as an operator sees them: docs/configuration.md, docs/shell.md.
+ * It asks root for partitions, watches the VMMs' channels, carries out the policies on-poweroff,
+ * on-reboot and on-crash, and keeps every lasting fact in the ledger. It prints nothing: errors go
+ * into a struct result, news into the event log. Nothing here waits; partition_poll() moves
+ * everything on. States and policies as an operator sees them: docs/configuration.md,
+ * docs/shell.md.
  */
 #pragma once
 
@@ -36,7 +37,8 @@ bool partition_has_vmm(const struct guest *guest);
 /* True while something asked of root or of the VMM is not finished. */
 bool partition_is_busy(const struct guest *guest);
 
-/* The verbs. False with an error in result; true: begun (result untouched), partition_poll() goes on. */
+/* The verbs. False with an error in result; true: begun (result untouched), partition_poll() goes
+ * on. */
 bool partition_define(const struct config_guest *config, struct result *result);
 bool partition_delete(struct guest *guest, struct result *result);
 bool partition_start(struct guest *guest, struct result *result);
@@ -46,7 +48,8 @@ bool partition_reset(struct guest *guest, struct result *result);
 bool partition_pause(struct guest *guest, struct result *result);
 bool partition_resume(struct guest *guest, struct result *result);
 
-/* Asks the VMM for a vCPU's registers; they are in its channel once partition_is_busy() is false. */
+/* Asks the VMM for a vCPU's registers; they are in its channel once partition_is_busy() is
+ * false. */
 bool partition_read_registers(struct guest *guest, uint32_t vcpu_idx, struct result *result);
 
 /* Replaces the configuration; what is live is passed on, the rest counts from the next start. */

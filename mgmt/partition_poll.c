@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * The partition manager's engine: requests to root one at a time, the VMMs' states, what happens when a
- * guest ends, restarts with back-off, autostart, and taking over after mgmt's own restart.
+ * The partition manager's engine: requests to root one at a time, the VMMs' states, what happens
+ * when a guest ends, restarts with back-off, autostart, and taking over after mgmt's own restart.
  *
- * root answers in order of sequence numbers and is trusted. A VMM is not: its channel is read field by
- * field, once, and nothing in it is used as an index or a length.
+ * root answers in order of sequence numbers and is trusted. A VMM is not: its channel is read field
+ * by field, once, and nothing in it is used as an index or a length.
  */
 #include "mgmt/partition_poll.h"
 

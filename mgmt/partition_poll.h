@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Between partition.c (what may be asked) and partition_poll.c (how it is carried out). For these two only.
+ * Between partition.c (what may be asked) and partition_poll.c (how it is carried out). For these
+ * two only.
  */
 #pragma once
 

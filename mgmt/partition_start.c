@@ -2,8 +2,8 @@
 /*
  * What is checked and chosen before a guest starts: its files, its memory, its pCPUs.
  *
- * All checks are made here and name what would fit; root checks again for its own safety. Changes nothing
- * but the guest's placement.
+ * All checks are made here and name what would fit; root checks again for its own safety. Changes
+ * nothing but the guest's placement.
  */
 #include "mgmt/partition.h"
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Placing vCPUs on pCPUs (see placement.h). Pure and deterministic: equal loads go to the lowest number.
+ * Placing vCPUs on pCPUs (see placement.h). Pure and deterministic: equal loads go to the lowest
+ * number.
  */
 #include "mgmt/placement.h"
 
@@ -84,8 +85,8 @@ static enum placement_result choose_named(const struct placement *placement,
 	return PLACEMENT_OK;
 }
 
-/* The least used pCPU without an owner, counting those chosen for this guest already; one that another
- * guest claims only if there is no other. */
+/* The least used pCPU without an owner, counting those chosen for this guest already; one that
+ * another guest claims only if there is no other. */
 static uint32_t least_used(const struct placement *placement, const uint8_t *chosen_count)
 {
 	uint32_t best = PLACEMENT_NOBODY;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Building results (see result.h). Memory failure is remembered and shown at printing, so that verbs need
- * no check at each cell.
+ * Building results (see result.h). Memory failure is remembered and shown at printing, so that
+ * verbs need no check at each cell.
  */
 #include "mgmt/result.h"
 

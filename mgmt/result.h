@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What a verb gives back: a message, an error, a record, a table or a text, built once and printed as
- * aligned text or as JSON by one printer.
+ * What a verb gives back: a message, an error, a record, a table or a text, built once and printed
+ * as aligned text or as JSON by one printer.
  *
- * A result never holds formatted numbers: each cell keeps its value, the column says its unit. A result
- * that ran out of memory prints as an error. The JSON is described in docs/shell.md.
+ * A result never holds formatted numbers: each cell keeps its value, the column says its unit. A
+ * result that ran out of memory prints as an error. The JSON is described in docs/shell.md.
  */
 #pragma once
 
@@ -83,7 +83,8 @@ void result_free(struct result *result);
 void result_message(struct result *result, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
 
-/* what went wrong, where ("" if that is plain), and what would be right ("" if nothing is known). */
+/* what went wrong, where ("" if that is plain), and what would be right ("" if nothing is
+ * known). */
 void result_error(struct result *result, const char *where, const char *meant, const char *format,
                   ...) __attribute__((format(printf, 4, 5)));
 bool result_is_error(const struct result *result);

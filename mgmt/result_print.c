@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Printing results: aligned text for an operator, JSON (RFC 8259) for a program. The only two forms there
- * are; a verb never prints.
+ * Printing results: aligned text for an operator, JSON (RFC 8259) for a program. The only two forms
+ * there are; a verb never prints.
  */
 #include "mgmt/result.h"
 
@@ -176,7 +176,8 @@ static void put_json_string(const struct printer *printer, const char *text)
 		} else if (c == '\n') {
 			snprintf(escaped, sizeof(escaped), "\\n");
 		} else if (c < 0x20 || c >= 0x7f) {
-			/* Bytes beyond ASCII are shown as Latin-1: what a guest sent need not be UTF-8. */
+			/* Bytes beyond ASCII are shown as Latin-1: what a guest sent need not be
+			 * UTF-8. */
 			snprintf(escaped, sizeof(escaped), "\\u%04x", c);
 		} else {
 			snprintf(escaped, sizeof(escaped), "%c", c);

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Driver of the shell's 16550 UART (see serial.h). Line settings are the boot loader's or the kernel's;
- * this only reads, writes and masks. A port that never gets ready loses output and stops nothing.
+ * Driver of the shell's 16550 UART (see serial.h). Line settings are the boot loader's or the
+ * kernel's; this only reads, writes and masks. A port that never gets ready loses output and stops
+ * nothing.
  */
 #include "mgmt/serial.h"
 
@@ -15,7 +16,8 @@
 #define UART_IER              1u
 #define IER_RECEIVED          0x01u
 #define IER_TRANSMITTER_EMPTY 0x02u
-#define UART_IIR              2u /* read: interrupt identification; reading it drops a transmitter interrupt */
+/* read: interrupt identification; reading it drops a transmitter interrupt */
+#define UART_IIR              2u
 #define IIR_NONE_PENDING      0x01u
 #define UART_FCR              2u /* write */
 #define FCR_ENABLE            0x01u
@@ -35,7 +37,8 @@
 #define POLL_NS               5000000ull    /* without interrupts: how often to look */
 #define POLL_SENDING_NS       1000000ull    /* the same while there is something to send */
 #define NET_NS                1000000000ull /* with interrupts: in case one gets lost */
-#define STUCK_NS              200000000ull /* a transmitter that takes longer for one FIFO is not there */
+/* a transmitter that takes longer for one FIFO is not there */
+#define STUCK_NS 200000000ull
 
 static struct {
 	bool is_there;
@@ -162,7 +165,8 @@ void serial_service(bool is_interrupt)
 	}
 	serial.is_interrupt_seen = true;
 	bh_interrupt_ack(serial.interrupt);
-	/* The line is edge-triggered on a PC: what came up before the acknowledgement makes no new edge. */
+	/* The line is edge-triggered on a PC: what came up before the acknowledgement makes no new
+	 * edge. */
 	while (rounds-- != 0 && (port_in(UART_IIR) & IIR_NONE_PENDING) == 0) {
 		move_bytes();
 	}

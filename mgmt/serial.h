@@ -2,8 +2,8 @@
 /*
  * The shell's serial port: a 16550 UART (National Semiconductor PC16550D data sheet) by port calls.
  *
- * Output goes through a ring that the transmitter's interrupt drains a FIFO at a time; where no interrupt
- * comes, the port is polled. Nothing else in mgmt touches the port.
+ * Output goes through a ring that the transmitter's interrupt drains a FIFO at a time; where no
+ * interrupt comes, the port is polled. Nothing else in mgmt touches the port.
  */
 #pragma once
 

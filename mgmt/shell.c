@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * The shell's state machine (see shell.h). All that it shows goes through io.write*(), all that it knows of
- * verbs is command_run().
+ * The shell's state machine (see shell.h). All that it shows goes through io.write*(), all that it
+ * knows of verbs is command_run().
  *
- * News (guests that ended, starts that failed) are shown before a prompt, not in the middle of a line, so
- * that a program that reads the terminal finds one prompt after each of its lines.
+ * News (guests that ended, starts that failed) are shown before a prompt, not in the middle of a
+ * line, so that a program that reads the terminal finds one prompt after each of its lines.
  */
 #include "mgmt/shell.h"
 
@@ -110,7 +110,7 @@ void shell_begin_section(struct shell *shell, const char *first_line)
 	line_begin(&shell->line, SECTION_PROMPT);
 }
 
-/* ---- lines ------------------------------------------------------------------------------------- */
+/* ---- lines ---------------------------------------------------------------------------------- */
 
 /* Runs one line of the prompt. */
 static void run_line(struct shell *shell)
@@ -255,7 +255,7 @@ static void poll_follow(struct shell *shell)
 	result_free(&result);
 }
 
-/* ---- console ----------------------------------------------------------------------------------- */
+/* ---- console -------------------------------------------------------------------------------- */
 
 /* Sends output as far as the line takes it without waiting, so that keys are always heard. */
 static void console_output(struct shell *shell)
@@ -331,7 +331,7 @@ static void poll_console(struct shell *shell)
 	}
 }
 
-/* ---- the whole --------------------------------------------------------------------------------- */
+/* ---- the whole ------------------------------------------------------------------------------ */
 
 void shell_init(struct shell *shell, const struct shell_io *io)
 {

@@ -2,9 +2,10 @@
 /*
  * The shell: the operator's terminal between the line editor, the verbs and the guests' consoles.
  *
- * It is one state machine: at the prompt, taking a section, waiting for a verb's end, following a log, or
- * connected to a guest's console. It never blocks; shell_poll() goes as far as it can. Verbs know
- * nothing of the terminal: they fill a struct result, or leave a wait or a follower behind.
+ * It is one state machine: at the prompt, taking a section, waiting for a verb's end, following a
+ * log, or connected to a guest's console. It never blocks; shell_poll() goes as far as it can.
+ * Verbs know nothing of the terminal: they fill a struct result, or leave a wait or a follower
+ * behind.
  */
 #pragma once
 

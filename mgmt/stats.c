@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Rates from counters (see stats.h). Two samples a guest are kept; a rate is against the older one, so that
- * it covers some seconds whenever it is asked for. Samples of single vCPUs are kept for the first few only.
+ * Rates from counters (see stats.h). Two samples a guest are kept; a rate is against the older one,
+ * so that it covers some seconds whenever it is asked for. Samples of single vCPUs are kept for the
+ * first few only.
  */
 #include "mgmt/stats.h"
 

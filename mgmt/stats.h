@@ -19,7 +19,8 @@ struct stats_rates {
 /* Keeps a sample of every running guest. Call about every STATS_TICK_SECONDS. */
 void stats_tick(void);
 
-/* Rates since a sample 5 to 10 s ago, or since the guest's start. vcpu_idx < 0: the whole guest. False if it does not run. */
+/* Rates since a sample 5 to 10 s ago, or since the guest's start. vcpu_idx < 0: the whole guest.
+ * False if it does not run. */
 bool stats_read(const struct guest *guest, int vcpu_idx, struct stats_rates *rates);
 
 /* All exits of a vCPU. */

@@ -2,8 +2,9 @@
 /*
  * Verbs: the table of what an operator can type, and the call record that a verb gets.
  *
- * A row says all about a verb: names, arguments with their types, options, help. Parsing, completion, `help`
- * and docs/shell.md follow the table. A verb checks, acts through partition.h, and fills a result.
+ * A row says all about a verb: names, arguments with their types, options, help. Parsing,
+ * completion, `help` and docs/shell.md follow the table. A verb checks, acts through partition.h,
+ * and fills a result.
  */
 #pragma once
 
@@ -85,8 +86,9 @@ void verb_usage(const struct verb *verb, char *out, size_t size);
 void command_run(struct shell *shell, const char *line, struct result *result, bool *is_json);
 void command_complete(void *context, struct line_choices *choices);
 
-/* Splits a line into words as a shell does: blanks separate, quotes group, \ keeps " and \. Returns the count, or -1 with
- * the column of the quote that has no end. buffer needs strlen(line) + 1 bytes. */
+/* Splits a line into words as a shell does: blanks separate, quotes group, \ keeps " and \.
+ * Returns the count, or -1 with the column of the quote that has no end. buffer needs
+ * strlen(line) + 1 bytes. */
 int command_split(const char *line, char *buffer, struct verb_word *words, uint32_t *column);
 
 /* The verbs, by file. verbs_define.c: what changes definitions. */

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Verbs that move guests and the machine. Each begins its work through partition.h and leaves a wait behind
- * that tells the end; Ctrl-C ends the waiting, not the work.
+ * Verbs that move guests and the machine. Each begins its work through partition.h and leaves a
+ * wait behind that tells the end; Ctrl-C ends the waiting, not the work.
  */
 #include <stdio.h>
 #include <string.h>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Verbs that change or show definitions: create, delete, set, show, load, check. All text goes through the one
- * parser of config.h; an error says its place in what was typed or in the file.
+ * Verbs that change or show definitions: create, delete, set, show, load, check. All text goes
+ * through the one parser of config.h; an error says its place in what was typed or in the file.
  */
 #include <stdio.h>
 #include <string.h>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Verbs that only look: info, list, vcpus, files, log, events, exits, stats. They change nothing but which news
- * count as seen.
+ * Verbs that only look: info, list, vcpus, files, log, events, exits, stats. They change nothing
+ * but which news count as seen.
  */
 #include <stdio.h>
 #include <string.h>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * The tests' machine (see mgmt_machine.h). It is strict where root is: a request for a slot in the wrong
- * state ends the test.
+ * The tests' machine (see mgmt_machine.h). It is strict where root is: a request for a slot in the
+ * wrong state ends the test.
  */
 #include "tests/unit/mgmt_machine.h"
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A machine for the management tests: root and the VMMs as simple state machines below mgmt/machine.h.
+ * A machine for the management tests: root and the VMMs as simple state machines below
+ * mgmt/machine.h.
  */
 #pragma once
 

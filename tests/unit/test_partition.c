@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * The partition manager over a machine of the test's own: states, policies, checks, and taking over after
- * mgmt's death.
+ * The partition manager over a machine of the test's own: states, policies, checks, and taking over
+ * after mgmt's death.
  */
 // sources: mgmt/partition.c mgmt/partition_poll.c mgmt/partition_start.c mgmt/placement.c mgmt/ledger.c mgmt/console.c mgmt/config.c mgmt/config_keys.c mgmt/config_value.c mgmt/result.c mgmt/result_print.c tests/unit/mgmt_machine.c
 #include <setjmp.h>
