@@ -10,7 +10,7 @@
 #include "kernel/vcpu.h"
 
 /* How often a pause before the interrupt is sent again: QEMU's thread=multi may lose one that arrives during a world switch. */
-#define RESEND_SPINS 1000000u
+#define RESEND_SPINS 10000u
 
 static uint32_t lock_ticket_next, lock_ticket_now;
 
@@ -99,7 +99,8 @@ void message_poll(struct cpu *cpu)
 
 static bool cpu_is_other(const struct cpu *cpu)
 {
-	return cpu != NULL && cpu != cpu_self() && __atomic_load_n(&cpu->is_online, __ATOMIC_ACQUIRE);
+	return cpu != NULL && cpu != cpu_self() &&
+	       __atomic_load_n(&cpu->is_online, __ATOMIC_ACQUIRE);
 }
 
 static void message_await(struct cpu *cpu)
@@ -121,7 +122,8 @@ void message_sync(void)
 {
 	for (uint32_t i = 0; i < cpus_count; i++) {
 		if (cpu_is_other(cpus[i])) {
-			__atomic_store_n(&cpus[i]->sync_request, cpus[i]->sync_request + 1, __ATOMIC_RELEASE);
+			__atomic_store_n(&cpus[i]->sync_request, cpus[i]->sync_request + 1,
+			                 __ATOMIC_RELEASE);
 			message_send(cpus[i], CPU_WORK_MESSAGE);
 		}
 	}
