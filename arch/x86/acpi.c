@@ -71,6 +71,12 @@ static uint64_t rsdp_find(void)
 		ebda = (uint64_t)*(const uint16_t *)phys_to_virt(HPA(EBDA_POINTER)) << 4;
 		found = ebda >= 0x400 && ebda < BIOS_AREA ? rsdp_search(ebda, EBDA_SEARCH_BYTES) : 0;
 	}
+	/* UEFI keeps it beside the tables; mgmt can be shown it there, but not a copy within the kernel. */
+	for (uint32_t i = 0; found == 0 && i < boot_info.memory_count; i++) {
+		if (boot_info.memory[i].kind == BOOT_MEMORY_ACPI) {
+			found = rsdp_search(boot_info.memory[i].base, boot_info.memory[i].size);
+		}
+	}
 	if (found == 0 && given != NULL && rsdp_is_valid(given)) {
 		found = boot_info.rsdp;
 	}
