@@ -193,6 +193,11 @@ int serial_read(void)
 	return serial.rx[serial.rx_tail++ % RX_BYTES];
 }
 
+bool serial_has_interrupt(void)
+{
+	return serial.is_interrupt_seen;
+}
+
 size_t serial_room(void)
 {
 	return TX_BYTES - (serial.tx_head - serial.tx_tail);

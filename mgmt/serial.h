@@ -30,5 +30,8 @@ void serial_write(const char *bytes, size_t size);
 /* Sends text, LF as CR LF. */
 void serial_write_text(const char *bytes, size_t size);
 
+/* True once an interrupt has come; the port is polled until then. */
+bool serial_has_interrupt(void);
+
 /* Waits until all is sent, at most about a second. */
 void serial_flush(void);

@@ -9,6 +9,7 @@
 #include "lib/heap.h"
 #include "mgmt/machine.h"
 #include "mgmt/partition.h"
+#include "mgmt/serial.h"
 #include "mgmt/shell.h"
 #include "mgmt/stats.h"
 #include "mgmt/verb.h"
@@ -55,6 +56,7 @@ static const struct result_column info_columns[] = {
 	{ "memory root", "memory_root_bytes", RESULT_BYTES },
 	{ "memory mgmt", "memory_mgmt_bytes", RESULT_BYTES },
 	{ "heap mgmt", "heap_mgmt_bytes", RESULT_BYTES },
+	{ "serial port", "serial", RESULT_TEXT },
 	{ "guests", "guests", RESULT_COUNT },
 	{ "guests running", "guests_running", RESULT_COUNT },
 	{ "mgmt starts", "mgmt_starts", RESULT_COUNT },
@@ -107,6 +109,7 @@ void verb_info(struct verb_call *call, struct result *result)
 	result_value(result, machine_load64(&machine_status()->memory_root));
 	result_value(result, machine_load64(&machine_status()->memory_mgmt));
 	result_value(result, bh_heap_used_bytes());
+	result_text(result, serial_has_interrupt() ? "interrupts" : "polled");
 	result_value(result, defined);
 	result_value(result, running);
 	result_value(result, machine_info()->starts_count);

@@ -11,6 +11,7 @@
 
 #include "lib/heap.h"
 #include "mgmt/host.h"
+#include "mgmt/serial.h"
 
 uint64_t fake_now;
 uint64_t fake_memory_free;
@@ -296,6 +297,11 @@ int machine_host_info(struct bh_host_info *host)
 size_t bh_heap_used_bytes(void)
 {
 	return 0;
+}
+
+bool serial_has_interrupt(void)
+{
+	return true;
 }
 
 void host_poweroff(void)
