@@ -14,7 +14,7 @@
 #include "kernel/thread.h"
 #include "kernel/vcpu.h"
 
-#define USER_END 0x0000800000000000ull /* first address that is not canonical */
+#define USER_END     0x0000800000000000ull /* first address that is not canonical */
 #define LOG_TEXT_MAX 256u
 
 static bool range_is_user(uint64_t address, size_t size)
@@ -24,15 +24,18 @@ static bool range_is_user(uint64_t address, size_t size)
 
 int call_copy_in(void *record, uint64_t address, size_t size)
 {
-	return range_is_user(address, size) ? arch_copy_from_user(record, HVA(address), size) : BH_ERR_ADDRESS;
+	return range_is_user(address, size) ? arch_copy_from_user(record, HVA(address), size)
+	                                    : BH_ERR_ADDRESS;
 }
 
 int call_copy_out(uint64_t address, const void *record, size_t size)
 {
-	return range_is_user(address, size) ? arch_copy_to_user(HVA(address), record, size) : BH_ERR_ADDRESS;
+	return range_is_user(address, size) ? arch_copy_to_user(HVA(address), record, size)
+	                                    : BH_ERR_ADDRESS;
 }
 
-struct handle *call_handle_entry(struct domain *caller, uint64_t number, uint32_t type, uint32_t rights, int *error)
+struct handle *call_handle_entry(struct domain *caller, uint64_t number, uint32_t type,
+                                 uint32_t rights, int *error)
 {
 	if (handle_find(caller, number, type, rights) == NULL) {
 		*error = handle_error(caller, number, type);
@@ -46,7 +49,8 @@ struct domain *call_target_domain(struct domain *caller, uint64_t number, int *e
 	struct domain *domain = caller;
 
 	if (number != BH_HANDLE_SELF) {
-		struct object *object = handle_find(caller, number, BH_OBJECT_DOMAIN, BH_RIGHT_CONTROL);
+		struct object *object = handle_find(caller, number, BH_OBJECT_DOMAIN,
+		                                    BH_RIGHT_CONTROL);
 
 		if (object == NULL) {
 			*error = handle_error(caller, number, BH_OBJECT_DOMAIN);
@@ -126,7 +130,8 @@ static int64_t call_vm_msi(struct domain *caller, const struct arch_frame *frame
 	if (object == NULL) {
 		return handle_error(caller, frame->rdi, BH_OBJECT_VM);
 	}
-	return vm_msi_deliver(container_of(object, struct vm, object), frame->rsi, (uint32_t)frame->rdx);
+	return vm_msi_deliver(container_of(object, struct vm, object), frame->rsi,
+	                      (uint32_t)frame->rdx);
 }
 
 static int64_t call_vcpu_stats(struct domain *caller, const struct arch_frame *frame)
@@ -136,12 +141,14 @@ static int64_t call_vcpu_stats(struct domain *caller, const struct arch_frame *f
 	if (object == NULL) {
 		return handle_error(caller, frame->rdi, BH_OBJECT_VCPU);
 	}
-	return call_copy_out(frame->rsi, container_of(object, struct vcpu, object)->stats, sizeof(struct bh_vcpu_stats));
+	return call_copy_out(frame->rsi, container_of(object, struct vcpu, object)->stats,
+	                     sizeof(struct bh_vcpu_stats));
 }
 
 static int64_t call_interrupt_ack(struct domain *caller, const struct arch_frame *frame)
 {
-	struct object *object = handle_find(caller, frame->rdi, BH_OBJECT_INTERRUPT, BH_RIGHT_WRITE);
+	struct object *object = handle_find(caller, frame->rdi, BH_OBJECT_INTERRUPT,
+	                                    BH_RIGHT_WRITE);
 
 	if (object == NULL) {
 		return handle_error(caller, frame->rdi, BH_OBJECT_INTERRUPT);
@@ -158,7 +165,8 @@ static bool port_range_is_ok(const struct ports *ports, uint64_t port, uint64_t 
 
 static int64_t call_port(struct domain *caller, const struct arch_frame *frame, bool is_write)
 {
-	struct object *object = handle_find(caller, frame->rdi, BH_OBJECT_PORTS, is_write ? BH_RIGHT_WRITE : BH_RIGHT_READ);
+	struct object *object = handle_find(caller, frame->rdi, BH_OBJECT_PORTS,
+	                                    is_write ? BH_RIGHT_WRITE : BH_RIGHT_READ);
 
 	if (object == NULL) {
 		return handle_error(caller, frame->rdi, BH_OBJECT_PORTS);
@@ -222,7 +230,8 @@ static int64_t call_locked(struct domain *caller, uint64_t number, const struct 
 }
 
 /* Killed while it waited for the lock: nothing may be changed any more. */
-static int64_t call_with_lock(struct thread *thread, uint64_t number, const struct arch_frame *frame)
+static int64_t call_with_lock(struct thread *thread, uint64_t number,
+                              const struct arch_frame *frame)
 {
 	int64_t result = BH_ERR_DEAD;
 
@@ -267,9 +276,11 @@ static int64_t call_other(struct thread *thread, uint64_t number, const struct a
 
 static void call_vcpu_run(struct thread *thread, struct arch_frame *frame)
 {
-	struct object *object = handle_find(thread->domain, frame->rdi, BH_OBJECT_VCPU, BH_RIGHT_WRITE);
-	int error = likely(object != NULL) ? vcpu_run_begin(container_of(object, struct vcpu, object))
-	                                   : handle_error(thread->domain, frame->rdi, BH_OBJECT_VCPU);
+	struct object *object = handle_find(thread->domain, frame->rdi, BH_OBJECT_VCPU,
+	                                    BH_RIGHT_WRITE);
+	int error = likely(object != NULL)
+	                    ? vcpu_run_begin(container_of(object, struct vcpu, object))
+	                    : handle_error(thread->domain, frame->rdi, BH_OBJECT_VCPU);
 
 	if (unlikely(error < 0)) {
 		frame->rax = (uint64_t)error;
@@ -289,7 +300,8 @@ static int64_t call_event_signal(struct domain *caller, const struct arch_frame 
 
 static int64_t call_event_wait(struct domain *caller, const struct arch_frame *frame)
 {
-	struct object *object = handle_find(caller, frame->rdi, BH_OBJECT_EVENT_SET, BH_RIGHT_CONTROL);
+	struct object *object = handle_find(caller, frame->rdi, BH_OBJECT_EVENT_SET,
+	                                    BH_RIGHT_CONTROL);
 
 	if (unlikely(object == NULL)) {
 		return handle_error(caller, frame->rdi, BH_OBJECT_EVENT_SET);

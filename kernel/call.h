@@ -14,7 +14,8 @@ int call_copy_out(uint64_t address, const void *record, size_t size) must_check;
 /* The domain that an argument names: SELF, or a handle with CONTROL. NULL and *error. */
 struct domain *call_target_domain(struct domain *caller, uint64_t number, int *error);
 /* Entry of a handle of that type with these rights. NULL and *error. */
-struct handle *call_handle_entry(struct domain *caller, uint64_t number, uint32_t type, uint32_t rights, int *error);
+struct handle *call_handle_entry(struct domain *caller, uint64_t number, uint32_t type,
+                                 uint32_t rights, int *error);
 
 int64_t call_domain(struct domain *caller, uint64_t number, const struct arch_frame *frame);
 int64_t call_region(struct domain *caller, uint64_t number, const struct arch_frame *frame);

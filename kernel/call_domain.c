@@ -6,7 +6,8 @@
 #include "kernel/string.h"
 #include "kernel/thread.h"
 
-static int64_t domain_create_decode(struct domain *caller, const struct bh_domain_params *params, struct event **event)
+static int64_t domain_create_decode(struct domain *caller, const struct bh_domain_params *params,
+                                    struct event **event)
 {
 	struct object *object = NULL;
 
@@ -46,7 +47,8 @@ static int64_t call_domain_create(struct domain *caller, const struct arch_frame
 		return number;
 	}
 	error = domain_create(caller, &params, event, &domain);
-	return error < 0 ? error : handle_fill(caller, number, &domain->object, BH_RIGHTS_ALL, NULL);
+	return error < 0 ? error
+	                 : handle_fill(caller, number, &domain->object, BH_RIGHTS_ALL, NULL);
 }
 
 static int64_t call_domain_destroy(struct domain *caller, const struct arch_frame *frame)

@@ -19,7 +19,8 @@ static int64_t call_event_set_create(struct domain *caller)
 static int64_t call_event_create(struct domain *caller, const struct arch_frame *frame)
 {
 	int error = BH_OK;
-	struct handle *handle = call_handle_entry(caller, frame->rdi, BH_OBJECT_EVENT_SET, BH_RIGHT_CONTROL, &error);
+	struct handle *handle = call_handle_entry(caller, frame->rdi, BH_OBJECT_EVENT_SET,
+	                                          BH_RIGHT_CONTROL, &error);
 	struct event *event;
 
 	if (handle == NULL) {
@@ -36,11 +37,14 @@ static int64_t call_event_create(struct domain *caller, const struct arch_frame 
 	if (number < 0) {
 		return number;
 	}
-	error = event_create(caller, event_set_of(handle_object(handle)), (uint32_t)frame->rsi, &event);
-	return error < 0 ? error : handle_fill(caller, number, &event->object, BH_RIGHTS_ALL, handle);
+	error = event_create(caller, event_set_of(handle_object(handle)), (uint32_t)frame->rsi,
+	                     &event);
+	return error < 0 ? error
+	                 : handle_fill(caller, number, &event->object, BH_RIGHTS_ALL, handle);
 }
 
 int64_t call_event(struct domain *caller, uint64_t number, const struct arch_frame *frame)
 {
-	return number == BH_CALL_EVENT_SET_CREATE ? call_event_set_create(caller) : call_event_create(caller, frame);
+	return number == BH_CALL_EVENT_SET_CREATE ? call_event_set_create(caller)
+	                                          : call_event_create(caller, frame);
 }

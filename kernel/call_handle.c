@@ -24,10 +24,12 @@ static int64_t call_handle_give(struct domain *caller, const struct arch_frame *
 	if (domain == NULL) {
 		return error;
 	}
-	if (rights == 0 || (rights & ~(uint64_t)BH_RIGHTS_ALL) != 0 || frame->r10 == BH_HANDLE_SELF) {
+	if (rights == 0 || (rights & ~(uint64_t)BH_RIGHTS_ALL) != 0 ||
+	    frame->r10 == BH_HANDLE_SELF) {
 		return BH_ERR_INVALID;
 	}
-	if ((handle_rights(handle) & BH_RIGHT_GIVE) == 0 || (rights & ~(uint64_t)handle_rights(handle)) != 0) {
+	if ((handle_rights(handle) & BH_RIGHT_GIVE) == 0 ||
+	    (rights & ~(uint64_t)handle_rights(handle)) != 0) {
 		return BH_ERR_RIGHTS;
 	}
 	return handle_give(handle, domain, (uint32_t)rights, frame->r10);
@@ -47,12 +49,14 @@ static int64_t call_handle_narrow(struct domain *caller, const struct arch_frame
 	return BH_OK;
 }
 
-static int64_t call_handle_reap(struct domain *caller, const struct arch_frame *frame, bool is_close)
+static int64_t call_handle_reap(struct domain *caller, const struct arch_frame *frame,
+                                bool is_close)
 {
 	struct handle *handle = entry_find(caller, frame->rdi);
 
 	/* The machine's original handle keeps the machine. */
-	if (handle == NULL || (is_close && handle_object(handle)->type == BH_OBJECT_HOST && handle->parent == NULL)) {
+	if (handle == NULL ||
+	    (is_close && handle_object(handle)->type == BH_OBJECT_HOST && handle->parent == NULL)) {
 		return BH_ERR_HANDLE;
 	}
 	return handle_reap(handle, is_close);

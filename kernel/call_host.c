@@ -9,7 +9,7 @@
 #include "kernel/region.h"
 #include "kernel/start.h"
 
-#define PORTS_END 0x10000u
+#define PORTS_END       0x10000u
 #define QUIESCE_WAIT_MS 100u
 
 struct object host_object __attribute__((aligned(64))) = { .type = BH_OBJECT_HOST };
@@ -17,7 +17,8 @@ struct object host_object __attribute__((aligned(64))) = { .type = BH_OBJECT_HOS
 /* The caller's handle of the machine, with CONTROL; what is made from it is derived from it. */
 static struct handle *host_find(struct domain *caller, uint64_t number, int *error)
 {
-	struct handle *handle = call_handle_entry(caller, number, BH_OBJECT_HOST, BH_RIGHT_CONTROL, error);
+	struct handle *handle = call_handle_entry(caller, number, BH_OBJECT_HOST, BH_RIGHT_CONTROL,
+	                                          error);
 
 	if (handle != NULL && handle->depth + 1u >= HANDLE_DEPTH_MAX) {
 		*error = BH_ERR_LIMIT;
@@ -66,7 +67,8 @@ static int64_t call_interrupt_bind(struct domain *caller, const struct arch_fram
 	if (event == NULL) {
 		return handle_error(caller, frame->rdx, BH_OBJECT_EVENT);
 	}
-	if (frame->rsi >= INTERRUPT_GSIS || (frame->r10 & ~(uint64_t)(BH_IRQ_LEVEL | BH_IRQ_LOW)) != 0) {
+	if (frame->rsi >= INTERRUPT_GSIS ||
+	    (frame->r10 & ~(uint64_t)(BH_IRQ_LEVEL | BH_IRQ_LOW)) != 0) {
 		return BH_ERR_INVALID;
 	}
 	int number = handle_reserve(caller, 0);
@@ -74,8 +76,10 @@ static int64_t call_interrupt_bind(struct domain *caller, const struct arch_fram
 	if (number < 0) {
 		return number;
 	}
-	error = interrupt_bind(caller, (uint32_t)frame->rsi, (uint32_t)frame->r10, event_of(event), &interrupt);
-	return error < 0 ? error : handle_fill(caller, number, &interrupt->object, BH_RIGHTS_ALL, host);
+	error = interrupt_bind(caller, (uint32_t)frame->rsi, (uint32_t)frame->r10, event_of(event),
+	                       &interrupt);
+	return error < 0 ? error
+	                 : handle_fill(caller, number, &interrupt->object, BH_RIGHTS_ALL, host);
 }
 
 static int64_t call_region_device(struct domain *caller, const struct arch_frame *frame)
@@ -91,7 +95,8 @@ static int64_t call_region_device(struct domain *caller, const struct arch_frame
 	if (host == NULL) {
 		return error;
 	}
-	if (size == 0 || !IS_ALIGNED(pa, PAGE_SIZE) || !IS_ALIGNED(size, PAGE_SIZE) || pa >= end || size > end - pa) {
+	if (size == 0 || !IS_ALIGNED(pa, PAGE_SIZE) || !IS_ALIGNED(size, PAGE_SIZE) || pa >= end ||
+	    size > end - pa) {
 		return BH_ERR_INVALID;
 	}
 	if (!memory_is_outside(HPA(pa), size)) {
@@ -103,7 +108,9 @@ static int64_t call_region_device(struct domain *caller, const struct arch_frame
 		return number;
 	}
 	error = region_create_at(caller, HPA(pa), size, REGION_DEVICE, &region);
-	return error < 0 ? error : handle_fill(caller, number, &region->object, BH_RIGHTS_ALL & ~BH_RIGHT_EXECUTE, host);
+	return error < 0 ? error
+	                 : handle_fill(caller, number, &region->object,
+	                               BH_RIGHTS_ALL & ~BH_RIGHT_EXECUTE, host);
 }
 
 static int64_t call_host_info(struct domain *caller, const struct arch_frame *frame)
@@ -135,7 +142,8 @@ static void host_quiesce(void)
 			continue;
 		}
 		message_send(cpu, CPU_WORK_STOP);
-		while (!__atomic_load_n(&cpu->is_halted, __ATOMIC_ACQUIRE) && arch_tsc_read() < deadline) {
+		while (!__atomic_load_n(&cpu->is_halted, __ATOMIC_ACQUIRE) &&
+		       arch_tsc_read() < deadline) {
 			__builtin_ia32_pause();
 		}
 		cpu->is_online = false;

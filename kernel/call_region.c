@@ -12,8 +12,8 @@ static int64_t call_region_allocate(struct domain *caller, const struct arch_fra
 	uint64_t alignment = frame->rsi;
 	struct region *region;
 
-	if (size == 0 || !IS_ALIGNED(size, PAGE_SIZE) || alignment < PAGE_SIZE || !IS_ALIGNED(alignment, alignment) ||
-	    frame->rdx != 0) {
+	if (size == 0 || !IS_ALIGNED(size, PAGE_SIZE) || alignment < PAGE_SIZE ||
+	    !IS_ALIGNED(alignment, alignment) || frame->rdx != 0) {
 		return BH_ERR_INVALID;
 	}
 	int number = handle_reserve(caller, 0);
@@ -23,7 +23,8 @@ static int64_t call_region_allocate(struct domain *caller, const struct arch_fra
 	}
 	int error = region_create(caller, size, alignment, &region);
 
-	return error < 0 ? error : handle_fill(caller, number, &region->object, BH_RIGHTS_ALL, NULL);
+	return error < 0 ? error
+	                 : handle_fill(caller, number, &region->object, BH_RIGHTS_ALL, NULL);
 }
 
 static int64_t call_region_zero(struct domain *caller, const struct arch_frame *frame)
@@ -34,13 +35,16 @@ static int64_t call_region_zero(struct domain *caller, const struct arch_frame *
 		return handle_error(caller, frame->rdi, BH_OBJECT_REGION);
 	}
 	/* Once it has been clear it may be in use: nothing to do. */
-	return region_of(object)->zeroed_bytes == region_of(object)->size ? BH_OK : region_zero(region_of(object));
+	return region_of(object)->zeroed_bytes == region_of(object)->size
+	               ? BH_OK
+	               : region_zero(region_of(object));
 }
 
 static int64_t call_region_split(struct domain *caller, const struct arch_frame *frame)
 {
 	int error = BH_OK;
-	struct handle *handle = call_handle_entry(caller, frame->rdi, BH_OBJECT_REGION, BH_RIGHT_CONTROL, &error);
+	struct handle *handle = call_handle_entry(caller, frame->rdi, BH_OBJECT_REGION,
+	                                          BH_RIGHT_CONTROL, &error);
 	struct region *upper;
 
 	if (handle == NULL) {
@@ -51,7 +55,8 @@ static int64_t call_region_split(struct domain *caller, const struct arch_frame 
 	if (frame->rsi == 0 || frame->rsi >= region->size || !IS_ALIGNED(frame->rsi, PAGE_SIZE)) {
 		return BH_ERR_INVALID;
 	}
-	if (region->object.handles_count != 1 || region->mappings_count != 0 || region->kind == REGION_BORROWED) {
+	if (region->object.handles_count != 1 || region->mappings_count != 0 ||
+	    region->kind == REGION_BORROWED) {
 		return BH_ERR_BUSY;
 	}
 	int number = handle_reserve(caller, 0);
@@ -60,11 +65,14 @@ static int64_t call_region_split(struct domain *caller, const struct arch_frame 
 		return number;
 	}
 	error = region_split(region, frame->rsi, &upper);
-	return error < 0 ? error : handle_fill(caller, number, &upper->object, handle_rights(handle), handle->parent);
+	return error < 0 ? error
+	                 : handle_fill(caller, number, &upper->object, handle_rights(handle),
+	                               handle->parent);
 }
 
 /* What is to be mapped: the record, and the rights of the handle. */
-static struct handle *map_decode(struct domain *caller, const struct arch_frame *frame, struct bh_map *map, int *error)
+static struct handle *map_decode(struct domain *caller, const struct arch_frame *frame,
+                                 struct bh_map *map, int *error)
 {
 	*error = call_copy_in(map, frame->r10, sizeof(*map));
 	if (*error < 0) {
@@ -72,7 +80,8 @@ static struct handle *map_decode(struct domain *caller, const struct arch_frame 
 	}
 	/* BH_MAP_READ, WRITE, EXECUTE and the rights of the same names have the same bits. */
 	uint32_t rights = map->flags & (BH_MAP_READ | BH_MAP_WRITE | BH_MAP_EXECUTE);
-	struct handle *handle = call_handle_entry(caller, frame->rdi, BH_OBJECT_REGION, rights, error);
+	struct handle *handle = call_handle_entry(caller, frame->rdi, BH_OBJECT_REGION, rights,
+	                                          error);
 
 	if (handle == NULL) {
 		return NULL;
@@ -81,8 +90,9 @@ static struct handle *map_decode(struct domain *caller, const struct arch_frame 
 
 	*error = BH_ERR_INVALID;
 	if ((map->flags & ~(BH_MAP_READ | BH_MAP_WRITE | BH_MAP_EXECUTE | BH_MAP_UNCACHED)) != 0 ||
-	    (rights & BH_MAP_READ) == 0 || map->reserved != 0 || map->size == 0 || !IS_ALIGNED(map->size, PAGE_SIZE) ||
-	    !IS_ALIGNED(map->offset, PAGE_SIZE) || map->offset > region->size || map->size > region->size - map->offset ||
+	    (rights & BH_MAP_READ) == 0 || map->reserved != 0 || map->size == 0 ||
+	    !IS_ALIGNED(map->size, PAGE_SIZE) || !IS_ALIGNED(map->offset, PAGE_SIZE) ||
+	    map->offset > region->size || map->size > region->size - map->offset ||
 	    ((map->flags & BH_MAP_UNCACHED) != 0 && region->kind != REGION_DEVICE)) {
 		return NULL;
 	}
@@ -99,7 +109,8 @@ static int64_t call_region_map(struct domain *caller, const struct arch_frame *f
 	struct bh_map map;
 	int error;
 	struct handle *handle = map_decode(caller, frame, &map, &error);
-	struct domain *domain = handle != NULL ? call_target_domain(caller, frame->rsi, &error) : NULL;
+	struct domain *domain = handle != NULL ? call_target_domain(caller, frame->rsi, &error)
+	                                       : NULL;
 	uint64_t va = frame->rdx;
 
 	if (domain == NULL) {
@@ -108,7 +119,8 @@ static int64_t call_region_map(struct domain *caller, const struct arch_frame *f
 	if ((map.flags & BH_MAP_WRITE) != 0 && (map.flags & BH_MAP_EXECUTE) != 0) {
 		return BH_ERR_INVALID;
 	}
-	if (!IS_ALIGNED(va, PAGE_SIZE) || va < BH_VA_USER_MIN || va >= BH_VA_USER_MAX || map.size > BH_VA_USER_MAX - va) {
+	if (!IS_ALIGNED(va, PAGE_SIZE) || va < BH_VA_USER_MIN || va >= BH_VA_USER_MAX ||
+	    map.size > BH_VA_USER_MAX - va) {
 		return BH_ERR_INVALID;
 	}
 	return region_map(handle, domain, NULL, va, &map);
@@ -129,19 +141,22 @@ static int64_t call_region_map_guest(struct domain *caller, const struct arch_fr
 	if (vm == NULL) {
 		return handle_error(caller, frame->rsi, BH_OBJECT_VM);
 	}
-	if (!IS_ALIGNED(gpa, PAGE_SIZE) || gpa >= GUEST_ADDRESS_END || map.size > GUEST_ADDRESS_END - gpa) {
+	if (!IS_ALIGNED(gpa, PAGE_SIZE) || gpa >= GUEST_ADDRESS_END ||
+	    map.size > GUEST_ADDRESS_END - gpa) {
 		return BH_ERR_INVALID;
 	}
 	return region_map(handle, NULL, container_of(vm, struct vm, object), gpa, &map);
 }
 
-static int64_t call_region_unmap(struct domain *caller, const struct arch_frame *frame, bool is_guest)
+static int64_t call_region_unmap(struct domain *caller, const struct arch_frame *frame,
+                                 bool is_guest)
 {
 	int error = BH_OK;
 	struct handle *handle = call_handle_entry(caller, frame->rdi, BH_OBJECT_REGION, 0, &error);
 	uint32_t type = is_guest ? BH_OBJECT_VM : BH_OBJECT_DOMAIN;
 	bool is_self = !is_guest && frame->rsi == BH_HANDLE_SELF;
-	struct object *target = is_self ? &caller->object : handle_find(caller, frame->rsi, type, BH_RIGHT_CONTROL);
+	struct object *target = is_self ? &caller->object
+	                                : handle_find(caller, frame->rsi, type, BH_RIGHT_CONTROL);
 
 	if (handle == NULL) {
 		return error;
@@ -149,9 +164,9 @@ static int64_t call_region_unmap(struct domain *caller, const struct arch_frame 
 	if (target == NULL) {
 		return handle_error(caller, frame->rsi, type);
 	}
-	struct mapping *mapping = region_find_mapping(handle, is_guest ? NULL : domain_of(target),
-	                                              is_guest ? container_of(target, struct vm, object) : NULL,
-	                                              frame->rdx);
+	struct mapping *mapping = region_find_mapping(
+		handle, is_guest ? NULL : domain_of(target),
+		is_guest ? container_of(target, struct vm, object) : NULL, frame->rdx);
 
 	if (mapping == NULL) {
 		return BH_ERR_NOT_FOUND;

@@ -62,7 +62,8 @@ static int64_t call_vm_create(struct domain *caller, const struct arch_frame *fr
 	if (hvm == NULL) {
 		return BH_ERR_UNSUPPORTED;
 	}
-	if ((params.flags & ~BH_VM_DEBUG) != 0 || params.vcpus_max == 0 || params.vcpus_max > BH_MAX_VCPUS ||
+	if ((params.flags & ~BH_VM_DEBUG) != 0 || params.vcpus_max == 0 ||
+	    params.vcpus_max > BH_MAX_VCPUS ||
 	    (params.reserved[0] | params.reserved[1] | params.reserved[2]) != 0) {
 		return BH_ERR_INVALID;
 	}
@@ -167,8 +168,8 @@ static int vcpu_claim(struct vcpu *vcpu)
 {
 	struct thread *nobody = NULL;
 
-	if (!__atomic_compare_exchange_n(&vcpu->thread, &nobody, cpu_self()->current, false, __ATOMIC_ACQ_REL,
-	                                 __ATOMIC_ACQUIRE)) {
+	if (!__atomic_compare_exchange_n(&vcpu->thread, &nobody, cpu_self()->current, false,
+	                                 __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) {
 		return BH_ERR_STATE;
 	}
 	if (vcpu->cpu != NULL && vcpu->cpu != cpu_self()) {
@@ -224,8 +225,8 @@ static int64_t call_vcpu_set_state(struct domain *caller, const struct arch_fram
 	return error;
 }
 
-static int64_t doorbell_decode(struct domain *caller, const struct arch_frame *frame, struct bh_doorbell *record,
-                               struct event **event)
+static int64_t doorbell_decode(struct domain *caller, const struct arch_frame *frame,
+                               struct bh_doorbell *record, struct event **event)
 {
 	struct object *object;
 	int64_t error = call_copy_in(record, frame->rsi, sizeof(*record));
@@ -235,9 +236,11 @@ static int64_t doorbell_decode(struct domain *caller, const struct arch_frame *f
 	if (error < 0) {
 		return error;
 	}
-	if ((record->flags & ~(BH_DOORBELL_PORT | BH_DOORBELL_MATCH)) != 0 || record->reserved != 0 ||
+	if ((record->flags & ~(BH_DOORBELL_PORT | BH_DOORBELL_MATCH)) != 0 ||
+	    record->reserved != 0 ||
 	    (length != 0 && length != 1 && length != 2 && length != 4 && length != 8) ||
-	    ((record->flags & BH_DOORBELL_PORT) != 0 && (record->address > 0xffff || length == 8))) {
+	    ((record->flags & BH_DOORBELL_PORT) != 0 &&
+	     (record->address > 0xffff || length == 8))) {
 		return BH_ERR_INVALID;
 	}
 	if (record->event == 0) {
@@ -281,7 +284,8 @@ static int64_t call_doorbell_unbind(struct domain *caller, const struct arch_fra
 /* A write in flight may still use the event: limbo frees it after every pCPU has passed a safe point. */
 void call_vm_forget_event(const struct event *event)
 {
-	list_for_each(node, &vms) {
+	list_for_each(node, &vms)
+	{
 		struct vm *vm = list_entry(node, struct vm, node);
 
 		for (uint32_t i = 0; i < BH_DOORBELLS_MAX; i++) {
@@ -314,8 +318,10 @@ static int64_t call_guest_interrupt_bind(struct domain *caller, const struct arc
 	if (number < 0) {
 		return number;
 	}
-	error = event_create_msi(caller, vm_of(handle_object(parent)), frame->rsi, (uint32_t)frame->rdx, &event);
-	return error < 0 ? error : handle_fill(caller, number, &event->object, BH_RIGHTS_ALL, parent);
+	error = event_create_msi(caller, vm_of(handle_object(parent)), frame->rsi,
+	                         (uint32_t)frame->rdx, &event);
+	return error < 0 ? error
+	                 : handle_fill(caller, number, &event->object, BH_RIGHTS_ALL, parent);
 }
 
 int64_t call_vm(struct domain *caller, uint64_t number, const struct arch_frame *frame)

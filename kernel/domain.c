@@ -69,7 +69,8 @@ static int domain_map_kernel_pages(struct domain *domain, uint32_t flags)
 	int error = ptable_map(&domain->space, BH_VA_INFO, info_page(), PAGE_SIZE, PTABLE_READ);
 
 	if (error == BH_OK && (flags & BH_DOMAIN_SEES_LOG) != 0) {
-		error = ptable_map(&domain->space, BH_VA_LOG, log_pages(), sizeof(struct bh_log), PTABLE_READ);
+		error = ptable_map(&domain->space, BH_VA_LOG, log_pages(), sizeof(struct bh_log),
+		                   PTABLE_READ);
 	}
 	return error;
 }
@@ -139,7 +140,8 @@ static void domain_set_state(struct domain *domain, enum bh_domain_state state)
 {
 	uint32_t alive = BH_DOMAIN_ALIVE;
 
-	__atomic_compare_exchange_n(&domain->state, &alive, (uint32_t)state, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
+	__atomic_compare_exchange_n(&domain->state, &alive, (uint32_t)state, false,
+	                            __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
 }
 
 void domain_kill(struct domain *domain, enum bh_domain_state state)
@@ -148,7 +150,8 @@ void domain_kill(struct domain *domain, enum bh_domain_state state)
 
 	domain_set_state(domain, state);
 	__atomic_store_n(&domain->object.is_dying, 1, __ATOMIC_RELEASE);
-	list_for_each(node, &domain->threads) {
+	list_for_each(node, &domain->threads)
+	{
 		struct thread *thread = list_entry(node, struct thread, domain_node);
 
 		has_others |= !thread_is_dead(thread) && thread->cpu != cpu_self();
@@ -169,8 +172,8 @@ void domain_thread_died(struct domain *domain)
 	domain_set_state(domain, BH_DOMAIN_EXITED);
 	__atomic_store_n(&domain->object.is_dying, 1, __ATOMIC_RELEASE);
 	if (domain == root_domain) {
-		panic("the root domain ended (vector %u, rip %lx, address %lx)", domain->fault_vector,
-		      domain->fault_rip, domain->fault_address);
+		panic("the root domain ended (vector %u, rip %lx, address %lx)",
+		      domain->fault_vector, domain->fault_rip, domain->fault_address);
 	}
 	if (event != NULL) {
 		event_signal(event);
@@ -179,7 +182,8 @@ void domain_thread_died(struct domain *domain)
 
 void domain_forget_event(const struct event *event)
 {
-	list_for_each(node, &domains) {
+	list_for_each(node, &domains)
+	{
 		struct domain *domain = list_entry(node, struct domain, node);
 
 		if (domain->death_event == event) {
@@ -192,7 +196,8 @@ void domain_forget_event(const struct event *event)
 static void domain_let_threads_go(struct domain *domain)
 {
 	while (!list_is_empty(&domain->threads)) {
-		struct thread *thread = list_entry(domain->threads.next, struct thread, domain_node);
+		struct thread *thread = list_entry(domain->threads.next, struct thread,
+		                                   domain_node);
 
 		list_remove(&thread->domain_node);
 		thread->domain = NULL;
@@ -218,8 +223,8 @@ int domain_end(struct domain *domain)
 	handle_table_free(domain);
 	limbo_flush();
 	if (domain->used_bytes != 0) {
-		log_print("domain %u (%s): %lu bytes of its quota are not accounted for", domain->id, domain->name,
-		          domain->used_bytes);
+		log_print("domain %u (%s): %lu bytes of its quota are not accounted for",
+		          domain->id, domain->name, domain->used_bytes);
 	}
 	quota_refund(domain->object.payer, domain->quota_bytes);
 	domain->quota_bytes = 0;

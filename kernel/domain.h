@@ -7,21 +7,22 @@
 
 #include "kernel/object.h"
 
-#define DOMAINS_MAX 1024u
+#define DOMAINS_MAX      1024u
 #define DOMAIN_DEPTH_MAX 8u /* of domains created by domains */
-#define HANDLE_PAGES 64u
+#define HANDLE_PAGES     64u
 #define HANDLES_PER_PAGE 64u
-#define SLAB_CLASSES 6u
+#define SLAB_CLASSES     6u
 
 struct handle;
 
 struct domain {
 	struct object object;
 	uint32_t id;
-	uint32_t state; /* enum bh_domain_state; set once from ALIVE, also by a thread's own pCPU (atomic) */
+	uint32_t
+		state; /* enum bh_domain_state; set once from ALIVE, also by a thread's own pCPU (atomic) */
 	uint32_t depth;
 	bool is_supervisor; /* may create domains and threads, and so take CPU time */
-	bool is_destroyed; /* everything it held is gone; only the record stays for its handles */
+	bool is_destroyed;  /* everything it held is gone; only the record stays for its handles */
 	uint64_t quota_bytes;
 	uint64_t used_bytes;
 	struct ptable space;
@@ -32,9 +33,9 @@ struct domain {
 	uint32_t threads_alive;       /* atomic; the pCPU that brings it to 0 declares the death */
 	struct list threads;          /* thread->domain_node */
 	uint32_t threads_count;
-	struct list mappings;         /* struct mapping.target_node: what is mapped into it */
+	struct list mappings;            /* struct mapping.target_node: what is mapped into it */
 	struct list slabs[SLAB_CLASSES]; /* pages with free room, by class */
-	struct event *death_event;    /* read without lock by the pCPU that declares the death */
+	struct event *death_event;       /* read without lock by the pCPU that declares the death */
 	uint32_t fault_vector;
 	uint64_t fault_rip;
 	uint64_t fault_address;

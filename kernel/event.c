@@ -42,7 +42,8 @@ int event_create(struct domain *payer, struct event_set *set, uint32_t bit, stru
 	return BH_OK;
 }
 
-int event_create_msi(struct domain *payer, struct vm *vm, uint64_t address, uint32_t data, struct event **out)
+int event_create_msi(struct domain *payer, struct vm *vm, uint64_t address, uint32_t data,
+                     struct event **out)
 {
 	struct event *event = quota_object_allocate(payer, sizeof(*event));
 
@@ -65,8 +66,8 @@ void event_signal(struct event *event)
 
 	if (set == NULL) {
 		if (vm != NULL && vm_msi_deliver(vm, event->msi_address, event->msi_data) < 0) {
-			log_print_limited("guest interrupt %lx/%x has no valid target", event->msi_address,
-			                  event->msi_data);
+			log_print_limited("guest interrupt %lx/%x has no valid target",
+			                  event->msi_address, event->msi_data);
 		}
 		return;
 	}
@@ -125,7 +126,8 @@ int64_t event_wait(struct event_set *set, uint64_t deadline_tsc, hva_t bits)
 	struct thread *thread = cpu_self()->current;
 	struct thread *nobody = NULL;
 
-	if (!__atomic_compare_exchange_n(&set->waiter, &nobody, thread, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) {
+	if (!__atomic_compare_exchange_n(&set->waiter, &nobody, thread, false, __ATOMIC_ACQ_REL,
+	                                 __ATOMIC_ACQUIRE)) {
 		return BH_ERR_BUSY;
 	}
 	for (;;) {

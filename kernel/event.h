@@ -15,8 +15,10 @@ static inline struct event_set *event_set_of(struct object *object)
 }
 
 int event_set_create(struct domain *payer, struct event_set **set) must_check;
-int event_create(struct domain *payer, struct event_set *set, uint32_t bit, struct event **event) must_check;
-int event_create_msi(struct domain *payer, struct vm *vm, uint64_t address, uint32_t data, struct event **event) must_check;
+int event_create(struct domain *payer, struct event_set *set, uint32_t bit,
+                 struct event **event) must_check;
+int event_create_msi(struct domain *payer, struct vm *vm, uint64_t address, uint32_t data,
+                     struct event **event) must_check;
 /* End of life, under kernel_lock; as domain_end(). */
 int event_end(struct event *event) must_check;
 int event_set_end(struct event_set *set) must_check;

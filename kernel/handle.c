@@ -149,7 +149,8 @@ static void tree_remove(struct handle *handle)
 	handle->parent = handle->next = handle->prev = NULL;
 }
 
-int handle_fill(struct domain *domain, int number, struct object *object, uint32_t rights, struct handle *parent)
+int handle_fill(struct domain *domain, int number, struct object *object, uint32_t rights,
+                struct handle *parent)
 {
 	struct handle *handle = handle_entry(domain, (uint32_t)number);
 
@@ -172,7 +173,8 @@ int handle_give(struct handle *handle, struct domain *domain, uint32_t rights, u
 	}
 	int number = handle_reserve(domain, slot);
 
-	return number < 0 ? number : handle_fill(domain, number, handle_object(handle), rights, handle);
+	return number < 0 ? number
+	                  : handle_fill(domain, number, handle_object(handle), rights, handle);
 }
 
 void handle_narrow(struct handle *handle, uint32_t rights)
@@ -257,7 +259,8 @@ static int reap_step(struct handle *handle)
 int handle_reap(struct handle *handle, bool is_close)
 {
 	for (uint32_t step = 0; step < REAP_STEPS; step++) {
-		struct handle *leaf = handle->child != NULL || is_close ? reap_leaf(handle) : handle;
+		struct handle *leaf = handle->child != NULL || is_close ? reap_leaf(handle)
+		                                                        : handle;
 
 		if (leaf == handle && !is_close) {
 			return BH_OK;
@@ -279,7 +282,8 @@ int handle_reap_domain(struct domain *domain)
 	domain_kill(domain, BH_DOMAIN_EXITED);
 	for (uint32_t step = 0; step < REAP_STEPS; step++) {
 		bool is_empty = domain->handles_used == 0;
-		int result = is_empty ? domain_end(domain) : reap_step(reap_leaf(handle_last(domain)));
+		int result = is_empty ? domain_end(domain)
+		                      : reap_step(reap_leaf(handle_last(domain)));
 
 		if (result < 0 || (result == BH_OK && is_empty)) {
 			return result;

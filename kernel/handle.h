@@ -9,19 +9,19 @@
 #include "kernel/domain.h"
 #include "kernel/object.h"
 
-#define HANDLE_DEPTH_MAX 32u  /* of derivation */
-#define HANDLE_FIRST_AUTO 32u /* lower ones are for the giver to choose */
+#define HANDLE_DEPTH_MAX   32u /* of derivation */
+#define HANDLE_FIRST_AUTO  32u /* lower ones are for the giver to choose */
 #define HANDLE_RIGHTS_MASK 0x1full
-#define REAP_STEPS 64u /* per call */
-#define REAP_MORE 1
+#define REAP_STEPS         64u /* per call */
+#define REAP_MORE          1
 
 struct mapping;
 
 struct handle {
 	uint64_t word; /* object (32-byte aligned) | rights; 0 = free. Stored last, read once */
 	struct handle *parent, *child, *next, *prev; /* prev NULL: first child of parent */
-	struct mapping *mappings; /* made with this handle */
-	struct domain *domain;    /* whose table */
+	struct mapping *mappings;                    /* made with this handle */
+	struct domain *domain;                       /* whose table */
 	uint16_t idx;
 	uint16_t page_used; /* entry 0 of each page: entries in use in this page */
 	uint8_t depth;
@@ -35,7 +35,8 @@ static inline struct handle *handle_entry(const struct domain *domain, uint64_t 
 	if (unlikely(number >= BH_MAX_HANDLES)) {
 		return NULL;
 	}
-	struct handle *page = __atomic_load_n(&domain->handle_pages[number / HANDLES_PER_PAGE], __ATOMIC_ACQUIRE);
+	struct handle *page = __atomic_load_n(&domain->handle_pages[number / HANDLES_PER_PAGE],
+	                                      __ATOMIC_ACQUIRE);
 
 	return likely(page != NULL) ? &page[number % HANDLES_PER_PAGE] : NULL;
 }
@@ -51,7 +52,8 @@ static inline uint32_t handle_rights(const struct handle *handle)
 }
 
 /* The object that `number` names, if it is of that type and the handle has all the rights; else NULL. No lock. */
-static inline struct object *handle_find(const struct domain *domain, uint64_t number, uint32_t type, uint32_t rights)
+static inline struct object *handle_find(const struct domain *domain, uint64_t number,
+                                         uint32_t type, uint32_t rights)
 {
 	struct handle *handle = handle_entry(domain, number);
 
@@ -61,7 +63,8 @@ static inline struct object *handle_find(const struct domain *domain, uint64_t n
 	uint64_t word = __atomic_load_n(&handle->word, __ATOMIC_ACQUIRE);
 	struct object *object = (struct object *)(word & ~HANDLE_RIGHTS_MASK);
 
-	return likely(object != NULL && object->type == type && (word & rights) == rights) ? object : NULL;
+	return likely(object != NULL && object->type == type && (word & rights) == rights) ? object
+	                                                                                   : NULL;
 }
 
 /* Why handle_find() gave NULL: HANDLE or RIGHTS. */
@@ -75,9 +78,11 @@ void handle_table_free(struct domain *domain);
 /* A free handle number, its table page present; `wanted` 0 = any. Nothing is taken before handle_fill(). EXISTS, LIMIT, QUOTA, MEMORY. */
 int handle_reserve(struct domain *domain, uint64_t wanted) must_check;
 /* Make handle `number` (just reserved) name `object`; derived from `parent` if that is not NULL. Returns number. */
-int handle_fill(struct domain *domain, int number, struct object *object, uint32_t rights, struct handle *parent);
+int handle_fill(struct domain *domain, int number, struct object *object, uint32_t rights,
+                struct handle *parent);
 /* A copy for `domain`, derived from `handle`. As handle_reserve(); LIMIT also for too long a chain. */
-int handle_give(struct handle *handle, struct domain *domain, uint32_t rights, uint64_t slot) must_check;
+int handle_give(struct handle *handle, struct domain *domain, uint32_t rights,
+                uint64_t slot) must_check;
 void handle_narrow(struct handle *handle, uint32_t rights);
 /* Close all derived handles; with `is_close` this one too. OK, or AGAIN after REAP_STEPS steps. */
 int handle_reap(struct handle *handle, bool is_close) must_check;

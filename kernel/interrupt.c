@@ -9,7 +9,8 @@
 
 static struct interrupt *interrupts[INTERRUPT_GSIS];
 
-int interrupt_bind(struct domain *payer, uint32_t gsi, uint32_t flags, struct event *event, struct interrupt **out)
+int interrupt_bind(struct domain *payer, uint32_t gsi, uint32_t flags, struct event *event,
+                   struct interrupt **out)
 {
 	if (interrupts[gsi] != NULL) {
 		return BH_ERR_EXISTS;
@@ -22,7 +23,8 @@ int interrupt_bind(struct domain *payer, uint32_t gsi, uint32_t flags, struct ev
 	object_init(&interrupt->object, BH_OBJECT_INTERRUPT, payer);
 	interrupt->gsi = gsi;
 	interrupt->event = event;
-	int error = arch_gsi_route(gsi, (flags & BH_IRQ_LEVEL) != 0, (flags & BH_IRQ_LOW) != 0, cpu_self());
+	int error = arch_gsi_route(gsi, (flags & BH_IRQ_LEVEL) != 0, (flags & BH_IRQ_LOW) != 0,
+	                           cpu_self());
 
 	if (error < 0) {
 		quota_object_free(payer, interrupt, sizeof(*interrupt));
@@ -37,7 +39,9 @@ int interrupt_bind(struct domain *payer, uint32_t gsi, uint32_t flags, struct ev
 
 void interrupt_fired(uint32_t gsi)
 {
-	struct interrupt *interrupt = gsi < INTERRUPT_GSIS ? __atomic_load_n(&interrupts[gsi], __ATOMIC_ACQUIRE) : NULL;
+	struct interrupt *interrupt = gsi < INTERRUPT_GSIS
+	                                      ? __atomic_load_n(&interrupts[gsi], __ATOMIC_ACQUIRE)
+	                                      : NULL;
 	struct event *event;
 
 	arch_gsi_mask(gsi);

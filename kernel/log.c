@@ -11,10 +11,10 @@
 #include "kernel/message.h"
 #include "kernel/string.h"
 
-#define LINE_MAX 200u
-#define EARLY_BYTES 8192u
+#define LINE_MAX           200u
+#define EARLY_BYTES        8192u
 #define LIMITED_PER_SECOND 8u
-#define PANIC_STACK_BYTES 512u
+#define PANIC_STACK_BYTES  512u
 
 static struct spinlock log_lock;
 static char early_text[EARLY_BYTES];
@@ -76,7 +76,8 @@ static void line_write(const char *text)
 {
 	char line[LINE_MAX + 32];
 	uint64_t us = arch_tsc_hz >= 1000000 ? arch_tsc_read() / (arch_tsc_hz / 1000000) : 0;
-	size_t length = log_format(line, sizeof(line), "[%5lu.%06lu] %s\n", us / 1000000, us % 1000000, text);
+	size_t length = log_format(line, sizeof(line), "[%5lu.%06lu] %s\n", us / 1000000,
+	                           us % 1000000, text);
 
 	if (!is_panicking) {
 		spinlock_take(&log_lock);
@@ -154,7 +155,8 @@ static void panic_dump(const struct cpu *cpu)
 	end = end < cpu->kernel_stack_top ? end : cpu->kernel_stack_top;
 
 	log_print("pCPU %u, thread %p of domain %u (%s), work %x", cpu->idx, (const void *)thread,
-	          thread != NULL ? thread->domain->id : 0, thread != NULL ? thread->domain->name : "idle", cpu->work);
+	          thread != NULL ? thread->domain->id : 0,
+	          thread != NULL ? thread->domain->name : "idle", cpu->work);
 	for (; (uint64_t)(word + 4) <= end; word += 4) {
 		log_print("  stack %lx %lx %lx %lx", word[0], word[1], word[2], word[3]);
 	}

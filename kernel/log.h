@@ -16,5 +16,7 @@ hpa_t log_pages(void);
 void log_write_domain(uint32_t domain_id, const char *name, const char *text, size_t length);
 
 /* printf into a buffer: %s %c %d %u %x %p %%, with l, width, 0, -, #. Always terminates; returns the length without the NUL. */
-size_t format_text(char *buffer, size_t size, const char *format, va_list arguments) __attribute__((format(printf, 3, 0)));
-size_t log_format(char *buffer, size_t size, const char *format, ...) __attribute__((format(printf, 3, 4)));
+size_t format_text(char *buffer, size_t size, const char *format, va_list arguments)
+	__attribute__((format(printf, 3, 0)));
+size_t log_format(char *buffer, size_t size, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));

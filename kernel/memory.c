@@ -155,7 +155,8 @@ static bool run_find(uint64_t count, uint32_t align, uint64_t *found)
 	}
 	/* ... or neighbours that are free together. */
 	for (uint32_t order = MEMORY_ORDER_MAX + 1; order-- > 0;) {
-		list_for_each(node, &free_lists[order]) {
+		list_for_each(node, &free_lists[order])
+		{
 			uint64_t frame = frame_of(node);
 
 			if (IS_ALIGNED(frame, 1ull << align) && run_length(frame, count) >= count) {
@@ -220,7 +221,8 @@ void memory_free(hpa_t pa, uint64_t size)
 	      frame + count <= frames_count && frame + count >= frame);
 	spinlock_take(&memory_lock);
 	for (uint64_t i = 0; i < count; i++) {
-		CHECK((records[frame + i] & MEMORY_RECORD_FREE) == 0); /* freed twice, or not ours */
+		CHECK((records[frame + i] & MEMORY_RECORD_FREE) ==
+		      0); /* freed twice, or not ours */
 		kernel_pages -= records[frame + i] == MEMORY_OWNER_KERNEL ? 1 : 0;
 		records[frame + i] = MEMORY_RECORD_INSIDE;
 	}

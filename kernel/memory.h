@@ -10,11 +10,11 @@
 #define MEMORY_ORDER_MAX 18u /* 1 GiB; longer runs are joined from neighbours */
 
 /* Owners: a domain's id, or one of these. */
-#define MEMORY_OWNER_KERNEL 0u
-#define MEMORY_OWNER_BOOT 0x7fffu /* image, pages taken before this existed, boot data */
-#define MEMORY_RECORD_FREE 0x8000u  /* | order: first page of a free block */
+#define MEMORY_OWNER_KERNEL   0u
+#define MEMORY_OWNER_BOOT     0x7fffu /* image, pages taken before this existed, boot data */
+#define MEMORY_RECORD_FREE    0x8000u /* | order: first page of a free block */
 #define MEMORY_RECORD_OUTSIDE 0xfffeu /* not RAM of ours */
-#define MEMORY_RECORD_INSIDE 0xffffu  /* within a free block, not its first page */
+#define MEMORY_RECORD_INSIDE  0xffffu /* within a free block, not its first page */
 
 /*
  * Start, in this order: records for all frames below `limit` at `records` (2 bytes a frame, cleared by nobody), then the RAM that is

@@ -22,11 +22,15 @@ struct object {
 
 struct event_set {
 	struct object object;
-	uint64_t words[BH_EVENT_WORDS]; /* set by anybody with atomic OR, taken by the waiter with atomic exchange */
-	uint32_t summary;               /* word i may be non-zero; set after the word, cleared before it is taken */
-	uint32_t is_sleeping;           /* set by the waiter before it looks at summary again; who takes it (atomic exchange) wakes */
-	struct thread *waiter;          /* thread inside event_wait, or NULL; written by the waiter's pCPU only */
-	struct list events;             /* the events that set bits here; under kernel_lock */
+	uint64_t words
+		[BH_EVENT_WORDS]; /* set by anybody with atomic OR, taken by the waiter with atomic exchange */
+	uint32_t
+		summary; /* word i may be non-zero; set after the word, cleared before it is taken */
+	uint32_t
+		is_sleeping; /* set by the waiter before it looks at summary again; who takes it (atomic exchange) wakes */
+	struct thread
+		*waiter; /* thread inside event_wait, or NULL; written by the waiter's pCPU only */
+	struct list events; /* the events that set bits here; under kernel_lock */
 };
 
 struct event {
@@ -36,11 +40,16 @@ struct event {
 	struct vm *vm; /* guest interrupt: deliver this MSI instead */
 	uint64_t msi_address;
 	uint32_t msi_data;
-	bool is_bound;    /* a doorbell, a domain's death or a machine interrupt points here, or did */
+	bool is_bound; /* a doorbell, a domain's death or a machine interrupt points here, or did */
 	struct list node; /* in set->events; alone for a guest interrupt */
 };
 
-enum thread_state { THREAD_READY, THREAD_RUNNING, THREAD_WAITING, THREAD_DEAD };
+enum thread_state {
+	THREAD_READY,
+	THREAD_RUNNING,
+	THREAD_WAITING,
+	THREAD_DEAD
+};
 
 struct timer {
 	struct list node; /* in cpu->timers of the owner's pCPU */
@@ -51,12 +60,13 @@ struct timer {
 struct thread {
 	struct object object;
 	struct domain *domain;
-	struct cpu *cpu;            /* for life */
-	struct vcpu *vcpu;          /* inside vcpu_run: the way out of the kernel is into this guest; NULL = into ring 3 */
-	enum thread_state state;    /* own pCPU only */
-	struct arch_frame frame;    /* while it is not current */
+	struct cpu *cpu; /* for life */
+	struct vcpu *
+		vcpu; /* inside vcpu_run: the way out of the kernel is into this guest; NULL = into ring 3 */
+	enum thread_state state; /* own pCPU only */
+	struct arch_frame frame; /* while it is not current */
 	uint64_t fs_base;
-	void *fpu;                  /* arch_fpu_size bytes */
+	void *fpu; /* arch_fpu_size bytes */
 
 	/* scheduler, own pCPU only */
 	struct list run_node;
@@ -71,13 +81,14 @@ struct thread {
 
 	/* waiting */
 	struct timer timer;
-	struct event_set *waits_on; /* event_wait; its result is delivered when the thread is resumed */
+	struct event_set
+		*waits_on; /* event_wait; its result is delivered when the thread is resumed */
 	hva_t wait_bits;
 	uint64_t wait_deadline_tsc;
-	struct thread *wake_next;   /* in a pCPU's wake list; owned by the pusher until taken */
-	uint32_t wake_pending;      /* 1 while in a wake list (atomic) */
-	bool has_timed_out;         /* the deadline of the wait passed */
-	bool is_parked;             /* ready, but its cap is used up: timer brings it back */
+	struct thread *wake_next; /* in a pCPU's wake list; owned by the pusher until taken */
+	uint32_t wake_pending;    /* 1 while in a wake list (atomic) */
+	bool has_timed_out;       /* the deadline of the wait passed */
+	bool is_parked;           /* ready, but its cap is used up: timer brings it back */
 
 	struct list domain_node;
 };

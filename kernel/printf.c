@@ -104,9 +104,12 @@ size_t format_text(char *buffer, size_t size, const char *format, va_list argume
 		} else if (*at == 'c') {
 			put(&out, (char)va_arg(arguments, int));
 		} else if (*at == 'd') {
-			put_signed(&out, &spec, spec.is_long ? va_arg(arguments, long) : va_arg(arguments, int));
+			put_signed(&out, &spec,
+			           spec.is_long ? va_arg(arguments, long) : va_arg(arguments, int));
 		} else if (*at == 'u' || *at == 'x') {
-			put_number(&out, &spec, spec.is_long ? va_arg(arguments, unsigned long) : va_arg(arguments, unsigned),
+			put_number(&out, &spec,
+			           spec.is_long ? va_arg(arguments, unsigned long)
+			                        : va_arg(arguments, unsigned),
 			           *at == 'x' ? 16 : 10);
 		} else if (*at == 'p') {
 			spec.is_alternate = true;

@@ -18,7 +18,7 @@ struct slab {
 };
 
 #define SLAB_HEAD 64u /* bytes before the first slot; slots stay 32-byte aligned */
-#define SLAB_END 0xffffu
+#define SLAB_END  0xffffu
 
 static const uint16_t slab_sizes[SLAB_CLASSES] = { 32, 64, 96, 128, 256, 512 };
 
@@ -165,7 +165,8 @@ void quota_object_free(struct domain *payer, void *object, size_t size)
 	payer = payer_or_kernel(payer);
 	CHECK(slab->class_idx == slab_class(size) && slab->used_count > 0);
 	*slot = slab->free_first;
-	slab->free_first = (uint16_t)(((uint64_t)object % PAGE_SIZE - SLAB_HEAD) / slab_sizes[slab->class_idx]);
+	slab->free_first = (uint16_t)(((uint64_t)object % PAGE_SIZE - SLAB_HEAD) /
+	                              slab_sizes[slab->class_idx]);
 	slab->used_count--;
 	list_remove(&slab->node);
 	if (slab->used_count == 0) {

@@ -12,5 +12,6 @@
 int quota_charge(struct domain *payer, uint64_t bytes) must_check;
 void quota_refund(struct domain *payer, uint64_t bytes);
 /* One run of physical memory, not cleared. QUOTA, MEMORY, INVALID. */
-int quota_run_allocate(struct domain *payer, uint64_t size, uint64_t alignment, hpa_t *pa) must_check;
+int quota_run_allocate(struct domain *payer, uint64_t size, uint64_t alignment,
+                       hpa_t *pa) must_check;
 void quota_run_free(struct domain *payer, hpa_t pa, uint64_t size);

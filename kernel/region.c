@@ -12,7 +12,8 @@
 
 #define ZERO_AT_ONCE PAGE_SIZE_2M
 
-int region_create_at(struct domain *payer, hpa_t pa, uint64_t size, enum region_kind kind, struct region **out)
+int region_create_at(struct domain *payer, hpa_t pa, uint64_t size, enum region_kind kind,
+                     struct region **out)
 {
 	struct region *region = quota_object_allocate(payer, sizeof(*region));
 
@@ -58,7 +59,8 @@ int region_zero(struct region *region)
 int region_split(struct region *region, uint64_t offset, struct region **out)
 {
 	uint64_t upper_size = region->size - offset;
-	int error = region_create_at(region->object.payer, HPA(region->pa.raw + offset), upper_size, region->kind, out);
+	int error = region_create_at(region->object.payer, HPA(region->pa.raw + offset), upper_size,
+	                             region->kind, out);
 
 	if (error < 0) {
 		return error;
@@ -69,7 +71,8 @@ int region_split(struct region *region, uint64_t offset, struct region **out)
 	return BH_OK;
 }
 
-int region_map(struct handle *handle, struct domain *domain, struct vm *vm, uint64_t address, const struct bh_map *map)
+int region_map(struct handle *handle, struct domain *domain, struct vm *vm, uint64_t address,
+               const struct bh_map *map)
 {
 	struct region *region = region_of(handle_object(handle));
 	struct domain *payer = handle->domain;
@@ -79,7 +82,8 @@ int region_map(struct handle *handle, struct domain *domain, struct vm *vm, uint
 	if (mapping == NULL) {
 		return BH_ERR_QUOTA;
 	}
-	int error = ptable_map(table, address, HPA(region->pa.raw + map->offset), map->size, map->flags);
+	int error = ptable_map(table, address, HPA(region->pa.raw + map->offset), map->size,
+	                       map->flags);
 
 	if (error < 0) {
 		quota_object_free(payer, mapping, sizeof(*mapping));
@@ -99,13 +103,14 @@ int region_map(struct handle *handle, struct domain *domain, struct vm *vm, uint
 		mapping->next->link = &mapping->next;
 	}
 	handle->mappings = mapping;
-	list_insert_before(domain != NULL ? &domain->mappings : &vm->mappings, &mapping->target_node);
+	list_insert_before(domain != NULL ? &domain->mappings : &vm->mappings,
+	                   &mapping->target_node);
 	region->mappings_count++;
 	return BH_OK;
 }
 
-struct mapping *region_find_mapping(struct handle *handle, const struct domain *domain, const struct vm *vm,
-                                    uint64_t address)
+struct mapping *region_find_mapping(struct handle *handle, const struct domain *domain,
+                                    const struct vm *vm, uint64_t address)
 {
 	struct mapping *mapping = handle->mappings;
 

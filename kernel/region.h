@@ -37,9 +37,11 @@ static inline struct region *region_of(struct object *object)
 }
 
 /* RAM of its own, not clear yet. */
-int region_create(struct domain *payer, uint64_t size, uint64_t alignment, struct region **region) must_check;
+int region_create(struct domain *payer, uint64_t size, uint64_t alignment,
+                  struct region **region) must_check;
 /* What is there already (device, borrowed, boot module whose pages are paid): ready to be mapped. */
-int region_create_at(struct domain *payer, hpa_t pa, uint64_t size, enum region_kind kind, struct region **region) must_check;
+int region_create_at(struct domain *payer, hpa_t pa, uint64_t size, enum region_kind kind,
+                     struct region **region) must_check;
 /* AGAIN until all is clear. */
 int region_zero(struct region *region) must_check;
 /* The upper part becomes a region of its own. */
@@ -47,6 +49,7 @@ int region_split(struct region *region, uint64_t offset, struct region **upper) 
 /* Map into a domain or a guest (the other is NULL). EXISTS, QUOTA, MEMORY. Arguments are checked by the caller. */
 int region_map(struct handle *handle, struct domain *domain, struct vm *vm, uint64_t address,
                const struct bh_map *map) must_check;
-struct mapping *region_find_mapping(struct handle *handle, const struct domain *domain, const struct vm *vm, uint64_t address);
+struct mapping *region_find_mapping(struct handle *handle, const struct domain *domain,
+                                    const struct vm *vm, uint64_t address);
 void mapping_remove(struct mapping *mapping);
 int region_end(struct region *region) must_check;

@@ -15,8 +15,8 @@
 #include "kernel/string.h"
 #include "kernel/thread.h"
 
-#define ROOT_MODULE "root"
-#define ROOT_WEIGHT 1024u
+#define ROOT_MODULE     "root"
+#define ROOT_WEIGHT     1024u
 #define ROOT_INFO_PAGES 2u
 
 static void must(int error, const char *what)
@@ -39,7 +39,8 @@ static bool module_is_alone(const struct boot_info *info, const struct boot_modu
 	for (uint32_t i = 0; i < info->modules_count; i++) {
 		const struct boot_module *other = &info->modules[i];
 
-		if (other != module && other->size != 0 && other->base < end && module->base < other->base + other->size) {
+		if (other != module && other->size != 0 && other->base < end &&
+		    module->base < other->base + other->size) {
 			return false;
 		}
 	}
@@ -49,7 +50,8 @@ static bool module_is_alone(const struct boot_info *info, const struct boot_modu
 static const struct boot_module *root_module_find(const struct boot_info *info)
 {
 	for (uint32_t i = 0; i < info->modules_count; i++) {
-		if (strcmp(info->modules[i].name, ROOT_MODULE) == 0 && !info->modules[i].is_missing) {
+		if (strcmp(info->modules[i].name, ROOT_MODULE) == 0 &&
+		    !info->modules[i].is_missing) {
 			return &info->modules[i];
 		}
 	}
@@ -60,9 +62,9 @@ static void root_image_check(const struct bh_root_image *image, uint64_t size)
 {
 	uint64_t parts = image->text_bytes | image->data_bytes | image->bss_bytes;
 
-	if (size < sizeof(*image) || image->magic != BH_ROOT_IMAGE_MAGIC || !IS_ALIGNED(parts, PAGE_SIZE) ||
-	    image->text_bytes == 0 || image->text_bytes > size || image->data_bytes > size - image->text_bytes ||
-	    image->bss_bytes > (64u << 20)) {
+	if (size < sizeof(*image) || image->magic != BH_ROOT_IMAGE_MAGIC ||
+	    !IS_ALIGNED(parts, PAGE_SIZE) || image->text_bytes == 0 || image->text_bytes > size ||
+	    image->data_bytes > size - image->text_bytes || image->bss_bytes > (64u << 20)) {
 		panic("boot module `" ROOT_MODULE "` is not a root image (%lu bytes)", size);
 	}
 }
@@ -92,7 +94,8 @@ static uint64_t root_image_load(struct domain *root, const struct boot_info *inf
 	memcpy(phys_to_virt(pa), image, text + data);
 	memset(phys_to_virt(HPA(pa.raw + text + data)), 0, size - text - data);
 	root_map(root, BH_VA_IMAGE, pa, text, PTABLE_READ | PTABLE_EXECUTE);
-	root_map(root, BH_VA_IMAGE + text, HPA(pa.raw + text), size - text, PTABLE_READ | PTABLE_WRITE);
+	root_map(root, BH_VA_IMAGE + text, HPA(pa.raw + text), size - text,
+	         PTABLE_READ | PTABLE_WRITE);
 	if (module_is_alone(info, module)) {
 		memory_free(HPA(module->base), module_span(module));
 	}
@@ -100,7 +103,8 @@ static uint64_t root_image_load(struct domain *root, const struct boot_info *inf
 }
 
 /* The module's pages as they are, or a copy. The rest of its last page is cleared. */
-static hpa_t module_place(struct domain *root, const struct boot_info *info, const struct boot_module *module)
+static hpa_t module_place(struct domain *root, const struct boot_info *info,
+                          const struct boot_module *module)
 {
 	uint64_t span = module_span(module);
 	hpa_t pa = HPA(module->base);
@@ -116,36 +120,42 @@ static hpa_t module_place(struct domain *root, const struct boot_info *info, con
 	return pa;
 }
 
-static void module_add(struct domain *root, const struct boot_info *info, const struct boot_module *module,
-                       struct bh_root_info *record)
+static void module_add(struct domain *root, const struct boot_info *info,
+                       const struct boot_module *module, struct bh_root_info *record)
 {
 	struct bh_module_info *entry = &record->modules[record->modules_count];
 	int number = handle_reserve(root, BH_ROOT_HANDLE_MODULES + record->modules_count);
 	struct region *region;
 
 	must(number, "handle of a module");
-	must(region_create_at(root, module_place(root, info, module), module_span(module), REGION_MEMORY, &region),
+	must(region_create_at(root, module_place(root, info, module), module_span(module),
+	                      REGION_MEMORY, &region),
 	     "region of a module");
-	handle_fill(root, number, &region->object, BH_RIGHT_READ | BH_RIGHT_EXECUTE | BH_RIGHT_GIVE, NULL);
+	handle_fill(root, number, &region->object, BH_RIGHT_READ | BH_RIGHT_EXECUTE | BH_RIGHT_GIVE,
+	            NULL);
 	memcpy(entry->name, module->name, sizeof(entry->name));
 	entry->size_bytes = module->size;
 	record->modules_count++;
 }
 
-static void modules_add(struct domain *root, const struct boot_info *info, struct bh_root_info *record)
+static void modules_add(struct domain *root, const struct boot_info *info,
+                        struct bh_root_info *record)
 {
 	for (uint32_t i = 0; i < info->modules_count; i++) {
 		const struct boot_module *module = &info->modules[i];
 
-		if (!module->is_missing && module->size != 0 && strcmp(module->name, ROOT_MODULE) != 0) {
+		if (!module->is_missing && module->size != 0 &&
+		    strcmp(module->name, ROOT_MODULE) != 0) {
 			module_add(root, info, module, record);
 		}
 	}
 	for (uint32_t i = 0; i < info->modules_count; i++) {
 		uint32_t at = record->modules_count + record->missing_count;
 
-		if ((info->modules[i].is_missing || info->modules[i].size == 0) && at < BH_MODULES_MAX) {
-			memcpy(record->modules[at].name, info->modules[i].name, sizeof(record->modules[at].name));
+		if ((info->modules[i].is_missing || info->modules[i].size == 0) &&
+		    at < BH_MODULES_MAX) {
+			memcpy(record->modules[at].name, info->modules[i].name,
+			       sizeof(record->modules[at].name));
 			record->missing_count++;
 		}
 	}
@@ -156,7 +166,8 @@ static struct bh_root_info *root_record_create(struct domain *root)
 	hpa_t pa;
 
 	must(quota_pages_allocate(root, 1, &pa), "memory for its record");
-	must(ptable_map(&root->space, BH_VA_ROOT_INFO, pa, ROOT_INFO_PAGES * PAGE_SIZE, PTABLE_READ),
+	must(ptable_map(&root->space, BH_VA_ROOT_INFO, pa, ROOT_INFO_PAGES * PAGE_SIZE,
+	                PTABLE_READ),
 	     "mapping its record");
 	return phys_to_virt(pa);
 }
@@ -185,7 +196,9 @@ static void root_run(struct domain *root, uint64_t entry, uint64_t stack)
 
 void root_create(const struct boot_info *info)
 {
-	struct bh_domain_params params = { .quota_bytes = memory_total(), .flags = BH_DOMAIN_SUPERVISES, .name = ROOT_MODULE };
+	struct bh_domain_params params = { .quota_bytes = memory_total(),
+		                           .flags = BH_DOMAIN_SUPERVISES,
+		                           .name = ROOT_MODULE };
 	uint64_t stack;
 
 	must(domain_create(&kernel_domain, &params, NULL, &root_domain), "its address space");

@@ -11,10 +11,10 @@
 #include "kernel/thread.h"
 #include "kernel/timer.h"
 
-#define SLICE_US 4000u
-#define PERIOD_US 100000u /* of the cap */
-#define WAKE_BONUS_US 2000u   /* how far before the others a sleeper comes back */
-#define GRANULARITY_US 500u   /* less than this apart: no preemption by a wake-up */
+#define SLICE_US       4000u
+#define PERIOD_US      100000u /* of the cap */
+#define WAKE_BONUS_US  2000u   /* how far before the others a sleeper comes back */
+#define GRANULARITY_US 500u    /* less than this apart: no preemption by a wake-up */
 
 static uint64_t slice_tsc, period_tsc, wake_bonus_tsc, granularity_tsc;
 
@@ -39,7 +39,9 @@ void sched_cpu_init(struct cpu *cpu)
 
 static struct thread *queue_head(struct cpu *cpu)
 {
-	return list_is_empty(&cpu->run_queue) ? NULL : list_entry(cpu->run_queue.next, struct thread, run_node);
+	return list_is_empty(&cpu->run_queue)
+	               ? NULL
+	               : list_entry(cpu->run_queue.next, struct thread, run_node);
 }
 
 /* Behind all that have the same virtual time. */
@@ -56,7 +58,9 @@ static void queue_insert(struct cpu *cpu, struct thread *thread)
 
 void sched_enqueue(struct cpu *cpu, struct thread *thread)
 {
-	uint64_t earliest = cpu->virtual_time_min > wake_bonus_tsc ? cpu->virtual_time_min - wake_bonus_tsc : 0;
+	uint64_t earliest = cpu->virtual_time_min > wake_bonus_tsc
+	                            ? cpu->virtual_time_min - wake_bonus_tsc
+	                            : 0;
 
 	if (thread->virtual_time < earliest) {
 		thread->virtual_time = earliest;
@@ -177,8 +181,8 @@ static struct thread *sched_best(struct cpu *cpu, uint64_t now)
 	return head;
 }
 
-static bool sched_shall_switch(const struct cpu *cpu, const struct thread *running, const struct thread *head,
-                               uint64_t now)
+static bool sched_shall_switch(const struct cpu *cpu, const struct thread *running,
+                               const struct thread *head, uint64_t now)
 {
 	if (cpu->is_yielding) {
 		return true;
@@ -198,7 +202,8 @@ static void slice_begin(struct cpu *cpu, const struct thread *thread, bool is_ne
 	} else if (is_new || end == BH_FOREVER || now >= end) {
 		end = now + slice_tsc;
 	}
-	if (thread != NULL && thread->cap_percent != 0 && end - now > cap_budget(thread) - thread->cap_used_tsc) {
+	if (thread != NULL && thread->cap_percent != 0 &&
+	    end - now > cap_budget(thread) - thread->cap_used_tsc) {
 		end = now + cap_budget(thread) - thread->cap_used_tsc;
 	}
 	cpu->slice_end_tsc = end;
@@ -255,5 +260,6 @@ void sched_run(struct cpu *cpu)
 {
 	do {
 		sched_choose(cpu);
-	} while (cpu->current != NULL && cpu->current->waits_on != NULL && !event_wait_finish(cpu->current));
+	} while (cpu->current != NULL && cpu->current->waits_on != NULL &&
+	         !event_wait_finish(cpu->current));
 }

@@ -9,7 +9,7 @@
 #include "kernel/object.h"
 
 #define SCHED_WEIGHT_USUAL 256u
-#define SCHED_WEIGHT_MAX 65535u
+#define SCHED_WEIGHT_MAX   65535u
 
 /* Once, when the TSC's rate is known. */
 void sched_init(void);

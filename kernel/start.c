@@ -79,7 +79,9 @@ static void info_start(void)
 	info->abi_version = BH_ABI_VERSION;
 	info->cpus_count = cpus_count;
 	info->hv_features = hvm_features;
-	info->vendor = hvm == NULL ? BH_VENDOR_NONE : hvm == &svm_ops ? BH_VENDOR_SVM : BH_VENDOR_VMX;
+	info->vendor = hvm == NULL       ? BH_VENDOR_NONE
+	               : hvm == &svm_ops ? BH_VENDOR_SVM
+	                                 : BH_VENDOR_VMX;
 	log_format(info->version, sizeof(info->version), "%s (%s)", BUILD_VERSION, BUILD_COMMIT);
 	if (hvm != NULL) {
 		log_print("%s: guests can run", hvm->name);
@@ -96,7 +98,8 @@ void kernel_start(const struct boot_info *info)
 	memory_start(info);
 	info_start();
 	root_create(info);
-	log_print("memory: %lu KiB free of %lu KiB", memory_free_bytes() >> 10, memory_total() >> 10);
+	log_print("memory: %lu KiB free of %lu KiB", memory_free_bytes() >> 10,
+	          memory_total() >> 10);
 }
 
 void kernel_cpu_loop(void)

@@ -30,8 +30,8 @@ static void thread_timer_fire(struct timer *timer)
 	thread_wake_here(thread);
 }
 
-int thread_create(struct domain *payer, struct domain *domain, const struct bh_thread_params *params,
-                  struct thread **out)
+int thread_create(struct domain *payer, struct domain *domain,
+                  const struct bh_thread_params *params, struct thread **out)
 {
 	struct thread *thread = quota_object_allocate(payer, sizeof(*thread));
 	hpa_t fpu;
@@ -161,7 +161,8 @@ void thread_info(struct thread *thread, struct bh_thread_info *info)
 		.cap_percent = thread->cap_percent,
 	};
 	/* Counters of another pCPU: as good as of a moment ago. */
-	if (__atomic_load_n(&cpu->current, __ATOMIC_RELAXED) == thread && now > cpu->slice_start_tsc) {
+	if (__atomic_load_n(&cpu->current, __ATOMIC_RELAXED) == thread &&
+	    now > cpu->slice_start_tsc) {
 		info->run_tsc += now - cpu->slice_start_tsc;
 	}
 }

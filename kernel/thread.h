@@ -17,8 +17,8 @@ static inline struct arch_frame *thread_frame(struct thread *thread)
 }
 
 /* A thread that runs nothing yet (thread_wake starts it). Parameters are checked by the caller. QUOTA, MEMORY. kernel_lock held. */
-int thread_create(struct domain *payer, struct domain *domain, const struct bh_thread_params *params,
-                  struct thread **thread) must_check;
+int thread_create(struct domain *payer, struct domain *domain,
+                  const struct bh_thread_params *params, struct thread **thread) must_check;
 /* From any pCPU, kernel_lock held: it will run no more. It is dead when thread_is_dead(). */
 void thread_kill(struct thread *thread);
 static inline bool thread_is_dead(const struct thread *thread)

@@ -104,7 +104,8 @@ void vcpu_enter(struct vcpu *vcpu)
 {
 	struct thread *thread = vcpu->thread;
 
-	CHECK(thread == cpu_self()->current && thread->vcpu == vcpu && cpu_self()->fpu_owner == vcpu->fpu);
+	CHECK(thread == cpu_self()->current && thread->vcpu == vcpu &&
+	      cpu_self()->fpu_owner == vcpu->fpu);
 	vcpu->stats->vmm_exits++;
 	if ((vcpu->requests & VCPU_REQUEST_KICK) == 0 && vcpu->stats->vmm_exits % 4 == 0) {
 		thread_wait_current();

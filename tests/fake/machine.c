@@ -15,7 +15,7 @@
 
 #define STACK_BYTES 4096u
 #define MODULE_BASE 0x100000u
-#define FREE_BASE 0x200000u
+#define FREE_BASE   0x200000u
 
 char *fake_ram;
 struct cpu *fake_cpu;
@@ -147,7 +147,8 @@ static bool user_copy(uint64_t va, void *data, size_t size, bool is_write)
 	hpa_t pa;
 
 	while (size > 0) {
-		if (!ptable_lookup(table, va, &pa, &flags, &left) || (is_write && (flags & PTABLE_WRITE) == 0)) {
+		if (!ptable_lookup(table, va, &pa, &flags, &left) ||
+		    (is_write && (flags & PTABLE_WRITE) == 0)) {
 			return false;
 		}
 		size_t part = size < left ? size : left;
@@ -292,10 +293,12 @@ void fake_kernel_start(uint32_t bss_pages)
 	memcpy(fake_ram + MODULE_BASE, &image, sizeof(image));
 	info.memory_count = 2;
 	info.memory[0] = (struct boot_memory){ MODULE_BASE, 4 * PAGE_SIZE, BOOT_MEMORY_BOOT, 0 };
-	info.memory[1] = (struct boot_memory){ FREE_BASE, FAKE_RAM_BYTES - FREE_BASE, BOOT_MEMORY_FREE, 0 };
+	info.memory[1] = (struct boot_memory){ FREE_BASE, FAKE_RAM_BYTES - FREE_BASE,
+		                               BOOT_MEMORY_FREE, 0 };
 	info.modules_count = 2;
 	info.modules[0] = (struct boot_module){ MODULE_BASE, PAGE_SIZE, "root", 0, 0 };
-	info.modules[1] = (struct boot_module){ MODULE_BASE + PAGE_SIZE, 2 * PAGE_SIZE + 5, "file", 0, 0 };
+	info.modules[1] = (struct boot_module){ MODULE_BASE + PAGE_SIZE, 2 * PAGE_SIZE + 5, "file",
+		                                0, 0 };
 	kernel_start(&info);
 	for (uint32_t i = 1; i < cpus_count; i++) {
 		sched_cpu_init(&fake_cpus[i]);

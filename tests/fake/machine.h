@@ -9,8 +9,8 @@
 #include "boot/boot_info.h"
 
 #define FAKE_RAM_BYTES (16ull << 20)
-#define FAKE_CPUS 2u
-#define FAKE_TSC_HZ 1000000000ull
+#define FAKE_CPUS      2u
+#define FAKE_TSC_HZ    1000000000ull
 
 extern struct cpu fake_cpus[FAKE_CPUS];
 extern bool fake_has_message; /* print the kernel's log */

@@ -15,7 +15,7 @@
 #include "tests/fake/machine.h"
 
 #define BSS_PAGES 8u
-#define SCRATCH (BH_VA_IMAGE + PAGE_SIZE) /* root's bss */
+#define SCRATCH   (BH_VA_IMAGE + PAGE_SIZE) /* root's bss */
 #define STEPS_MAX 400u
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -67,14 +67,18 @@ static void write_record(void)
 
 		record[i] = next_byte() % 4 == 0 ? (low & 0xffffffff) | next_value() << 32 : low;
 	}
-	fake_user_write(SCRATCH + next_byte() * 64u % (BSS_PAGES * PAGE_SIZE - 64), record, sizeof(record));
+	fake_user_write(SCRATCH + next_byte() * 64u % (BSS_PAGES * PAGE_SIZE - 64), record,
+	                sizeof(record));
 }
 
 /* A region, clear and mapped, a domain with a thread: what random calls seldom find together. */
 static void make_useful(uint32_t cpu)
 {
-	const struct bh_domain_params domain = { .quota_bytes = 256 << 10, .flags = next_byte() & BH_DOMAIN_SUPERVISES };
-	const struct bh_thread_params thread = { .entry = BH_VA_IMAGE, .pcpu = next_byte() % FAKE_CPUS, .weight = 256 };
+	const struct bh_domain_params domain = { .quota_bytes = 256 << 10,
+		                                 .flags = next_byte() & BH_DOMAIN_SUPERVISES };
+	const struct bh_thread_params thread = { .entry = BH_VA_IMAGE,
+		                                 .pcpu = next_byte() % FAKE_CPUS,
+		                                 .weight = 256 };
 	const struct bh_map map = { .size = PAGE_SIZE, .flags = BH_MAP_READ | BH_MAP_WRITE };
 	uint32_t kind = next_byte() % 3;
 
@@ -83,11 +87,14 @@ static void make_useful(uint32_t cpu)
 	} else if (kind == 1 && fake_user_write(SCRATCH, &thread, sizeof(thread))) {
 		fake_call(cpu, BH_CALL_THREAD_CREATE, (uint64_t[4]){ next_value(), SCRATCH });
 	} else if (kind == 2 && fake_user_write(SCRATCH, &map, sizeof(map))) {
-		int64_t region = fake_call(cpu, BH_CALL_REGION_ALLOCATE, (uint64_t[4]){ 4 * PAGE_SIZE, PAGE_SIZE });
+		int64_t region = fake_call(cpu, BH_CALL_REGION_ALLOCATE,
+		                           (uint64_t[4]){ 4 * PAGE_SIZE, PAGE_SIZE });
 
 		if (region > 0) {
 			fake_call(cpu, BH_CALL_REGION_ZERO, (uint64_t[4]){ (uint64_t)region });
-			fake_call(cpu, BH_CALL_REGION_MAP, (uint64_t[4]){ (uint64_t)region, next_value(), SCRATCH, SCRATCH });
+			fake_call(
+				cpu, BH_CALL_REGION_MAP,
+				(uint64_t[4]){ (uint64_t)region, next_value(), SCRATCH, SCRATCH });
 		}
 	}
 }
@@ -158,11 +165,13 @@ static uint64_t pages_owned(uint32_t owner)
 /* What a domain has used is the pages it owns and the quotas of its children. */
 static void check_accounts(void)
 {
-	list_for_each(node, &domains) {
+	list_for_each(node, &domains)
+	{
 		const struct domain *domain = list_entry(node, struct domain, node);
 		uint64_t used = pages_owned(domain->id) * PAGE_SIZE;
 
-		list_for_each(other, &domains) {
+		list_for_each(other, &domains)
+		{
 			const struct domain *child = list_entry(other, struct domain, node);
 
 			used += child->object.payer == domain ? child->quota_bytes : 0;
@@ -181,7 +190,8 @@ static void close_all(void)
 		int result = BH_ERR_AGAIN;
 
 		for (uint32_t i = 0; i < 10000 && result == BH_ERR_AGAIN; i++) {
-			if (handle == NULL || handle->word == 0 || number == BH_ROOT_HANDLE_MODULES) {
+			if (handle == NULL || handle->word == 0 ||
+			    number == BH_ROOT_HANDLE_MODULES) {
 				break;
 			}
 			fake_leave(0);
@@ -197,7 +207,8 @@ static void close_all(void)
 			fake_cpu->current = current;
 			handle = handle_entry(root_domain, number);
 		}
-		CHECK(result != BH_ERR_AGAIN || handle == NULL || handle->word == 0 || number == BH_ROOT_HANDLE_MODULES);
+		CHECK(result != BH_ERR_AGAIN || handle == NULL || handle->word == 0 ||
+		      number == BH_ROOT_HANDLE_MODULES);
 	}
 }
 

@@ -21,9 +21,9 @@
 #include "kernel/thread.h"
 #include "tests/fake/machine.h"
 
-#define SCRATCH (BH_VA_IMAGE + PAGE_SIZE)
+#define SCRATCH   (BH_VA_IMAGE + PAGE_SIZE)
 #define TARGET_VA 0x10000000ull
-#define MANY 1000u
+#define MANY      1000u
 
 static int start(void **state)
 {
@@ -54,7 +54,9 @@ static int64_t call_until_done(uint64_t number, uint64_t handle)
 
 static uint64_t domain_make(uint64_t quota, uint64_t event)
 {
-	struct bh_domain_params params = { .quota_bytes = quota, .death_event = (uint32_t)event, .flags = BH_DOMAIN_SUPERVISES,
+	struct bh_domain_params params = { .quota_bytes = quota,
+		                           .death_event = (uint32_t)event,
+		                           .flags = BH_DOMAIN_SUPERVISES,
 		                           .name = "child" };
 
 	assert_true(fake_user_write(SCRATCH, &params, sizeof(params)));
@@ -84,7 +86,8 @@ static uint64_t region_make(uint64_t size)
 	return (uint64_t)handle;
 }
 
-static int64_t region_map_at(uint64_t region, uint64_t domain, uint64_t va, uint64_t size, uint32_t flags)
+static int64_t region_map_at(uint64_t region, uint64_t domain, uint64_t va, uint64_t size,
+                             uint32_t flags)
 {
 	struct bh_map map = { .size = size, .flags = flags };
 
@@ -117,15 +120,22 @@ static void test_refuses(void **state)
 	assert_int_equal(call(BH_CALL_REGION_ZERO, domain, 0, 0, 0), BH_ERR_HANDLE);
 	assert_int_equal(call(BH_CALL_REGION_ZERO, BH_MAX_HANDLES, 0, 0, 0), BH_ERR_HANDLE);
 	assert_int_equal(call(BH_CALL_REGION_ZERO, ~0ull, 0, 0, 0), BH_ERR_HANDLE);
-	assert_int_equal(call(BH_CALL_DOMAIN_CREATE, 0xffff800000000000ull, 0, 0, 0), BH_ERR_ADDRESS);
+	assert_int_equal(call(BH_CALL_DOMAIN_CREATE, 0xffff800000000000ull, 0, 0, 0),
+	                 BH_ERR_ADDRESS);
 	assert_int_equal(call(BH_CALL_DOMAIN_CREATE, BH_VA_USER_MAX - 8, 0, 0, 0), BH_ERR_ADDRESS);
-	assert_int_equal(region_map_at(region, domain, TARGET_VA, PAGE_SIZE, BH_MAP_READ | BH_MAP_WRITE | BH_MAP_EXECUTE),
+	assert_int_equal(region_map_at(region, domain, TARGET_VA, PAGE_SIZE,
+	                               BH_MAP_READ | BH_MAP_WRITE | BH_MAP_EXECUTE),
 	                 BH_ERR_INVALID);
-	assert_int_equal(region_map_at(region, domain, BH_VA_USER_MAX, PAGE_SIZE, BH_MAP_READ), BH_ERR_INVALID);
-	assert_int_equal(region_map_at(region, domain, TARGET_VA, 2 * PAGE_SIZE, BH_MAP_READ), BH_ERR_INVALID);
+	assert_int_equal(region_map_at(region, domain, BH_VA_USER_MAX, PAGE_SIZE, BH_MAP_READ),
+	                 BH_ERR_INVALID);
+	assert_int_equal(region_map_at(region, domain, TARGET_VA, 2 * PAGE_SIZE, BH_MAP_READ),
+	                 BH_ERR_INVALID);
 	assert_int_equal(call(BH_CALL_HANDLE_NARROW, region, BH_RIGHT_READ, 0, 0), BH_OK);
-	assert_int_equal(region_map_at(region, domain, TARGET_VA, PAGE_SIZE, BH_MAP_READ | BH_MAP_WRITE), BH_ERR_RIGHTS);
-	assert_int_equal(call(BH_CALL_HANDLE_GIVE, region, domain, BH_RIGHT_READ, 0), BH_ERR_RIGHTS);
+	assert_int_equal(
+		region_map_at(region, domain, TARGET_VA, PAGE_SIZE, BH_MAP_READ | BH_MAP_WRITE),
+		BH_ERR_RIGHTS);
+	assert_int_equal(call(BH_CALL_HANDLE_GIVE, region, domain, BH_RIGHT_READ, 0),
+	                 BH_ERR_RIGHTS);
 	assert_int_equal(call(BH_CALL_HANDLE_CLOSE, BH_HANDLE_SELF, 0, 0, 0), BH_ERR_HANDLE);
 	assert_int_equal(call(BH_CALL_HANDLE_CLOSE, BH_HANDLE_HOST, 0, 0, 0), BH_ERR_HANDLE);
 }
@@ -135,11 +145,15 @@ static void test_not_before_it_is_clear(void **state)
 	int64_t region = call(BH_CALL_REGION_ALLOCATE, 3 * PAGE_SIZE_2M, PAGE_SIZE, 0, 0);
 
 	(void)state;
-	assert_int_equal(region_map_at((uint64_t)region, BH_HANDLE_SELF, TARGET_VA, PAGE_SIZE, BH_MAP_READ), BH_ERR_STATE);
+	assert_int_equal(
+		region_map_at((uint64_t)region, BH_HANDLE_SELF, TARGET_VA, PAGE_SIZE, BH_MAP_READ),
+		BH_ERR_STATE);
 	assert_int_equal(call(BH_CALL_REGION_ZERO, (uint64_t)region, 0, 0, 0), BH_ERR_AGAIN);
 	assert_int_equal(call(BH_CALL_REGION_ZERO, (uint64_t)region, 0, 0, 0), BH_ERR_AGAIN);
 	assert_int_equal(call(BH_CALL_REGION_ZERO, (uint64_t)region, 0, 0, 0), BH_OK);
-	assert_int_equal(region_map_at((uint64_t)region, BH_HANDLE_SELF, TARGET_VA, PAGE_SIZE, BH_MAP_READ), BH_OK);
+	assert_int_equal(
+		region_map_at((uint64_t)region, BH_HANDLE_SELF, TARGET_VA, PAGE_SIZE, BH_MAP_READ),
+		BH_OK);
 }
 
 static void test_revoke_takes_mappings(void **state)
@@ -148,13 +162,19 @@ static void test_revoke_takes_mappings(void **state)
 	uint64_t region = region_make(8 * PAGE_SIZE);
 	uint64_t used = root_domain->used_bytes;
 	int64_t given = call(BH_CALL_HANDLE_GIVE, region, BH_HANDLE_SELF, BH_RIGHTS_ALL, 0);
-	int64_t again = call(BH_CALL_HANDLE_GIVE, (uint64_t)given, BH_HANDLE_SELF, BH_RIGHT_READ, 200);
+	int64_t again = call(BH_CALL_HANDLE_GIVE, (uint64_t)given, BH_HANDLE_SELF, BH_RIGHT_READ,
+	                     200);
 
 	(void)state;
 	assert_int_equal(again, 200);
-	assert_int_equal(call(BH_CALL_HANDLE_GIVE, (uint64_t)given, BH_HANDLE_SELF, BH_RIGHT_READ, 200), BH_ERR_EXISTS);
-	assert_int_equal(region_map_at((uint64_t)again, domain, TARGET_VA, 8 * PAGE_SIZE, BH_MAP_READ), BH_OK);
-	assert_int_equal(region_map_at(region, domain, TARGET_VA, PAGE_SIZE, BH_MAP_READ), BH_ERR_EXISTS);
+	assert_int_equal(
+		call(BH_CALL_HANDLE_GIVE, (uint64_t)given, BH_HANDLE_SELF, BH_RIGHT_READ, 200),
+		BH_ERR_EXISTS);
+	assert_int_equal(
+		region_map_at((uint64_t)again, domain, TARGET_VA, 8 * PAGE_SIZE, BH_MAP_READ),
+		BH_OK);
+	assert_int_equal(region_map_at(region, domain, TARGET_VA, PAGE_SIZE, BH_MAP_READ),
+	                 BH_ERR_EXISTS);
 	assert_true(is_mapped(domain_at(domain), TARGET_VA + PAGE_SIZE));
 	assert_int_equal(call_until_done(BH_CALL_HANDLE_REVOKE, region), BH_OK);
 	assert_false(is_mapped(domain_at(domain), TARGET_VA + PAGE_SIZE));
@@ -175,7 +195,9 @@ static void test_split(void **state)
 	assert_int_equal(call(BH_CALL_REGION_SPLIT, region, 3 * PAGE_SIZE, 0, 0), BH_ERR_INVALID);
 	assert_int_equal(call_until_done(BH_CALL_HANDLE_CLOSE, region), BH_OK);
 	assert_int_equal(memory_free_bytes(), free_bytes + 3 * PAGE_SIZE);
-	assert_int_equal(region_map_at((uint64_t)upper, BH_HANDLE_SELF, TARGET_VA, 5 * PAGE_SIZE, BH_MAP_READ), BH_OK);
+	assert_int_equal(region_map_at((uint64_t)upper, BH_HANDLE_SELF, TARGET_VA, 5 * PAGE_SIZE,
+	                               BH_MAP_READ),
+	                 BH_OK);
 	assert_int_equal(call(BH_CALL_REGION_SPLIT, (uint64_t)upper, PAGE_SIZE, 0, 0), BH_ERR_BUSY);
 }
 
@@ -190,7 +212,9 @@ static void test_domain_end(void **state)
 	struct bh_domain_info info;
 
 	(void)state;
-	assert_int_equal(region_map_at(region, child, TARGET_VA, 16 * PAGE_SIZE, BH_MAP_READ | BH_MAP_WRITE), BH_OK);
+	assert_int_equal(
+		region_map_at(region, child, TARGET_VA, 16 * PAGE_SIZE, BH_MAP_READ | BH_MAP_WRITE),
+		BH_OK);
 	uint64_t first = thread_make(child, 0), second = thread_make(child, 1);
 
 	assert_true(fake_leave(1));
@@ -207,7 +231,9 @@ static void test_domain_end(void **state)
 	}
 	fake_cpu = &fake_cpus[0];
 	assert_true(call(BH_CALL_HANDLE_GIVE, region, child, BH_RIGHTS_ALL, 5) == 5);
-	assert_int_equal(fake_call(1, BH_CALL_HANDLE_GIVE, (uint64_t[4]){ 5, (uint64_t)grandchild, BH_RIGHT_READ, 7 }), 7);
+	assert_int_equal(fake_call(1, BH_CALL_HANDLE_GIVE,
+	                           (uint64_t[4]){ 5, (uint64_t)grandchild, BH_RIGHT_READ, 7 }),
+	                 7);
 	fake_cpu = &fake_cpus[0];
 	assert_int_equal(call(BH_CALL_DOMAIN_INFO, child, SCRATCH, 0, 0), BH_OK);
 	assert_true(fake_user_read(SCRATCH, &info, sizeof(info)));
@@ -220,7 +246,8 @@ static void test_domain_end(void **state)
 	assert_int_equal(info.state, BH_DOMAIN_EXITED);
 	assert_int_equal(info.threads_count, 0);
 	assert_int_equal(call(BH_CALL_THREAD_INFO, first, SCRATCH, 0, 0), BH_OK);
-	assert_int_equal(region_map_at(region, child, TARGET_VA, PAGE_SIZE, BH_MAP_READ), BH_ERR_DEAD);
+	assert_int_equal(region_map_at(region, child, TARGET_VA, PAGE_SIZE, BH_MAP_READ),
+	                 BH_ERR_DEAD);
 
 	const uint64_t handles[] = { child, first, second, region, (uint64_t)set };
 
@@ -275,7 +302,9 @@ static void test_quota_holds(void **state)
 	} while (result > 0);
 	assert_int_equal(result, BH_ERR_QUOTA);
 	assert_true(count > 100 && domain_at(child)->used_bytes <= 128 << 10);
-	assert_int_equal(fake_call(1, BH_CALL_REGION_ALLOCATE, (uint64_t[4]){ PAGE_SIZE_2M, PAGE_SIZE }), BH_ERR_QUOTA);
+	assert_int_equal(
+		fake_call(1, BH_CALL_REGION_ALLOCATE, (uint64_t[4]){ PAGE_SIZE_2M, PAGE_SIZE }),
+		BH_ERR_QUOTA);
 	fake_cpu = &fake_cpus[0];
 	assert_true(region_make(PAGE_SIZE) > 0);
 }
@@ -289,7 +318,8 @@ static void test_a_thousand_times(void **state)
 		uint64_t child = domain_make(1 << 20, 0);
 		uint64_t region = region_make(4 * PAGE_SIZE);
 
-		assert_int_equal(region_map_at(region, child, TARGET_VA, PAGE_SIZE, BH_MAP_READ), BH_OK);
+		assert_int_equal(region_map_at(region, child, TARGET_VA, PAGE_SIZE, BH_MAP_READ),
+		                 BH_OK);
 		uint64_t thread = thread_make(child, i % 2);
 
 		assert_int_equal(call_until_done(BH_CALL_HANDLE_CLOSE, child), BH_OK);

@@ -17,10 +17,10 @@
 #include "arch/x86/arch_inline.h"
 #include "kernel/memory.h"
 
-#define PAGES 8192u /* 32 MiB */
+#define PAGES     8192u /* 32 MiB */
 #define BASE_PAGE 16u
-#define RUNS_MAX 300u
-#define ROUNDS 20000u
+#define RUNS_MAX  300u
+#define ROUNDS    20000u
 
 char *fake_ram;
 struct cpu *fake_cpu;
@@ -133,7 +133,8 @@ static void random_allocate(void)
 	for (uint32_t i = 0; i < runs_count; i++) {
 		uint64_t end = runs[i].pa.raw + runs[i].pages * PAGE_SIZE;
 
-		assert_true(end <= run->pa.raw || run->pa.raw + pages * PAGE_SIZE <= runs[i].pa.raw);
+		assert_true(end <= run->pa.raw ||
+		            run->pa.raw + pages * PAGE_SIZE <= runs[i].pa.raw);
 	}
 	memset(phys_to_virt(run->pa), 0xee, pages * PAGE_SIZE);
 	pages_out += pages;
@@ -180,8 +181,10 @@ static void test_random(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup(test_costs_what_it_holds, start), cmocka_unit_test_setup(test_joins_neighbours, start),
-		cmocka_unit_test_setup(test_refuses, start),             cmocka_unit_test_setup(test_outside, start),
+		cmocka_unit_test_setup(test_costs_what_it_holds, start),
+		cmocka_unit_test_setup(test_joins_neighbours, start),
+		cmocka_unit_test_setup(test_refuses, start),
+		cmocka_unit_test_setup(test_outside, start),
 		cmocka_unit_test_setup(test_random, start),
 	};
 

@@ -28,7 +28,8 @@ static void __attribute__((format(printf, 1, 2))) same(const char *format, ...)
 	assert_int_equal(length, strlen(theirs));
 }
 
-static size_t __attribute__((format(printf, 3, 4))) format_into(char *buffer, size_t size, const char *format, ...)
+static size_t __attribute__((format(printf, 3, 4)))
+format_into(char *buffer, size_t size, const char *format, ...)
 {
 	va_list arguments;
 
@@ -67,7 +68,8 @@ static void test_bounds(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(test_same), cmocka_unit_test(test_bounds) };
+	const struct CMUnitTest tests[] = { cmocka_unit_test(test_same),
+		                            cmocka_unit_test(test_bounds) };
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

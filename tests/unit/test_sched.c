@@ -19,14 +19,17 @@
 #include "tests/fake/machine.h"
 
 #define SCRATCH (BH_VA_IMAGE + PAGE_SIZE)
-#define MS (FAKE_TSC_HZ / 1000)
+#define MS      (FAKE_TSC_HZ / 1000)
 
 static struct thread *thread_add(uint32_t pcpu, uint32_t weight, uint32_t cap_percent)
 {
-	const struct bh_thread_params params = { .entry = BH_VA_IMAGE, .pcpu = pcpu, .weight = weight, .cap_percent = cap_percent };
+	const struct bh_thread_params params = {
+		.entry = BH_VA_IMAGE, .pcpu = pcpu, .weight = weight, .cap_percent = cap_percent
+	};
 
 	assert_true(fake_user_write(SCRATCH, &params, sizeof(params)));
-	int64_t handle = fake_call(0, BH_CALL_THREAD_CREATE, (uint64_t[4]){ BH_HANDLE_SELF, SCRATCH });
+	int64_t handle = fake_call(0, BH_CALL_THREAD_CREATE,
+	                           (uint64_t[4]){ BH_HANDLE_SELF, SCRATCH });
 
 	assert_true(handle > 0);
 	return thread_of(handle_object(handle_entry(root_domain, (uint64_t)handle)));
@@ -70,7 +73,8 @@ static void assert_near(uint64_t value, uint64_t wanted, uint64_t tolerance_perc
 
 static void test_weights(void **state)
 {
-	struct thread *one = thread_add(1, 256, 0), *two = thread_add(1, 512, 0), *four = thread_add(1, 1024, 0);
+	struct thread *one = thread_add(1, 256, 0), *two = thread_add(1, 512, 0),
+		      *four = thread_add(1, 1024, 0);
 
 	(void)state;
 	run_for(1, 7000 * MS);
@@ -123,7 +127,9 @@ static void test_wake_preempts(void **state)
 	while (fake_cpus[0].current != root) {
 		run_for(0, MS);
 	}
-	assert_int_equal(fake_call(0, BH_CALL_EVENT_WAIT, (uint64_t[4]){ (uint64_t)set, BH_FOREVER, SCRATCH }), INT64_MIN);
+	assert_int_equal(fake_call(0, BH_CALL_EVENT_WAIT,
+	                           (uint64_t[4]){ (uint64_t)set, BH_FOREVER, SCRATCH }),
+	                 INT64_MIN);
 	assert_ptr_equal(fake_cpus[0].current, hog);
 	run_for(0, 50 * MS);
 	assert_ptr_equal(fake_cpus[0].current, hog);
@@ -140,8 +146,12 @@ static void test_wait_ends_in_time(void **state)
 	uint64_t deadline = fake_tsc + 5 * MS;
 
 	(void)state;
-	assert_int_equal(fake_call(0, BH_CALL_EVENT_WAIT, (uint64_t[4]){ (uint64_t)set, 0, SCRATCH }), BH_ERR_TIMEOUT);
-	assert_int_equal(fake_call(0, BH_CALL_EVENT_WAIT, (uint64_t[4]){ (uint64_t)set, deadline, SCRATCH }), BH_ERR_TIMEOUT);
+	assert_int_equal(
+		fake_call(0, BH_CALL_EVENT_WAIT, (uint64_t[4]){ (uint64_t)set, 0, SCRATCH }),
+		BH_ERR_TIMEOUT);
+	assert_int_equal(
+		fake_call(0, BH_CALL_EVENT_WAIT, (uint64_t[4]){ (uint64_t)set, deadline, SCRATCH }),
+		BH_ERR_TIMEOUT);
 	assert_true(fake_tsc >= deadline && fake_tsc < deadline + MS);
 }
 
