@@ -9,6 +9,7 @@
 
 #define PATH_MAX_CHARS 256u
 #define FILE_MAX_BYTES (4ull << 30)
+#define TFTP_BLOCK_BYTES 1428u /* fills an Ethernet frame (RFC 2348) */
 #define DHCP_OPTIONS_OFFSET 240u
 #define DHCP_OPTION_PAD 0u
 #define DHCP_OPTION_SERVER 54u
@@ -207,10 +208,11 @@ static EFI_STATUS disk_read(const char *path, struct uefi_file *file)
 
 static EFI_STATUS pxe_read(char *path, struct uefi_file *file)
 {
+	UINTN block = TFTP_BLOCK_BYTES;
 	UINT64 size = 0;
 	EFI_STATUS status;
 
-	status = pxe->Mtftp(pxe, EFI_PXE_BASE_CODE_TFTP_GET_FILE_SIZE, NULL, FALSE, &size, NULL, &pxe_server, (UINT8 *)path, NULL, FALSE);
+	status = pxe->Mtftp(pxe, EFI_PXE_BASE_CODE_TFTP_GET_FILE_SIZE, NULL, FALSE, &size, &block, &pxe_server, (UINT8 *)path, NULL, FALSE);
 	if (EFI_ERROR(status)) {
 		return status == EFI_TFTP_ERROR ? EFI_NOT_FOUND : status;
 	}
@@ -218,7 +220,8 @@ static EFI_STATUS pxe_read(char *path, struct uefi_file *file)
 	if (EFI_ERROR(status) || size == 0) {
 		return status;
 	}
-	status = pxe->Mtftp(pxe, EFI_PXE_BASE_CODE_TFTP_READ_FILE, (VOID *)file->base, FALSE, &size, NULL, &pxe_server, (UINT8 *)path, NULL, FALSE);
+	Print(L"Bulkhead: reading %a (%ld KiB)\n", path, size / 1024); /* TFTP is slow: show that something happens */
+	status = pxe->Mtftp(pxe, EFI_PXE_BASE_CODE_TFTP_READ_FILE, (VOID *)file->base, FALSE, &size, &block, &pxe_server, (UINT8 *)path, NULL, FALSE);
 	file->size = size <= file->size ? size : file->size;
 	return status;
 }

@@ -95,6 +95,7 @@ static struct boot_module *module_add(struct boot_info *info, const char *path)
 	return module;
 }
 
+/* Folders in a name are for other loaders: everything lies in the folder that we came from (docs/configuration.md). */
 static void file_add(struct boot_info *info, const char *path)
 {
 	struct boot_module *module = module_add(info, path);
@@ -104,7 +105,7 @@ static void file_add(struct boot_info *info, const char *path)
 	if (module == NULL) {
 		return;
 	}
-	status = uefi_file_read(path, &file);
+	status = uefi_file_read(name_of(path), &file);
 	if (EFI_ERROR(status)) {
 		Print(L"Bulkhead: cannot read the file %a: %r\n", path, status);
 		module->is_missing = 1;
