@@ -17,6 +17,7 @@ static void table_init(struct bus_table *table, struct bus_range *ranges, uint32
 	table->ranges = ranges;
 	table->count = 0;
 	table->max = max;
+	table->last = table->ranges;
 }
 
 void bus_init(struct bus *bus)
@@ -44,7 +45,7 @@ static uint32_t table_upper(const struct bus_table *table, uint64_t address)
 	return low;
 }
 
-static const struct bus_range *table_find(const struct bus_table *table, uint64_t address)
+static const struct bus_range *table_search(struct bus_table *table, uint64_t address)
 {
 	uint32_t upper = table_upper(table, address);
 	const struct bus_range *range;
@@ -53,7 +54,19 @@ static const struct bus_range *table_find(const struct bus_table *table, uint64_
 		return NULL;
 	}
 	range = &table->ranges[upper - 1];
-	return address - range->base < range->size ? range : NULL;
+	if (address - range->base >= range->size) {
+		return NULL;
+	}
+	table->last = range;
+	return range;
+}
+
+/* An empty table has a range of size 0 at `last`: the record is all zero then. */
+static inline const struct bus_range *table_find(struct bus_table *table, uint64_t address)
+{
+	const struct bus_range *range = table->last;
+
+	return address - range->base < range->size ? range : table_search(table, address);
 }
 
 static int table_add(struct bus_table *table, const struct bus_range *range, uint64_t last)
@@ -76,6 +89,7 @@ static int table_add(struct bus_table *table, const struct bus_range *range, uin
 		(table->count - at) * sizeof(table->ranges[0]));
 	table->ranges[at] = *range;
 	table->count++;
+	table->last = &table->ranges[at];
 	return BH_OK;
 }
 
@@ -89,6 +103,8 @@ static int table_remove(struct bus_table *table, uint64_t base)
 	memmove(&table->ranges[at - 1], &table->ranges[at],
 		(table->count - at) * sizeof(table->ranges[0]));
 	table->count--;
+	table->last = table->ranges;
+	memset(&table->ranges[table->count], 0, sizeof(table->ranges[0]));
 	return BH_OK;
 }
 
@@ -112,97 +128,118 @@ int bus_mmio_remove(struct bus *bus, uint64_t base)
 	return table_remove(&bus->mmio, base);
 }
 
-static uint64_t width_mask(uint32_t width)
+static inline uint64_t width_mask(uint32_t width)
 {
-	return width >= 8 ? UINT64_MAX : (1ull << (width * 8)) - 1;
+	return UINT64_MAX >> (64 - width * 8);
 }
 
-static bool range_takes(const struct bus_range *range, uint64_t offset, uint32_t width)
+/* `width` is 1, 2, 4 or 8, so one bit tells. */
+static inline bool range_takes(const struct bus_range *range, uint64_t offset, uint32_t width)
 {
-	return (range->widths & width) != 0 && (width & (width - 1)) == 0 &&
-	       range->size - offset >= width;
+	return (range->widths & width) != 0 && range->size - offset >= width;
 }
 
-/* The widest part that the range takes at offset, of at most `left` bytes; 1 if it takes none of them. */
+/* The widest part that the range takes at offset, of at most `left` bytes; 0 if it takes none of them. */
 static uint32_t range_part(const struct bus_range *range, uint64_t offset, uint32_t left)
 {
-	for (uint32_t width = 8; width > 1; width /= 2) {
+	for (uint32_t width = 8; width > 0; width /= 2) {
 		if (width <= left && range_takes(range, offset, width)) {
 			return width;
 		}
 	}
-	return 1;
+	return 0;
 }
 
 static uint64_t range_read(struct bus *bus, const struct bus_range *range, uint64_t offset,
 			   uint32_t width)
 {
-	if (!range_takes(range, offset, width) || range->read == NULL) {
+	if (range->read == NULL) {
 		bus->unclaimed_count++;
 		return width_mask(width);
 	}
 	return range->read(range->device, offset, width) & width_mask(width);
 }
 
-static void range_write(struct bus *bus, const struct bus_range *range, uint64_t offset,
-			uint32_t width, uint64_t value)
+static inline void range_write(struct bus *bus, const struct bus_range *range, uint64_t offset,
+			       uint32_t width, uint64_t value)
 {
-	if (!range_takes(range, offset, width) || range->write == NULL) {
+	if (range->write == NULL) {
 		bus->unclaimed_count++;
 		return;
 	}
-	range->write(range->device, offset, width, value & width_mask(width));
+	range->write(range->device, offset, width, value);
 }
 
-static uint64_t table_read(struct bus *bus, const struct bus_table *table, uint64_t address,
-			   uint32_t width)
+/* Widths that no single device takes here: in parts, from the lowest address up. */
+static uint64_t table_read_parts(struct bus *bus, struct bus_table *table, uint64_t address,
+				 uint32_t width)
 {
-	const struct bus_range *range = table_find(table, address);
 	uint64_t value = 0;
+	bool is_unclaimed = false;
 
-	if (range != NULL && range_takes(range, address - range->base, width)) {
-		return range_read(bus, range, address - range->base, width);
-	}
 	for (uint32_t done = 0; done < width;) {
-		uint32_t part = 1;
+		const struct bus_range *range = table_find(table, address + done);
+		uint64_t offset = range ? address + done - range->base : 0;
+		uint32_t part = range ? range_part(range, offset, width - done) : 0;
 		uint64_t got = 0xff;
 
-		range = table_find(table, address + done);
-		if (range == NULL) {
-			bus->unclaimed_count += done == 0;
+		if (part != 0) {
+			got = range_read(bus, range, offset, part);
 		} else {
-			part = range_part(range, address + done - range->base, width - done);
-			got = range_read(bus, range, address + done - range->base, part);
+			is_unclaimed = true;
+			part = 1;
 		}
 		value |= got << (done * 8);
 		done += part;
 	}
+	bus->unclaimed_count += is_unclaimed;
 	return value;
 }
 
-/* A write may change the table (a BAR moves): after each call the range is looked up anew. */
-static void table_write(struct bus *bus, const struct bus_table *table, uint64_t address,
-			uint32_t width, uint64_t value)
+static uint64_t table_read(struct bus *bus, struct bus_table *table, uint64_t address,
+			   uint32_t width)
 {
-	const struct bus_range *found = table_find(table, address);
+	const struct bus_range *range = table_find(table, address);
 
-	if (found != NULL && range_takes(found, address - found->base, width)) {
-		range_write(bus, found, address - found->base, width, value);
-		return;
+	if (range != NULL && range_takes(range, address - range->base, width)) {
+		return range_read(bus, range, address - range->base, width);
 	}
-	for (uint32_t done = 0; done < width;) {
-		uint32_t part = 1;
+	return table_read_parts(bus, table, address, width);
+}
 
-		found = table_find(table, address + done);
-		if (found == NULL) {
-			bus->unclaimed_count += done == 0;
+/* A write may change the table (a BAR moves): after each call the range is looked up anew. */
+static void table_write_parts(struct bus *bus, struct bus_table *table, uint64_t address,
+			      uint32_t width, uint64_t value)
+{
+	bool is_unclaimed = false;
+
+	for (uint32_t done = 0; done < width;) {
+		const struct bus_range *range = table_find(table, address + done);
+		uint64_t offset = range ? address + done - range->base : 0;
+		uint32_t part = range ? range_part(range, offset, width - done) : 0;
+
+		if (part != 0) {
+			range_write(bus, range, offset, part,
+				    (value >> (done * 8)) & width_mask(part));
 		} else {
-			part = range_part(found, address + done - found->base, width - done);
-			range_write(bus, found, address + done - found->base, part,
-				    value >> (done * 8));
+			is_unclaimed = true;
+			part = 1;
 		}
 		done += part;
 	}
+	bus->unclaimed_count += is_unclaimed;
+}
+
+static inline void table_write(struct bus *bus, struct bus_table *table, uint64_t address,
+			       uint32_t width, uint64_t value)
+{
+	const struct bus_range *range = table_find(table, address);
+
+	if (range != NULL && range_takes(range, address - range->base, width)) {
+		range_write(bus, range, address - range->base, width, value);
+		return;
+	}
+	table_write_parts(bus, table, address, width, value);
 }
 
 uint64_t bus_port_read(struct bus *bus, uint32_t port, uint32_t width)

@@ -21,7 +21,10 @@
 #define BUS_WIDTH_124 7u
 #define BUS_WIDTH_ALL 15u
 
-/* `offset` is from the range's base; the value is in the low `width` bytes, the rest is zero or ignored. */
+/*
+ * `offset` is from the range's base. Of a value read, the low `width` bytes count; of a value written, the bytes
+ * above them are zero.
+ */
 typedef uint64_t (*bus_read_fn)(void *device, uint64_t offset, uint32_t width);
 typedef void (*bus_write_fn)(void *device, uint64_t offset, uint32_t width, uint64_t value);
 
@@ -38,6 +41,7 @@ struct bus_table {
 	struct bus_range *ranges; /* sorted by base, none overlap */
 	uint32_t count;
 	uint32_t max;
+	const struct bus_range *last; /* of the last access: kernels poll one device many times in a row */
 };
 
 struct bus {
@@ -59,7 +63,10 @@ int bus_mmio_add(struct bus *bus, const struct bus_range *range);
 int bus_port_remove(struct bus *bus, uint64_t base);
 int bus_mmio_remove(struct bus *bus, uint64_t base);
 
-/* One access of `width` bytes: 1, 2 or 4 for ports; 1 to 8 for memory. Never fail. */
+/*
+ * One access of `width` bytes: 1, 2, 4, and for memory 8; no others. A value written is zero above its width.
+ * Never fail.
+ */
 uint64_t bus_port_read(struct bus *bus, uint32_t port, uint32_t width);
 void bus_port_write(struct bus *bus, uint32_t port, uint32_t width, uint64_t value);
 uint64_t bus_mmio_read(struct bus *bus, uint64_t gpa, uint32_t width);

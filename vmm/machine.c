@@ -222,18 +222,18 @@ static void wire_devices(const struct vmm_config *config)
 	const struct device_clock *clock = &machine.clock;
 
 	machine.clock = (struct device_clock){ clock_now, clock_deadline_moved, NULL };
-	machine.pic.intr = (struct irq_line){ pic_output_set, NULL, 0 };
+	machine.pic.intr = (struct irq_line){ pic_output_set, NULL, 0, false };
 	machine.ioapic.send = message_send;
-	machine.pit.irq = (struct irq_line){ isa_irq_set, NULL, ISA_IRQ_TIMER };
+	machine.pit.irq = (struct irq_line){ isa_irq_set, NULL, ISA_IRQ_TIMER, false };
 	machine.pit.clock = clock;
-	machine.rtc.irq = (struct irq_line){ isa_irq_set, NULL, ISA_IRQ_RTC };
+	machine.rtc.irq = (struct irq_line){ isa_irq_set, NULL, ISA_IRQ_RTC, false };
 	machine.rtc.clock = clock;
 	machine.rtc.wall_seconds = bh_info()->wall_seconds;
 	rtc_set_memory(&machine.rtc, config->low_bytes, config->high_bytes);
-	machine.uart.irq = (struct irq_line){ isa_irq_set, NULL, UART_COM1_IRQ };
+	machine.uart.irq = (struct irq_line){ isa_irq_set, NULL, UART_COM1_IRQ, false };
 	machine.uart.send = console_send;
 	machine.uart.room = console_room;
-	machine.acpi_pm.sci = (struct irq_line){ isa_irq_set, NULL, ACPI_PM_SCI_IRQ };
+	machine.acpi_pm.sci = (struct irq_line){ isa_irq_set, NULL, ACPI_PM_SCI_IRQ, false };
 	machine.acpi_pm.clock = clock;
 	machine.acpi_pm.power_off = power_off;
 	machine.reset.request = reset_requested;

@@ -75,7 +75,7 @@ static void job_take(struct vcpu_thread *vcpu)
 	(void)bh_event_signal(machine.parked_event);
 }
 
-static void park(struct vcpu_thread *vcpu)
+static __attribute__((noinline)) void park(struct vcpu_thread *vcpu)
 {
 	uint64_t bits[BH_EVENT_WORDS];
 
@@ -200,7 +200,7 @@ static int bus_port_in(void *context, uint16_t port, uint32_t size, uint32_t *va
 static int bus_port_out(void *context, uint16_t port, uint32_t size, uint32_t value)
 {
 	(void)context;
-	bus_port_write(&machine.bus, port, size, value);
+	bus_port_write(&machine.bus, port, size, value & (UINT32_MAX >> (32 - size * 8)));
 	return BH_OK;
 }
 
@@ -300,22 +300,15 @@ static void handle_mmio(struct vcpu_thread *vcpu)
 
 /* ---- the other exits ---- */
 
-static inline void handle_io(struct vcpu_thread *vcpu)
+/* The short path: one port access that is no string. The kernel has cut the value to its width. */
+static inline void port_access(struct bh_run *run)
 {
-	struct bh_run *run = vcpu->run;
-	uint32_t port = run->io.port;
-	uint32_t width = run->io.width_bytes;
-
-	if (run->io.is_string) {
-		emulate_exit(vcpu, NULL, 0, false);
-		return;
-	}
 	machine_lock();
 	machine.channel->device_accesses++;
 	if (run->io.is_write) {
-		bus_port_write(&machine.bus, port, width, run->io.value);
+		bus_port_write(&machine.bus, run->io.port, run->io.width_bytes, run->io.value);
 	} else {
-		run->io.value = bus_port_read(&machine.bus, port, width);
+		run->io.value = bus_port_read(&machine.bus, run->io.port, run->io.width_bytes);
 	}
 	machine.channel->unclaimed_accesses = machine.bus.unclaimed_count;
 	machine_unlock();
@@ -348,8 +341,9 @@ static void handle_hypercall(const struct vcpu_thread *vcpu)
 static void handle_exit(struct vcpu_thread *vcpu)
 {
 	switch ((enum bh_exit)vcpu->run->exit) {
-	case BH_EXIT_IO:
-		handle_io(vcpu);
+	case BH_EXIT_IO: /* strings; port_access() has done the others */
+	case BH_EXIT_EMULATE:
+		emulate_exit(vcpu, NULL, 0, false);
 		break;
 	case BH_EXIT_MMIO:
 		handle_mmio(vcpu);
@@ -359,9 +353,6 @@ static void handle_exit(struct vcpu_thread *vcpu)
 		break;
 	case BH_EXIT_EXTINT:
 		handle_extint(vcpu);
-		break;
-	case BH_EXIT_EMULATE:
-		emulate_exit(vcpu, NULL, 0, false);
 		break;
 	case BH_EXIT_HYPERCALL:
 		handle_hypercall(vcpu);
@@ -386,8 +377,8 @@ static void handle_exit(struct vcpu_thread *vcpu)
 /* May the handler have left something in the run page? */
 static bool exit_has_answers(uint32_t exit)
 {
-	return exit == BH_EXIT_MMIO || exit == BH_EXIT_EXTINT || exit == BH_EXIT_EMULATE ||
-	       exit == BH_EXIT_HYPERCALL;
+	return exit == BH_EXIT_IO || exit == BH_EXIT_MMIO || exit == BH_EXIT_EXTINT ||
+	       exit == BH_EXIT_EMULATE || exit == BH_EXIT_HYPERCALL;
 }
 
 /* ---- the thread ---- */
@@ -423,30 +414,37 @@ static void thread_init(struct vcpu_thread *vcpu, uint32_t vcpu_idx)
 					  vcpu };
 }
 
-/* One vcpu_run() and what it returned for. */
-static void run_once(struct vcpu_thread *vcpu)
+/* All returns of vcpu_run() but the usual one. Apart, so that the usual one needs no stack frame. */
+static __attribute__((noinline)) void handle_return(struct vcpu_thread *vcpu, int error)
 {
-	int error = bh_vcpu_run(vcpu->handle);
-
 	if (error < 0) {
 		vcpu->has_answers = false;
 		crash(vcpu, "vcpu_run failed", (uint64_t)(int64_t)error);
-		return;
-	}
-	if (vcpu->run->exit == BH_EXIT_IO) { /* first, because it is the usual one */
-		vcpu->has_answers = true;
-		handle_io(vcpu);
 		return;
 	}
 	vcpu->has_answers = exit_has_answers(vcpu->run->exit);
 	handle_exit(vcpu);
 }
 
+/* One vcpu_run() and what it returned for. */
+static inline void run_once(struct vcpu_thread *vcpu)
+{
+	int error = bh_vcpu_run(vcpu->handle);
+	struct bh_run *run = vcpu->run;
+
+	if (error >= 0 && run->exit == BH_EXIT_IO && !run->io.is_string) {
+		vcpu->has_answers = true;
+		port_access(run);
+		return;
+	}
+	handle_return(vcpu, error);
+}
+
 /*
  * Answers that lie in the run page (a value read, an injection, registers) go into the vCPU before it parks, so that
  * its state is whole: a kicked vcpu_run() takes them and comes straight back.
  */
-static void settle(struct vcpu_thread *vcpu)
+static __attribute__((noinline)) void settle(struct vcpu_thread *vcpu)
 {
 	for (uint32_t i = 0; i < SETTLE_TRIES && vcpu->has_answers; i++) {
 		(void)bh_vcpu_kick(vcpu->handle);

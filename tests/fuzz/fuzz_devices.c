@@ -138,15 +138,15 @@ static void build(void)
 
 	memset(&machine, 0, sizeof(machine));
 	machine.clock = (struct device_clock){ now, NULL, NULL };
-	machine.pic.intr = (struct irq_line){ int_set, NULL, 0 };
-	machine.pit.irq = (struct irq_line){ isa_set, NULL, 0 };
+	machine.pic.intr = (struct irq_line){ int_set, NULL, 0, false };
+	machine.pit.irq = (struct irq_line){ isa_set, NULL, 0, false };
 	machine.pit.clock = machine.rtc.clock = machine.acpi_pm.clock = &machine.clock;
-	machine.rtc.irq = (struct irq_line){ isa_set, NULL, 8 };
+	machine.rtc.irq = (struct irq_line){ isa_set, NULL, 8, false };
 	machine.rtc.wall_seconds = 1767225600;
-	machine.uart.irq = (struct irq_line){ isa_set, NULL, 4 };
+	machine.uart.irq = (struct irq_line){ isa_set, NULL, 4, false };
 	machine.uart.send = send_byte;
 	machine.ioapic.send = message;
-	machine.acpi_pm.sci = (struct irq_line){ isa_set, NULL, 9 };
+	machine.acpi_pm.sci = (struct irq_line){ isa_set, NULL, 9, false };
 	machine.acpi_pm.power_off = power_off;
 	machine.reset.request = reset_request;
 	machine.reset.debug_exit = debug_exit;
@@ -211,13 +211,15 @@ static void step(const uint8_t *bytes)
 		(void)bus_port_read(&machine.bus, address, width > 4 ? 4 : width);
 		break;
 	case 1:
-		bus_port_write(&machine.bus, address, width > 4 ? 4 : width, value);
+		width = width > 4 ? 4 : width;
+		bus_port_write(&machine.bus, address, width, value & (UINT32_MAX >> (32 - width * 8)));
 		break;
 	case 2:
 		(void)bus_mmio_read(&machine.bus, gpa, width);
 		break;
 	case 3:
-		bus_mmio_write(&machine.bus, gpa, width, value | (uint64_t)value << 32);
+		bus_mmio_write(&machine.bus, gpa, width,
+			       (value | (uint64_t)value << 32) & (UINT64_MAX >> (64 - width * 8)));
 		break;
 	case 4:
 		pass_time(value);

@@ -90,7 +90,7 @@ static int setup(void **state)
 	memset(&pci, 0, sizeof(pci));
 	clock_device = (struct device_clock){ now, NULL, NULL };
 	pm.clock = &clock_device;
-	pm.sci = (struct irq_line){ irq_set, NULL, 9 };
+	pm.sci = (struct irq_line){ irq_set, NULL, 9, false };
 	pm.power_off = power_off;
 	reset.request = request;
 	reset.debug_exit = debug_exit;

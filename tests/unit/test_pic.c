@@ -39,7 +39,7 @@ static int setup(void **state)
 	(void)state;
 	memset(&pic, 0, sizeof(pic));
 	is_high = false;
-	pic.intr = (struct irq_line){ intr_set, NULL, 0 };
+	pic.intr = (struct irq_line){ intr_set, NULL, 0, false };
 	bus_init(&bus);
 	pic_attach(&pic, &bus);
 	pic_reset(&pic);

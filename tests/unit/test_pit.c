@@ -62,7 +62,7 @@ static int setup(void **state)
 	memset(&pit, 0, sizeof(pit));
 	clock_device = (struct device_clock){ now, NULL, NULL };
 	pit.clock = &clock_device;
-	pit.irq = (struct irq_line){ irq_set, NULL, 0 };
+	pit.irq = (struct irq_line){ irq_set, NULL, 0, false };
 	now_ns = 12345678;
 	bus_init(&bus);
 	pit_attach(&pit, &bus);

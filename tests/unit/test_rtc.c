@@ -63,7 +63,7 @@ static int setup(void **state)
 	memset(&rtc, 0, sizeof(rtc));
 	clock_device = (struct device_clock){ now, NULL, NULL };
 	rtc.clock = &clock_device;
-	rtc.irq = (struct irq_line){ irq_set, NULL, 8 };
+	rtc.irq = (struct irq_line){ irq_set, NULL, 8, false };
 	rtc.wall_seconds = 1767225600; /* 2026-01-01 00:00:00, a Thursday */
 	now_ns = 0;
 	edges = 0;

@@ -55,7 +55,7 @@ static int setup(void **state)
 	memset(&uart, 0, sizeof(uart));
 	uart.send = send;
 	uart.room = room;
-	uart.irq = (struct irq_line){ irq_set, NULL, UART_COM1_IRQ };
+	uart.irq = (struct irq_line){ irq_set, NULL, UART_COM1_IRQ, false };
 	sent_count = 0;
 	rooms = 0;
 	irq = false;

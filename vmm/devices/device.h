@@ -15,17 +15,21 @@
 
 #define DEVICE_NS_PER_S 1000000000ull
 
-/* One wire of the board. `set` may be NULL: not connected. */
+/* One wire of the board, with one driver. `set` may be NULL: not connected; it is called for changes only. */
 struct irq_line {
 	void (*set)(void *context, uint32_t number, bool level);
 	void *context;
 	uint32_t number; /* ISA IRQ or I/O APIC pin, as the receiver counts them */
+	bool level;
 };
 
-static inline void irq_line_set(const struct irq_line *line, bool level)
+static inline void irq_line_set(struct irq_line *line, bool level)
 {
-	if (line->set) {
-		line->set(line->context, line->number, level);
+	if (line->level != level) {
+		line->level = level;
+		if (line->set) {
+			line->set(line->context, line->number, level);
+		}
 	}
 }
 

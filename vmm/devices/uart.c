@@ -300,9 +300,9 @@ static void uart_write(void *device, uint64_t offset, uint32_t width, uint64_t v
 		break;
 	case REG_SCRATCH:
 		uart->scratch = byte;
-		break;
+		return;
 	default: /* LSR and MSR are read-only */
-		break;
+		return;
 	}
 	irq_update(uart);
 }
