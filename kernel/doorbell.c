@@ -155,9 +155,6 @@ int vm_doorbell_unbind(struct vm *vm, const struct bh_doorbell *record)
 
 bool doorbell_ring(struct vm *vm, uint16_t port, uint32_t length_bytes, uint64_t value)
 {
-	if ((__atomic_load_n(&vm->doorbell_buckets, __ATOMIC_RELAXED) & BIT(port % VM_PORT_SLOTS)) == 0) {
-		return false;
-	}
 	for (uint32_t i = 0; i < BH_DOORBELLS_MAX; i++) {
 		const struct doorbell *doorbell = &vm->doorbells[i];
 

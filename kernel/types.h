@@ -33,6 +33,7 @@ typedef struct {
 #define IS_ALIGNED(x, a)                (((x) & ((a)-1)) == 0)
 #define container_of(ptr, type, member) ((type *)(void *)((char *)(ptr)-offsetof(type, member)))
 #define must_check                      __attribute__((warn_unused_result))
+#define out_of_line                     __attribute__((noinline)) /* keeps rare code out of a hot frame */
 #define likely(x)                       __builtin_expect(!!(x), 1)
 #define unlikely(x)                     __builtin_expect(!!(x), 0)
 

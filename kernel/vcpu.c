@@ -380,7 +380,9 @@ static int begin(struct vcpu *vcpu, struct cpu *cpu)
 	if (unlikely(vcpu->cpu != cpu && vcpu->cpu != NULL)) {
 		return BH_ERR_STATE;
 	}
-	vcpu_make_current(vcpu);
+	if (unlikely(cpu->hvm_current != vcpu)) {
+		vcpu_make_current(vcpu);
+	}
 	if (vcpu->io_width != 0) {
 		take_io_answer(vcpu, run->io.value);
 	}
@@ -409,18 +411,21 @@ int vcpu_run_begin(struct vcpu *vcpu)
 	return BH_OK;
 }
 
+static out_of_line void state_to_run_page(struct vcpu *vcpu, uint32_t groups)
+{
+	hvm->get_state(vcpu, groups, &vcpu->run->state);
+	vcpu->run->state.xcr0 = vcpu->xcr0;
+}
+
 bool vcpu_return(struct vcpu *vcpu, enum bh_exit reason, uint32_t state_groups)
 {
 	struct cpu *cpu = vcpu->cpu;
-	struct bh_run *run = vcpu->run;
 
-	run->exit = reason;
-	run->state_valid = state_groups;
 	if (state_groups != 0) {
-		hvm->get_state(vcpu, state_groups, &run->state);
-		run->state.xcr0 = vcpu->xcr0;
+		state_to_run_page(vcpu, state_groups);
 	}
-	run->exit_tsc = arch_tsc_read();
+	vcpu->run->exit = reason;
+	vcpu->run->state_valid = state_groups;
 	vcpu->stats->vmm_exits++;
 	cpu->current->vcpu = NULL;
 	__atomic_store_n(&vcpu->thread, NULL, __ATOMIC_RELEASE);
@@ -464,14 +469,16 @@ void vcpu_enter(struct vcpu *vcpu)
 {
 	struct cpu *cpu = cpu_self();
 	uint64_t start_tsc = arch_tsc_read();
-	struct vm_exit exit;
+	uint64_t now;
 
 	if (vcpu->is_halted) {
 		vcpu->is_halted = 0;
 		vcpu->stats->halt_tsc += start_tsc - vcpu->halt_since_tsc;
 	}
 	vcpu->stats->running_since_tsc = start_tsc;
-	vcpu_make_current(vcpu);
+	if (unlikely(cpu->hvm_current != vcpu)) {
+		vcpu_make_current(vcpu);
+	}
 	if (unlikely(vcpu->kvm_steal_time != 0) && vcpu->steal_told_tsc != cpu->current->wait_tsc) {
 		kvmclock_update_steal(vcpu);
 	}
@@ -481,10 +488,12 @@ void vcpu_enter(struct vcpu *vcpu)
 		if (!prepare(vcpu, cpu)) {
 			break;
 		}
-		hvm->enter(vcpu, &exit);
-	} while (vcpu_exit_handle(vcpu, &exit));
+		hvm->enter(vcpu, &vcpu->exit);
+	} while (vcpu_exit_handle(vcpu, &vcpu->exit));
 	vcpu->in_guest = 0;
 	hvm->leave(vcpu);
-	vcpu->stats->guest_tsc += arch_tsc_read() - start_tsc;
+	now = arch_tsc_read();
+	vcpu->run->exit_tsc = now;
+	vcpu->stats->guest_tsc += now - start_tsc;
 	vcpu->stats->running_since_tsc = 0;
 }

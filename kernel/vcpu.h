@@ -156,6 +156,7 @@ struct vcpu {
 
 	uint32_t irr_remote[8]; /* interrupts accepted, not yet in IRR: atomic OR, then VCPU_REQUEST_INTERRUPT */
 	struct vlapic lapic;
+	struct vm_exit exit; /* the exit being handled */
 	uint64_t halt_since_tsc;
 	uint64_t hvm_private[48]; /* vendor's own small state */
 };

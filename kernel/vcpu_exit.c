@@ -15,25 +15,38 @@
 #include "kernel/vlapic.h"
 #include "kernel/xcr0.h"
 
+/* INS and OUTS: the VMM does the whole instruction. */
+static out_of_line bool exit_io_string(struct vcpu *vcpu, const struct vm_exit *exit)
+{
+	vcpu->run->io = (struct bh_exit_io){
+		.port = exit->port, .width_bytes = exit->width_bytes, .is_write = exit->is_write, .is_string = true,
+	};
+	return vcpu_return(vcpu, BH_EXIT_IO, BH_STATE_EMULATE);
+}
+
 static bool exit_io(struct vcpu *vcpu, const struct vm_exit *exit)
 {
-	uint64_t value = vcpu->gpr[BH_GPR_RAX] & GENMASK(8u * exit->width_bytes - 1, 0);
+	static const uint32_t masks[8] = { [1] = 0xff, [2] = 0xffff, [4] = 0xffffffff };
 	struct bh_exit_io *io = &vcpu->run->io;
 
-	if (exit->is_write && !exit->is_string && doorbell_ring(vcpu->vm, exit->port, exit->width_bytes, value)) {
-		hvm->skip_instruction(vcpu, exit);
-		return true;
+	if (unlikely(exit->is_string)) {
+		return exit_io_string(vcpu, exit);
 	}
+	hvm->skip_instruction(vcpu, exit);
 	io->port = exit->port;
 	io->width_bytes = exit->width_bytes;
 	io->is_write = exit->is_write;
-	io->is_string = exit->is_string;
-	if (exit->is_string) {
-		return vcpu_return(vcpu, BH_EXIT_IO, BH_STATE_EMULATE);
+	io->is_string = 0;
+	if (exit->is_write) {
+		uint64_t value = vcpu->gpr[BH_GPR_RAX] & masks[exit->width_bytes & 7];
+
+		io->value = value;
+		if (unlikely(doorbell_may_ring(vcpu->vm, exit->port)) && doorbell_ring(vcpu->vm, exit->port, exit->width_bytes, value)) {
+			return true;
+		}
+	} else {
+		vcpu->io_width = exit->width_bytes;
 	}
-	io->value = exit->is_write ? value : 0;
-	vcpu->io_width = exit->is_write ? 0 : exit->width_bytes;
-	hvm->skip_instruction(vcpu, exit);
 	return vcpu_return(vcpu, BH_EXIT_IO, 0);
 }
 
@@ -165,14 +178,12 @@ static bool exit_failed_entry(struct vcpu *vcpu, const struct vm_exit *exit)
 	return vcpu_return(vcpu, BH_EXIT_FAILED_ENTRY, BH_STATE_EMULATE);
 }
 
-bool vcpu_exit_handle(struct vcpu *vcpu, const struct vm_exit *exit)
+static out_of_line bool handle_rest(struct vcpu *vcpu, const struct vm_exit *exit)
 {
 	if (exit->reason < BH_REASON_COUNT) {
 		vcpu->stats->exits[exit->reason]++;
 	}
 	switch (exit->reason) {
-	case BH_REASON_IO:
-		return exit_io(vcpu, exit);
 	case BH_REASON_MMIO:
 		return exit_mmio(vcpu, exit);
 	case BH_REASON_CPUID:
@@ -210,4 +221,13 @@ bool vcpu_exit_handle(struct vcpu *vcpu, const struct vm_exit *exit)
 	default:
 		return vcpu_return(vcpu, BH_EXIT_EMULATE, BH_STATE_EMULATE);
 	}
+}
+
+bool vcpu_exit_handle(struct vcpu *vcpu, const struct vm_exit *exit)
+{
+	if (likely(exit->reason == BH_REASON_IO)) {
+		vcpu->stats->exits[BH_REASON_IO]++;
+		return exit_io(vcpu, exit);
+	}
+	return handle_rest(vcpu, exit);
 }

@@ -52,7 +52,7 @@ static bool step_end(struct vcpu *vcpu)
 
 	private->is_stepping = 0;
 	if (was_step) {
-		private->shadow = 0;
+		private->is_shadow = 0;
 	}
 	if (was_iret) {
 		private->is_at_iret = 0;
@@ -78,12 +78,12 @@ bool svm_exit_settle(struct vcpu *vcpu)
 	}
 	if (svm_is_tcg) {
 		if (vmcb->interrupt_shadow != 0) {
-			private->shadow = 1;
+			private->is_shadow = 1;
 			private->shadow_rip = vmcb->rip;
-		} else if (private->shadow && vmcb->rip == private->shadow_rip) {
+		} else if (private->is_shadow && vmcb->rip == private->shadow_rip) {
 			vmcb->interrupt_shadow = SVM_SHADOW;
 		} else {
-			private->shadow = 0;
+			private->is_shadow = 0;
 		}
 	}
 	if (private->is_at_iret && vmcb->rip != private->iret_rip) {
@@ -166,7 +166,7 @@ void svm_set_shadow(struct vcpu *vcpu, uint32_t shadow)
 	struct svm_private *private = svm_private(vcpu);
 
 	vmcb->interrupt_shadow = (shadow & 3) != 0 ? SVM_SHADOW : 0;
-	private->shadow = (uint32_t)vmcb->interrupt_shadow;
+	private->is_shadow = svm_is_tcg && vmcb->interrupt_shadow != 0;
 	private->shadow_rip = vmcb->rip;
 	private->is_nmi_blocked = (shadow & 4) != 0;
 	private->is_at_iret = 0;

@@ -98,14 +98,13 @@ static void decode_fault(struct vm_exit *exit, uint32_t vector)
 }
 
 /* An event was being delivered when the exit came: again, unless the instruction itself raises it again (APM 2 15.7.2). */
-static void take_interrupted_event(struct vcpu *vcpu, struct vmcb *vmcb)
+static out_of_line void take_interrupted_event(struct vcpu *vcpu, struct vmcb *vmcb)
 {
 	uint32_t info = (uint32_t)vmcb->exit_int_info;
 	uint32_t vector = info & 0xff;
 	uint32_t type = info & (uint32_t)SVM_EVENT_TYPE;
 
-	vmcb->event_inject = 0;
-	if ((info & BH_INJECT_VALID) == 0 || type == SVM_EVENT_TYPE_SOFTWARE) {
+	if (type == SVM_EVENT_TYPE_SOFTWARE) {
 		return;
 	}
 	if (type == BH_INJECT_TYPE_EXCEPTION && (vector == VECTOR_BP || vector == VECTOR_OF)) {
@@ -119,21 +118,14 @@ static void take_interrupted_event(struct vcpu *vcpu, struct vmcb *vmcb)
 	vcpu_request_self(vcpu, VCPU_REQUEST_INJECT);
 }
 
-void svm_exit_decode(struct vcpu *vcpu, struct vm_exit *exit)
+static out_of_line void decode_rest(struct vcpu *vcpu, struct vm_exit *exit, bool was_step)
 {
 	struct vmcb *vmcb = svm_vmcb(vcpu);
 	uint32_t code = (uint32_t)vmcb->exit_code;
-	bool was_step = svm_exit_settle(vcpu);
 
 	exit->vendor_code = code;
 	exit->qualification = vmcb->exit_info1;
-	if (code != SVM_EXIT_INVALID) {
-		take_interrupted_event(vcpu, vmcb);
-	}
 	switch (code) {
-	case SVM_EXIT_IOIO:
-		decode_io(vmcb, exit);
-		break;
 	case SVM_EXIT_NPF:
 		decode_nested_fault(vmcb, exit);
 		break;
@@ -197,4 +189,24 @@ void svm_exit_decode(struct vcpu *vcpu, struct vm_exit *exit)
 		decode_fault(exit, VECTOR_UD); /* SVM's own instructions, MONITOR, MWAIT, RDPRU: none is there for a guest */
 		break;
 	}
+}
+
+void svm_exit_decode(struct vcpu *vcpu, struct vm_exit *exit)
+{
+	struct vmcb *vmcb = svm_vmcb(vcpu);
+	uint32_t code = (uint32_t)vmcb->exit_code;
+	bool was_step = false;
+
+	if (unlikely((svm_private(vcpu)->attention | (uint32_t)vmcb->interrupt_shadow) != 0)) {
+		was_step = svm_exit_settle(vcpu);
+	}
+	vmcb->event_inject = 0;
+	if (unlikely((vmcb->exit_int_info & BH_INJECT_VALID) != 0) && code != SVM_EXIT_INVALID) {
+		take_interrupted_event(vcpu, vmcb);
+	}
+	if (likely(code == SVM_EXIT_IOIO)) {
+		decode_io(vmcb, exit); /* the most frequent of those that take long already */
+		return;
+	}
+	decode_rest(vcpu, exit, was_step);
 }

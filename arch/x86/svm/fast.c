@@ -38,13 +38,13 @@ static uint64_t go_on_or_look(struct vcpu *vcpu)
 	return vcpu->hvm_page.raw;
 }
 
-static __attribute__((noinline)) uint64_t finish_doorbell(struct vcpu *vcpu, struct event *event)
+static out_of_line uint64_t finish_doorbell(struct vcpu *vcpu, struct event *event)
 {
 	event_signal(event);
 	return go_on_or_look(vcpu);
 }
 
-static __attribute__((noinline)) uint64_t finish_msr(struct vcpu *vcpu, struct vmcb *vmcb)
+static out_of_line uint64_t finish_msr(struct vcpu *vcpu, struct vmcb *vmcb)
 {
 	uint32_t msr = (uint32_t)vcpu->gpr[BH_GPR_RCX];
 	bool is_write = (vmcb->exit_info1 & 1) != 0;

@@ -199,7 +199,7 @@ static void svm_unload(struct vcpu *vcpu)
 /* enter() has brought back all that VMLOAD does: NMIs need the host's TR at once. */
 static void svm_leave(struct vcpu *vcpu)
 {
-	if (svm_is_tcg) {
+	if (svm_is_tcg && (svm_vmcb(vcpu)->cr4 & CR4_OSXSAVE) != 0) {
 		svm_xcr0_settle(vcpu);
 	}
 }

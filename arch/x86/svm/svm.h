@@ -9,13 +9,18 @@
 struct svm_private {
 	uint64_t shadow_rip;  /* svm_is_tcg: where the guest stood in an interrupt shadow */
 	uint64_t iret_rip;    /* NMI handler's IRET, about to be executed */
-	uint32_t shadow;      /* svm_is_tcg: shadow_rip counts */
+	union {
+		struct {
+			uint8_t is_shadow;   /* svm_is_tcg: shadow_rip counts */
+			uint8_t is_at_iret;  /* iret_rip counts */
+			uint8_t is_stepping; /* RFLAGS.TF is ours, for one instruction */
+			uint8_t spare;
+		};
+		uint32_t attention; /* any of them: svm_exit_settle() has something to look at */
+	};
 	uint8_t is_nmi_blocked; /* an NMI handler runs: until its IRET */
-	uint8_t is_at_iret;   /* iret_rip counts */
-	uint8_t is_stepping;  /* RFLAGS.TF is ours, for one instruction */
-	uint8_t had_tf;       /* the guest's own RFLAGS.TF while stepping */
-	uint8_t flush;        /* before the next entry, forget this guest's translations */
-	uint8_t pad[3];
+	uint8_t had_tf;         /* the guest's own RFLAGS.TF while stepping */
+	uint8_t flush;          /* before the next entry, forget this guest's translations */
 };
 _Static_assert(sizeof(struct svm_private) <= sizeof(((struct vcpu *)0)->hvm_private), "fits");
 
@@ -63,5 +68,8 @@ void svm_set_interrupt_window(struct vcpu *vcpu, uint32_t priority);
 void svm_set_nmi_window(struct vcpu *vcpu, bool is_on);
 uint32_t svm_get_shadow(struct vcpu *vcpu);
 void svm_set_shadow(struct vcpu *vcpu, uint32_t shadow);
-/* After every slow exit, before anything else looks: shadows, stepping, the end of NMI handlers. True: this #DB was ours. */
+/*
+ * After a slow exit with attention or an interrupt shadow, before anything else looks: shadows, stepping, the end of NMI handlers.
+ * True: this #DB was ours.
+ */
 bool svm_exit_settle(struct vcpu *vcpu);
