@@ -18,7 +18,7 @@
 #define LEDGER_MAGIC       0x3172656764654c42ull
 #define LEDGER_VERSION     1u
 #define LEDGER_EVENTS      512u
-#define LEDGER_EVENT_SIZE  112u
+#define LEDGER_EVENT_SIZE  208u
 #define LEDGER_REASON_SIZE 200u
 
 enum guest_state {
