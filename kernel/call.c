@@ -244,7 +244,7 @@ static int64_t call_with_lock(struct thread *thread, uint64_t number,
 	return result;
 }
 
-static int64_t call_other(struct thread *thread, uint64_t number, const struct arch_frame *frame)
+static out_of_line int64_t call_other(struct thread *thread, uint64_t number, const struct arch_frame *frame)
 {
 	struct domain *caller = thread->domain;
 

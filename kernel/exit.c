@@ -8,7 +8,7 @@
 #include "kernel/timer.h"
 #include "kernel/vcpu.h"
 
-static void leave_do_work(struct cpu *cpu)
+static out_of_line void leave_do_work(struct cpu *cpu)
 {
 	uint32_t work = __atomic_exchange_n(&cpu->work, 0, __ATOMIC_ACQ_REL);
 
@@ -43,7 +43,9 @@ void kernel_leave(void)
 		if (unlikely(thread == NULL)) {
 			arch_cpu_idle();
 		} else if (thread->vcpu != NULL) {
-			fpu_enter_vcpu(cpu, thread->vcpu);
+			if (unlikely(!fpu_is_ready(cpu, thread->vcpu))) {
+				fpu_enter_vcpu(cpu, thread->vcpu);
+			}
 			vcpu_enter(thread->vcpu);
 		} else {
 			fpu_enter_thread(cpu);

@@ -12,6 +12,11 @@
 void fpu_enter_thread(struct cpu *cpu);
 /* Before the guest of cpu->current->vcpu runs: its registers and its XCR0 are loaded on return. Quick when nothing changed. */
 void fpu_enter_vcpu(struct cpu *cpu, struct vcpu *vcpu);
+/* fpu_enter_vcpu() would do nothing. */
+static inline bool fpu_is_ready(const struct cpu *cpu, const struct vcpu *vcpu)
+{
+	return cpu->fpu_owner == vcpu->fpu && cpu->fpu_thread == cpu->current && cpu->xcr0 == vcpu->xcr0;
+}
 /* #NM in ring 3: the thread wants its registers now. */
 void fpu_trap(struct cpu *cpu);
 /* If this pCPU's registers are those of `area`, write them to it and own nothing: then the area is the truth (state calls). */

@@ -419,18 +419,10 @@ static out_of_line void state_to_run_page(struct vcpu *vcpu, uint32_t groups)
 
 bool vcpu_return(struct vcpu *vcpu, enum bh_exit reason, uint32_t state_groups)
 {
-	struct cpu *cpu = vcpu->cpu;
-
 	if (state_groups != 0) {
 		state_to_run_page(vcpu, state_groups);
 	}
-	vcpu->run->exit = reason;
-	vcpu->run->state_valid = state_groups;
-	vcpu->stats->vmm_exits++;
-	cpu->current->vcpu = NULL;
-	__atomic_store_n(&vcpu->thread, NULL, __ATOMIC_RELEASE);
-	arch_user_frame(cpu)->rax = BH_OK;
-	return false;
+	return vcpu_return_plain(vcpu, reason, state_groups);
 }
 
 /* Nothing to execute: wait for a request. False when one came meanwhile. */

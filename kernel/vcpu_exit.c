@@ -47,7 +47,7 @@ static bool exit_io(struct vcpu *vcpu, const struct vm_exit *exit)
 	} else {
 		vcpu->io_width = exit->width_bytes;
 	}
-	return vcpu_return(vcpu, BH_EXIT_IO, 0);
+	return vcpu_return_plain(vcpu, BH_EXIT_IO, 0);
 }
 
 /* Mapped meanwhile, or never walked before: the access works now. */

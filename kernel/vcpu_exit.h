@@ -20,5 +20,19 @@
 bool vcpu_exit_handle(struct vcpu *vcpu, const struct vm_exit *exit);
 /* vcpu_run() returns to the VMM with this reason and these groups of state. Always false. */
 bool vcpu_return(struct vcpu *vcpu, enum bh_exit reason, uint32_t state_groups);
+/* The same when the state, if any, is in the run page already. */
+static inline bool vcpu_return_plain(struct vcpu *vcpu, enum bh_exit reason, uint32_t state_groups)
+{
+	struct cpu *cpu = vcpu->cpu;
+
+	vcpu->run->exit = reason;
+	vcpu->run->state_valid = state_groups;
+	vcpu->stats->vmm_exits++;
+	cpu->current->vcpu = NULL;
+	arch_user_frame(cpu)->rax = BH_OK;
+	__atomic_store_n(&vcpu->thread, NULL, __ATOMIC_RELEASE);
+	return false;
+}
+
 /* Do what the request word asks. False: vcpu_run has returned to the VMM. kernel/vcpu_event.c */
 bool vcpu_requests_handle(struct vcpu *vcpu);
