@@ -4,7 +4,8 @@
  * knows of verbs is command_run().
  *
  * News (guests that ended, starts that failed) are shown before a prompt, not in the middle of a
- * line, so that a program that reads the terminal finds one prompt after each of its lines.
+ * line, so that a program that reads the terminal finds one prompt after each of its lines. They
+ * never follow a table or JSON, which a program may want to read to its end.
  */
 #include "mgmt/shell.h"
 
@@ -38,8 +39,8 @@ static void write_result(void *context, const char *bytes, size_t size)
 	((struct shell *)context)->io.write_text(bytes, size);
 }
 
-/* Shows the events that nobody has asked for and that have not been told by a verb. */
-static void show_news(struct shell *shell)
+/* Shows the events that nobody has asked for, but for those of a guest that a verb has told of. */
+static void show_news(struct shell *shell, const char *told_guest)
 {
 	const struct ledger *ledger = machine_ledger();
 
@@ -50,6 +51,9 @@ static void show_news(struct shell *shell)
 		const struct ledger_event *event =
 			&ledger->events[shell->news_count % LEDGER_EVENTS];
 
+		if (event->guest[0] != '\0' && strcmp(event->guest, told_guest) == 0) {
+			continue;
+		}
 		put(shell, "* ");
 		put(shell, event->guest);
 		put(shell, event->guest[0] != '\0' ? ": " : "");
@@ -58,11 +62,16 @@ static void show_news(struct shell *shell)
 	}
 }
 
-static void show_prompt(struct shell *shell)
+static void show_bare_prompt(struct shell *shell)
 {
 	shell->mode = SHELL_PROMPT;
-	show_news(shell);
 	line_begin(&shell->line, PROMPT);
+}
+
+static void show_prompt(struct shell *shell)
+{
+	show_news(shell, "");
+	show_bare_prompt(shell);
 }
 
 static void show_result(struct shell *shell, const struct result *result, bool is_json)
@@ -130,10 +139,13 @@ static void run_line(struct shell *shell)
 	shell->mode = SHELL_PROMPT;
 	command_run(shell, text, &result, &is_json);
 	show_result(shell, &result, is_json);
-	result_free(&result);
-	if (shell->mode == SHELL_PROMPT) {
+	if (shell->mode == SHELL_PROMPT &&
+	    (is_json || result.kind == RESULT_PARTS || result.kind == RESULT_RAW)) {
+		show_bare_prompt(shell);
+	} else if (shell->mode == SHELL_PROMPT) {
 		show_prompt(shell);
 	}
+	result_free(&result);
 }
 
 static void end_section(struct shell *shell)
@@ -218,16 +230,25 @@ static bool type_ahead(struct shell *shell)
 	return false;
 }
 
+/* Shows the end of a verb. It tells what happened to its guest: that is no news. */
+static void end_wait(struct shell *shell, const struct result *result)
+{
+	const struct guest *guest = partition_guest(shell->wait.slot);
+
+	show_result(shell, result, shell->wait.is_json);
+	if (!shell->wait.is_json && result->kind != RESULT_PARTS) {
+		show_news(shell, guest != NULL ? guest->config.name : "");
+	}
+	show_bare_prompt(shell);
+}
+
 static void poll_wait(struct shell *shell)
 {
 	struct result result;
 
 	result_init(&result);
 	if (shell->wait.poll(&shell->wait, &result)) {
-		/* The verb tells what happened: its events are no news. */
-		shell->news_count = machine_ledger()->events_count;
-		show_result(shell, &result, shell->wait.is_json);
-		show_prompt(shell);
+		end_wait(shell, &result);
 	} else if (type_ahead(shell)) {
 		put(shell, "^C\nnot waiting any longer; the work goes on\n");
 		show_prompt(shell);

@@ -256,6 +256,8 @@ static void shows_news_before_a_prompt(void **state)
 	assert_shows("start a\r", "guest a is running\nbulkhead> ");
 	fake_vmm_set_state(0, VMM_CRASHED, "triple fault");
 	assert_string_equal(type(""), "");
+	assert_shows("version --json\r", "\"abi_version\": 1}\nbulkhead> ");
+	assert_shows("files\r", "missing\nbulkhead> ");
 	assert_shows("\r", "\n* a: crashed: triple fault\nbulkhead> ");
 	assert_string_equal(type("\r"), "\nbulkhead> ");
 }
