@@ -7,16 +7,17 @@
 
 #include <stdint.h>
 
-#define BOOT_INFO_MAGIC 0x42484b4842303031ull
+#define BOOT_INFO_MAGIC   0x42484b4842303031ull
 #define BOOT_INFO_VERSION 1u
-#define BOOT_MEMORY_MAX 512u
-#define BOOT_MODULES_MAX 64u
+#define BOOT_MEMORY_MAX   512u
+#define BOOT_MODULES_MAX  64u
 
 enum boot_memory_kind {
 	BOOT_MEMORY_FREE = 1,     /* RAM for the kernel to manage */
 	BOOT_MEMORY_RESERVED = 2, /* firmware, devices */
 	BOOT_MEMORY_ACPI = 3,     /* ACPI tables (reclaimable or NVS): kept, readable */
-	BOOT_MEMORY_BOOT = 4,     /* RAM that holds boot data (modules, this record): freed by the kernel after use where possible */
+	BOOT_MEMORY_BOOT =
+		4, /* RAM that holds boot data (modules, this record): freed by the kernel after use where possible */
 };
 
 struct boot_memory {
@@ -27,9 +28,9 @@ struct boot_memory {
 };
 
 struct boot_module {
-	uint64_t base; /* page-aligned where the boot path can; the kernel copies it else */
-	uint64_t size; /* bytes; 0 with is_missing */
-	char name[48]; /* first word of the command line, folders cut off */
+	uint64_t base;       /* page-aligned where the boot path can; the kernel copies it else */
+	uint64_t size;       /* bytes; 0 with is_missing */
+	char name[48];       /* first word of the command line, folders cut off */
 	uint32_t is_missing; /* the loader was asked for it and could not read it */
 	uint32_t reserved;
 };
@@ -38,7 +39,7 @@ struct boot_framebuffer {
 	uint64_t base; /* 0 = none */
 	uint32_t width, height, pitch_bytes;
 	uint32_t bits_per_pixel; /* 32; 0 with is_text */
-	uint32_t is_text; /* VGA text mode, 80x25 at `base` */
+	uint32_t is_text;        /* VGA text mode, 80x25 at `base` */
 	uint32_t reserved;
 };
 
@@ -48,7 +49,7 @@ struct boot_info {
 	uint32_t memory_count;
 	uint32_t modules_count;
 	uint32_t reserved;
-	uint64_t rsdp; /* physical; 0 = look for it by ACPI 6.4 5.2.5.1, or none */
+	uint64_t rsdp;        /* physical; 0 = look for it by ACPI 6.4 5.2.5.1, or none */
 	uint64_t kernel_base; /* physical extent of the loaded kernel image, bss included */
 	uint64_t kernel_size;
 	uint64_t start_tsc;

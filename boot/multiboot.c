@@ -10,11 +10,11 @@
 #define MULTIBOOT1_HANDOVER 0x2badb002u
 #define MULTIBOOT2_HANDOVER 0x36d76289u
 
-#define MB1_HAS_CMDLINE BIT(2)
-#define MB1_HAS_MODULES BIT(3)
-#define MB1_HAS_MEMORY_MAP BIT(6)
-#define MB1_HAS_MEMORY BIT(0)
-#define MB1_HAS_LOADER BIT(9)
+#define MB1_HAS_CMDLINE     BIT(2)
+#define MB1_HAS_MODULES     BIT(3)
+#define MB1_HAS_MEMORY_MAP  BIT(6)
+#define MB1_HAS_MEMORY      BIT(0)
+#define MB1_HAS_LOADER      BIT(9)
 #define MB1_HAS_FRAMEBUFFER BIT(12)
 
 struct mb1_info {
@@ -45,17 +45,17 @@ struct mb1_map_entry {
 	uint32_t type;
 } __attribute__((packed));
 
-#define FRAMEBUFFER_RGB 1
-#define FRAMEBUFFER_TEXT 2
+#define FRAMEBUFFER_RGB     1
+#define FRAMEBUFFER_TEXT    2
 
-#define MB2_TAG_END 0
-#define MB2_TAG_CMDLINE 1
-#define MB2_TAG_LOADER 2
-#define MB2_TAG_MODULE 3
-#define MB2_TAG_MEMORY_MAP 6
+#define MB2_TAG_END         0
+#define MB2_TAG_CMDLINE     1
+#define MB2_TAG_LOADER      2
+#define MB2_TAG_MODULE      3
+#define MB2_TAG_MEMORY_MAP  6
 #define MB2_TAG_FRAMEBUFFER 8
-#define MB2_TAG_RSDP1 14
-#define MB2_TAG_RSDP2 15
+#define MB2_TAG_RSDP1       14
+#define MB2_TAG_RSDP2       15
 
 struct mb2_tag {
 	uint32_t type;
@@ -87,12 +87,12 @@ struct mb2_framebuffer {
 };
 
 /* Memory types of both versions and of INT 15h E820. */
-#define MAP_AVAILABLE 1
-#define MAP_ACPI 3
-#define MAP_NVS 4
+#define MAP_AVAILABLE  1
+#define MAP_ACPI       3
+#define MAP_NVS        4
 
 #define BDA_VIDEO_MODE 0x449u /* BIOS data area: 3 = colour text, 80x25 */
-#define VGA_TEXT_BASE 0xb8000u
+#define VGA_TEXT_BASE  0xb8000u
 
 struct boot_info boot_info;
 
@@ -173,7 +173,8 @@ static void cmdline_set(const char *text)
 	text_copy(boot_info.cmdline, sizeof(boot_info.cmdline), text);
 }
 
-static void framebuffer_set(uint64_t base, uint32_t pitch, uint32_t width, uint32_t height, uint32_t bits_and_type)
+static void framebuffer_set(uint64_t base, uint32_t pitch, uint32_t width, uint32_t height,
+                            uint32_t bits_and_type)
 {
 	struct boot_framebuffer *fb = &boot_info.framebuffer;
 	uint32_t bits = bits_and_type & 0xff, type = bits_and_type >> 8;
@@ -230,7 +231,8 @@ static void multiboot1_read(const struct mb1_info *mb)
 		}
 	}
 	if (mb->flags & MB1_HAS_FRAMEBUFFER) {
-		framebuffer_set(mb->framebuffer, mb->framebuffer_pitch, mb->framebuffer_width, mb->framebuffer_height,
+		framebuffer_set(mb->framebuffer, mb->framebuffer_pitch, mb->framebuffer_width,
+		                mb->framebuffer_height,
 		                mb->framebuffer_bits | (uint32_t)mb->framebuffer_type << 8);
 	}
 	framebuffer_guess();
@@ -240,7 +242,8 @@ static void multiboot2_map_read(const struct mb2_map *map)
 {
 	uint32_t at = sizeof(*map);
 
-	while (map->entry_size >= sizeof(struct mb2_map_entry) && at + map->entry_size <= map->tag.size) {
+	while (map->entry_size >= sizeof(struct mb2_map_entry) &&
+	       at + map->entry_size <= map->tag.size) {
 		const struct mb2_map_entry *entry = (const void *)((const char *)map + at);
 
 		memory_add(entry->base, entry->length, entry->type);
@@ -278,7 +281,8 @@ static void multiboot2_tag_read(const struct mb2_tag *tag)
 		multiboot2_map_read((const void *)tag);
 		break;
 	case MB2_TAG_FRAMEBUFFER:
-		framebuffer_set(fb->base, fb->pitch, fb->width, fb->height, fb->bits | (uint32_t)fb->type << 8);
+		framebuffer_set(fb->base, fb->pitch, fb->width, fb->height,
+		                fb->bits | (uint32_t)fb->type << 8);
 		break;
 	case MB2_TAG_RSDP1:
 		if (boot_info.rsdp == 0) {

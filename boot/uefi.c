@@ -6,7 +6,7 @@
 #include "boot/uefi.h"
 
 #define CMDLINE_FILE "bulkhead.cmd"
-#define LOADER_NAME "bulkhead.efi"
+#define LOADER_NAME  "bulkhead.efi"
 
 EFI_STATUS efi_main(EFI_HANDLE image, EFI_SYSTEM_TABLE *table);
 
@@ -37,8 +37,8 @@ static const char *name_skip(const char *text)
 	while (text[word] != '\0' && text[word] != ' ') {
 		word++;
 	}
-	if (word < 4 || (text[word - 4] != '.') || (text[word - 3] | 0x20) != 'e' || (text[word - 2] | 0x20) != 'f' ||
-	    (text[word - 1] | 0x20) != 'i') {
+	if (word < 4 || (text[word - 4] != '.') || (text[word - 3] | 0x20) != 'e' ||
+	    (text[word - 2] | 0x20) != 'f' || (text[word - 1] | 0x20) != 'i') {
 		return text;
 	}
 	while (text[word] == ' ') {
@@ -59,7 +59,8 @@ static void cmdline_read(const EFI_LOADED_IMAGE *image, struct boot_info *info)
 	text = name_skip(options);
 	if (text[0] == '\0' && uefi_file_read(CMDLINE_FILE, &file) == EFI_SUCCESS) {
 		text = (const char *)file.base;
-		while (length < file.size && length + 1 < sizeof(info->cmdline) && text[length] >= ' ') {
+		while (length < file.size && length + 1 < sizeof(info->cmdline) &&
+		       text[length] >= ' ') {
 			info->cmdline[length] = text[length];
 			length++;
 		}
@@ -99,7 +100,8 @@ EFI_STATUS efi_main(EFI_HANDLE image, EFI_SYSTEM_TABLE *table)
 	status = BS->HandleProtocol(image, &LoadedImageProtocol, (VOID **)&loaded);
 	info = record_make();
 	if (EFI_ERROR(status) || info == NULL) {
-		Print(L"Bulkhead: the firmware does not say what it loaded, or has no memory left: %r\n", status);
+		Print(L"Bulkhead: the firmware does not say what it loaded, or has no memory left: %r\n",
+		      status);
 		return EFI_LOAD_ERROR;
 	}
 	if (!uefi_source_open(loaded)) {

@@ -7,14 +7,14 @@
 
 #include <efipxebc.h>
 
-#define PATH_MAX_CHARS 256u
-#define FILE_MAX_BYTES (4ull << 30)
-#define TFTP_BLOCK_BYTES 1428u /* fills an Ethernet frame (RFC 2348) */
-#define DHCP_OPTIONS_OFFSET 240u
-#define DHCP_OPTION_PAD 0u
-#define DHCP_OPTION_SERVER 54u
+#define PATH_MAX_CHARS       256u
+#define FILE_MAX_BYTES       (4ull << 30)
+#define TFTP_BLOCK_BYTES     1428u /* fills an Ethernet frame (RFC 2348) */
+#define DHCP_OPTIONS_OFFSET  240u
+#define DHCP_OPTION_PAD      0u
+#define DHCP_OPTION_SERVER   54u
 #define DHCP_OPTION_BOOTFILE 67u
-#define DHCP_OPTION_END 255u
+#define DHCP_OPTION_END      255u
 
 static EFI_FILE_HANDLE disk_root;
 static EFI_PXE_BASE_CODE_PROTOCOL *pxe;
@@ -25,7 +25,8 @@ UINT64 uefi_pages_allocate(UINT64 size, UINT64 limit)
 {
 	EFI_PHYSICAL_ADDRESS base = limit;
 	UINTN pages = (size + UEFI_PAGE_BYTES - 1) / UEFI_PAGE_BYTES;
-	EFI_STATUS status = BS->AllocatePages(limit != 0 ? AllocateMaxAddress : AllocateAnyPages, EfiLoaderData, pages != 0 ? pages : 1, &base);
+	EFI_STATUS status = BS->AllocatePages(limit != 0 ? AllocateMaxAddress : AllocateAnyPages,
+	                                      EfiLoaderData, pages != 0 ? pages : 1, &base);
 
 	return EFI_ERROR(status) ? 0 : base;
 }
@@ -50,14 +51,18 @@ static void disk_folder_find(const EFI_LOADED_IMAGE *image)
 	char path[PATH_MAX_CHARS];
 	UINTN length = 0;
 
-	for (EFI_DEVICE_PATH *node = image->FilePath; node != NULL && !IsDevicePathEnd(node); node = NextDevicePathNode(node)) {
+	for (EFI_DEVICE_PATH *node = image->FilePath; node != NULL && !IsDevicePathEnd(node);
+	     node = NextDevicePathNode(node)) {
 		const FILEPATH_DEVICE_PATH *file = (const FILEPATH_DEVICE_PATH *)node;
-		UINTN count = (DevicePathNodeLength(node) - SIZE_OF_FILEPATH_DEVICE_PATH) / sizeof(CHAR16);
+		UINTN count = (DevicePathNodeLength(node) - SIZE_OF_FILEPATH_DEVICE_PATH) /
+		              sizeof(CHAR16);
 
-		if (DevicePathType(node) != MEDIA_DEVICE_PATH || DevicePathSubType(node) != MEDIA_FILEPATH_DP) {
+		if (DevicePathType(node) != MEDIA_DEVICE_PATH ||
+		    DevicePathSubType(node) != MEDIA_FILEPATH_DP) {
 			continue;
 		}
-		for (UINTN i = 0; i < count && file->PathName[i] != 0 && length + 1 < PATH_MAX_CHARS; i++) {
+		for (UINTN i = 0;
+		     i < count && file->PathName[i] != 0 && length + 1 < PATH_MAX_CHARS; i++) {
 			path[length++] = file->PathName[i] == '/' ? '\\' : (char)file->PathName[i];
 		}
 	}
@@ -87,7 +92,9 @@ static const UINT8 *dhcp_option(const EFI_PXE_BASE_CODE_PACKET *packet, UINT8 wa
 /* Server and folder from the packet that named the boot file. */
 static BOOLEAN pxe_folder_find(const EFI_PXE_BASE_CODE_MODE *mode)
 {
-	const EFI_PXE_BASE_CODE_PACKET *packet = mode->PxeReplyReceived ? &mode->PxeReply : mode->ProxyOfferReceived ? &mode->ProxyOffer : &mode->DhcpAck;
+	const EFI_PXE_BASE_CODE_PACKET *packet = mode->PxeReplyReceived     ? &mode->PxeReply
+	                                         : mode->ProxyOfferReceived ? &mode->ProxyOffer
+	                                                                    : &mode->DhcpAck;
 	const UINT8 *option, *bytes = packet->Dhcpv4.BootpSiAddr;
 	char path[PATH_MAX_CHARS];
 	UINT8 length = 0;
@@ -115,12 +122,14 @@ BOOLEAN uefi_source_open(EFI_LOADED_IMAGE *image)
 	EFI_FILE_IO_INTERFACE *disk;
 
 	/* PXE first: iPXE also shows a file system, which holds only what it has loaded. */
-	if (BS->HandleProtocol(image->DeviceHandle, &PxeBaseCodeProtocol, (VOID **)&pxe) == EFI_SUCCESS && pxe->Mode != NULL && pxe->Mode->Started &&
-	    pxe_folder_find(pxe->Mode)) {
+	if (BS->HandleProtocol(image->DeviceHandle, &PxeBaseCodeProtocol, (VOID **)&pxe) ==
+	            EFI_SUCCESS &&
+	    pxe->Mode != NULL && pxe->Mode->Started && pxe_folder_find(pxe->Mode)) {
 		return TRUE;
 	}
 	pxe = NULL;
-	if (BS->HandleProtocol(image->DeviceHandle, &FileSystemProtocol, (VOID **)&disk) == EFI_SUCCESS &&
+	if (BS->HandleProtocol(image->DeviceHandle, &FileSystemProtocol, (VOID **)&disk) ==
+	            EFI_SUCCESS &&
 	    !EFI_ERROR(disk->OpenVolume(disk, &disk_root))) {
 		disk_folder_find(image);
 		return TRUE;
@@ -157,7 +166,8 @@ static EFI_STATUS file_space(UINT64 size, struct uefi_file *file)
 	if (file->base == 0) {
 		return EFI_OUT_OF_RESOURCES;
 	}
-	SetMem((UINT8 *)file->base + size, (UEFI_PAGE_BYTES - size % UEFI_PAGE_BYTES) % UEFI_PAGE_BYTES, 0);
+	SetMem((UINT8 *)file->base + size,
+	       (UEFI_PAGE_BYTES - size % UEFI_PAGE_BYTES) % UEFI_PAGE_BYTES, 0);
 	return EFI_SUCCESS;
 }
 
@@ -212,7 +222,8 @@ static EFI_STATUS pxe_read(char *path, struct uefi_file *file)
 	UINT64 size = 0;
 	EFI_STATUS status;
 
-	status = pxe->Mtftp(pxe, EFI_PXE_BASE_CODE_TFTP_GET_FILE_SIZE, NULL, FALSE, &size, &block, &pxe_server, (UINT8 *)path, NULL, FALSE);
+	status = pxe->Mtftp(pxe, EFI_PXE_BASE_CODE_TFTP_GET_FILE_SIZE, NULL, FALSE, &size, &block,
+	                    &pxe_server, (UINT8 *)path, NULL, FALSE);
 	if (EFI_ERROR(status)) {
 		return status == EFI_TFTP_ERROR ? EFI_NOT_FOUND : status;
 	}
@@ -220,8 +231,10 @@ static EFI_STATUS pxe_read(char *path, struct uefi_file *file)
 	if (EFI_ERROR(status) || size == 0) {
 		return status;
 	}
-	Print(L"Bulkhead: reading %a (%ld KiB)\n", path, size / 1024); /* TFTP is slow: show that something happens */
-	status = pxe->Mtftp(pxe, EFI_PXE_BASE_CODE_TFTP_READ_FILE, (VOID *)file->base, FALSE, &size, &block, &pxe_server, (UINT8 *)path, NULL, FALSE);
+	Print(L"Bulkhead: reading %a (%ld KiB)\n", path,
+	      size / 1024); /* TFTP is slow: show that something happens */
+	status = pxe->Mtftp(pxe, EFI_PXE_BASE_CODE_TFTP_READ_FILE, (VOID *)file->base, FALSE, &size,
+	                    &block, &pxe_server, (UINT8 *)path, NULL, FALSE);
 	file->size = size <= file->size ? size : file->size;
 	return status;
 }

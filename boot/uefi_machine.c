@@ -5,12 +5,12 @@
  */
 #include "boot/uefi.h"
 
-#define ELF_MAGIC 0x464c457fu
-#define ELF_CLASS_64 2u
+#define ELF_MAGIC          0x464c457fu
+#define ELF_CLASS_64       2u
 #define ELF_MACHINE_X86_64 62u
-#define ELF_LOAD 1u
-#define EXIT_TRIES 8
-#define MAP_SPARE_BYTES 4096u /* room for what allocating the map itself adds to it */
+#define ELF_LOAD           1u
+#define EXIT_TRIES         8
+#define MAP_SPARE_BYTES    4096u /* room for what allocating the map itself adds to it */
 
 struct elf_header {
 	UINT32 magic;
@@ -29,7 +29,8 @@ struct elf_segment {
 
 static BOOLEAN segment_is_sane(const struct elf_segment *segment, UINT64 size)
 {
-	return segment->offset <= size && segment->file_size <= size - segment->offset && segment->file_size <= segment->memory_size &&
+	return segment->offset <= size && segment->file_size <= size - segment->offset &&
+	       segment->file_size <= segment->memory_size &&
 	       segment->physical_address < (1ull << 32) && segment->memory_size < (1ull << 30);
 }
 
@@ -37,9 +38,12 @@ static const struct elf_segment *segments_find(const struct uefi_file *file, UIN
 {
 	const struct elf_header *header = (const struct elf_header *)file->base;
 
-	if (file->size < sizeof(*header) || header->magic != ELF_MAGIC || header->class != ELF_CLASS_64 || header->machine != ELF_MACHINE_X86_64 ||
-	    header->segment_size != sizeof(struct elf_segment) || header->segments_offset > file->size ||
-	    header->segments_count * sizeof(struct elf_segment) > file->size - header->segments_offset) {
+	if (file->size < sizeof(*header) || header->magic != ELF_MAGIC ||
+	    header->class != ELF_CLASS_64 || header->machine != ELF_MACHINE_X86_64 ||
+	    header->segment_size != sizeof(struct elf_segment) ||
+	    header->segments_offset > file->size ||
+	    header->segments_count * sizeof(struct elf_segment) >
+	            file->size - header->segments_offset) {
 		return NULL;
 	}
 	*count = header->segments_count;
@@ -47,7 +51,8 @@ static const struct elf_segment *segments_find(const struct uefi_file *file, UIN
 }
 
 /* Lowest and highest address of all that is loaded; FALSE: the file is not what we packed. */
-static BOOLEAN extent_find(const struct elf_segment *segments, UINT16 count, UINT64 size, UINT64 *start, UINT64 *end)
+static BOOLEAN extent_find(const struct elf_segment *segments, UINT16 count, UINT64 size,
+                           UINT64 *start, UINT64 *end)
 {
 	*start = ~0ull;
 	*end = 0;
@@ -82,15 +87,18 @@ UINT64 uefi_kernel_load(const struct uefi_file *file)
 	}
 	base = start;
 	/* Code, since firmware may make data pages non-executable. */
-	status = BS->AllocatePages(AllocateAddress, EfiLoaderCode, (end - start + UEFI_PAGE_BYTES - 1) / UEFI_PAGE_BYTES, &base);
+	status = BS->AllocatePages(AllocateAddress, EfiLoaderCode,
+	                           (end - start + UEFI_PAGE_BYTES - 1) / UEFI_PAGE_BYTES, &base);
 	if (EFI_ERROR(status)) {
-		Print(L"Bulkhead: the firmware uses the memory from %lx to %lx, where the kernel belongs: %r\n", start, end, status);
+		Print(L"Bulkhead: the firmware uses the memory from %lx to %lx, where the kernel belongs: %r\n",
+		      start, end, status);
 		return 0;
 	}
 	SetMem((VOID *)start, end - start, 0);
 	for (UINT16 i = 0; i < count; i++) {
 		if (segments[i].type == ELF_LOAD) {
-			CopyMem((VOID *)segments[i].physical_address, (VOID *)(file->base + segments[i].offset), segments[i].file_size);
+			CopyMem((VOID *)segments[i].physical_address,
+			        (VOID *)(file->base + segments[i].offset), segments[i].file_size);
 		}
 	}
 	return ((const struct elf_header *)file->base)->entry;
@@ -102,11 +110,13 @@ static void screen_read(struct boot_framebuffer *fb)
 	EFI_GRAPHICS_OUTPUT_PROTOCOL *gop;
 	EFI_GRAPHICS_OUTPUT_MODE_INFORMATION *mode;
 
-	if (EFI_ERROR(BS->LocateProtocol(&guid, NULL, (VOID **)&gop)) || gop->Mode == NULL || gop->Mode->Info == NULL) {
+	if (EFI_ERROR(BS->LocateProtocol(&guid, NULL, (VOID **)&gop)) || gop->Mode == NULL ||
+	    gop->Mode->Info == NULL) {
 		return;
 	}
 	mode = gop->Mode->Info;
-	if (mode->PixelFormat != PixelRedGreenBlueReserved8BitPerColor && mode->PixelFormat != PixelBlueGreenRedReserved8BitPerColor) {
+	if (mode->PixelFormat != PixelRedGreenBlueReserved8BitPerColor &&
+	    mode->PixelFormat != PixelBlueGreenRedReserved8BitPerColor) {
 		return;
 	}
 	fb->base = gop->Mode->FrameBufferBase;
@@ -150,11 +160,14 @@ static void map_convert(struct boot_info *info, const UINT8 *map, UINTN size, UI
 	info->memory_count = 0;
 	for (UINTN at = 0; at + entry_size <= size; at += entry_size) {
 		const EFI_MEMORY_DESCRIPTOR *entry = (const EFI_MEMORY_DESCRIPTOR *)(map + at);
-		struct boot_memory *last = info->memory_count != 0 ? &info->memory[info->memory_count - 1] : NULL;
+		struct boot_memory *last = info->memory_count != 0
+		                                   ? &info->memory[info->memory_count - 1]
+		                                   : NULL;
 		UINT64 bytes = entry->NumberOfPages * UEFI_PAGE_BYTES;
 		UINT32 kind = memory_kind(entry->Type);
 
-		if (last != NULL && last->kind == kind && last->base + last->size == entry->PhysicalStart) {
+		if (last != NULL && last->kind == kind &&
+		    last->base + last->size == entry->PhysicalStart) {
 			last->size += bytes;
 		} else if (info->memory_count < BOOT_MEMORY_MAX) {
 			last = &info->memory[info->memory_count++];
@@ -184,7 +197,8 @@ static EFI_STATUS services_exit(EFI_HANDLE image, struct boot_info *info)
 	}
 	for (int i = 0; i < EXIT_TRIES; i++) {
 		size = buffer_size;
-		status = BS->GetMemoryMap(&size, (EFI_MEMORY_DESCRIPTOR *)buffer, &key, &entry_size, &version);
+		status = BS->GetMemoryMap(&size, (EFI_MEMORY_DESCRIPTOR *)buffer, &key, &entry_size,
+		                          &version);
 		if (EFI_ERROR(status)) {
 			return status;
 		}

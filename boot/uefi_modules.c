@@ -7,8 +7,8 @@
 #include "boot/payload.h"
 #include "boot/uefi.h"
 
-#define CONFIG_FILE "bulkhead.cfg"
-#define LIST_FILE "bulkhead.files"
+#define CONFIG_FILE    "bulkhead.cfg"
+#define LIST_FILE      "bulkhead.files"
 #define NAME_MAX_CHARS 200u
 
 static UINTN text_length(const char *text)
@@ -37,12 +37,16 @@ static BOOLEAN payload_is_sane(void)
 	const struct payload_file *files = (const struct payload_file *)(header + 1);
 	UINT64 size = (UINT64)(payload_end - payload_start);
 
-	if (size < sizeof(*header) || CompareMem(header->magic, PAYLOAD_MAGIC, sizeof(header->magic)) != 0 || header->size > size ||
+	if (size < sizeof(*header) ||
+	    CompareMem(header->magic, PAYLOAD_MAGIC, sizeof(header->magic)) != 0 ||
+	    header->size > size ||
 	    header->files_count > (header->size - sizeof(*header)) / sizeof(*files)) {
 		return FALSE;
 	}
 	for (UINT32 i = 0; i < header->files_count; i++) {
-		if (files[i].offset > header->size || files[i].size > header->size - files[i].offset || files[i].name[sizeof(files[i].name) - 1] != '\0') {
+		if (files[i].offset > header->size ||
+		    files[i].size > header->size - files[i].offset ||
+		    files[i].name[sizeof(files[i].name) - 1] != '\0') {
 			return FALSE;
 		}
 	}
@@ -86,8 +90,10 @@ static struct boot_module *module_add(struct boot_info *info, const char *path)
 			return NULL; /* several guests may boot the same file */
 		}
 	}
-	if (info->modules_count == BOOT_MODULES_MAX || name[0] == '\0' || text_length(name) >= sizeof(module->name)) {
-		Print(L"Bulkhead: file %a left out: too many files, or its name is too long\n", path);
+	if (info->modules_count == BOOT_MODULES_MAX || name[0] == '\0' ||
+	    text_length(name) >= sizeof(module->name)) {
+		Print(L"Bulkhead: file %a left out: too many files, or its name is too long\n",
+		      path);
 		return NULL;
 	}
 	module = &info->modules[info->modules_count++];
@@ -155,7 +161,8 @@ static BOOLEAN line_file(const char *line, UINTN length, char *name)
 	char end = '\0';
 	BOOLEAN is_key = FALSE;
 
-	while (key < length && ((line[key] >= 'a' && line[key] <= 'z') || line[key] == '-' || line[key] == '_')) {
+	while (key < length &&
+	       ((line[key] >= 'a' && line[key] <= 'z') || line[key] == '-' || line[key] == '_')) {
 		key++;
 	}
 	for (UINTN i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
@@ -174,7 +181,8 @@ static BOOLEAN line_file(const char *line, UINTN length, char *name)
 	if (at < length && (line[at] == '"' || line[at] == '\'')) {
 		end = line[at++];
 	}
-	while (at < length && line[at] != end && !is_blank(line[at]) && line[at] >= ' ' && count + 1 < NAME_MAX_CHARS) {
+	while (at < length && line[at] != end && !is_blank(line[at]) && line[at] >= ' ' &&
+	       count + 1 < NAME_MAX_CHARS) {
 		name[count++] = line[at++];
 	}
 	name[count] = '\0';
@@ -194,7 +202,8 @@ static BOOLEAN line_name(const char *line, UINTN length, char *name)
 	return count != 0 && line[0] != '#';
 }
 
-static void lines_scan(struct boot_info *info, const struct uefi_file *text, BOOLEAN (*find)(const char *line, UINTN length, char *name))
+static void lines_scan(struct boot_info *info, const struct uefi_file *text,
+                       BOOLEAN (*find)(const char *line, UINTN length, char *name))
 {
 	const char *bytes = (const char *)text->base;
 	char name[NAME_MAX_CHARS];
@@ -231,7 +240,8 @@ static void config_load(struct boot_info *info)
 		return;
 	}
 	if (status != EFI_NOT_FOUND) {
-		Print(L"Bulkhead: cannot read %a: %r; going on with the built-in configuration\n", CONFIG_FILE, status);
+		Print(L"Bulkhead: cannot read %a: %r; going on with the built-in configuration\n",
+		      CONFIG_FILE, status);
 	}
 	if (payload_add(info, "config") && uefi_payload_find("config", &file)) {
 		lines_scan(info, &file, line_file);
@@ -242,7 +252,8 @@ BOOLEAN uefi_modules_load(struct boot_info *info)
 {
 	struct uefi_file list;
 
-	if (!payload_is_sane() || !payload_add(info, "root") || !payload_add(info, "mgmt") || !payload_add(info, "vmm")) {
+	if (!payload_is_sane() || !payload_add(info, "root") || !payload_add(info, "mgmt") ||
+	    !payload_add(info, "vmm")) {
 		return FALSE;
 	}
 	config_load(info);

@@ -6,13 +6,13 @@
 #include "kernel/object.h"
 #include "kernel/string.h"
 
-#define TABLE_LENGTH_MAX 0x200000u /* no sane table that we read is larger */
-#define TABLES_MAX 256u
-#define BIOS_AREA 0xe0000u
-#define BIOS_AREA_END 0x100000u
-#define EBDA_POINTER 0x40eu
+#define TABLE_LENGTH_MAX  0x200000u /* no sane table that we read is larger */
+#define TABLES_MAX        256u
+#define BIOS_AREA         0xe0000u
+#define BIOS_AREA_END     0x100000u
+#define EBDA_POINTER      0x40eu
 #define EBDA_SEARCH_BYTES 1024u
-#define RSDP1_BYTES 20u
+#define RSDP1_BYTES       20u
 
 struct rsdp {
 	char signature[8];
@@ -42,7 +42,8 @@ static bool checksum_is_right(const void *data, size_t size)
 
 static bool rsdp_is_valid(const struct rsdp *rsdp)
 {
-	return memcmp(rsdp->signature, "RSD PTR ", 8) == 0 && checksum_is_right(rsdp, RSDP1_BYTES) &&
+	return memcmp(rsdp->signature, "RSD PTR ", 8) == 0 &&
+	       checksum_is_right(rsdp, RSDP1_BYTES) &&
 	       (rsdp->revision < 2 || checksum_is_right(rsdp, sizeof(*rsdp)));
 }
 
@@ -59,8 +60,11 @@ static uint64_t rsdp_search(uint64_t start, uint64_t size)
 /* The firmware's own address where it can be found; else the copy that a boot loader gave. */
 static uint64_t rsdp_find(void)
 {
-	const struct rsdp *given = boot_info.rsdp != 0 ? firmware_map(HPA(boot_info.rsdp), sizeof(*given)) : NULL;
-	bool is_copy = boot_info.rsdp >= boot_info.kernel_base && boot_info.rsdp < boot_info.kernel_base + boot_info.kernel_size;
+	const struct rsdp *given = boot_info.rsdp != 0
+	                                   ? firmware_map(HPA(boot_info.rsdp), sizeof(*given))
+	                                   : NULL;
+	bool is_copy = boot_info.rsdp >= boot_info.kernel_base &&
+	               boot_info.rsdp < boot_info.kernel_base + boot_info.kernel_size;
 	uint64_t ebda, found;
 
 	if (given != NULL && rsdp_is_valid(given) && !is_copy) {
@@ -68,8 +72,9 @@ static uint64_t rsdp_find(void)
 	}
 	found = rsdp_search(BIOS_AREA, BIOS_AREA_END - BIOS_AREA);
 	if (found == 0) {
-		ebda = (uint64_t)*(const uint16_t *)phys_to_virt(HPA(EBDA_POINTER)) << 4;
-		found = ebda >= 0x400 && ebda < BIOS_AREA ? rsdp_search(ebda, EBDA_SEARCH_BYTES) : 0;
+		ebda = (uint64_t) * (const uint16_t *)phys_to_virt(HPA(EBDA_POINTER)) << 4;
+		found = ebda >= 0x400 && ebda < BIOS_AREA ? rsdp_search(ebda, EBDA_SEARCH_BYTES)
+		                                          : 0;
 	}
 	/* UEFI keeps it beside the tables; mgmt can be shown it there, but not a copy within the kernel. */
 	for (uint32_t i = 0; found == 0 && i < boot_info.memory_count; i++) {

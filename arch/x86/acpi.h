@@ -7,9 +7,9 @@
 
 #include "kernel/cpu.h"
 
-#define ACPI_IOAPICS_MAX 16u
+#define ACPI_IOAPICS_MAX   16u
 #define ACPI_OVERRIDES_MAX 24u
-#define ACPI_MCFG_MAX 8u
+#define ACPI_MCFG_MAX      8u
 
 struct acpi_cpu {
 	uint32_t apic_id;
@@ -33,7 +33,7 @@ struct acpi_mcfg {
 	uint8_t bus_first, bus_last;
 };
 
-struct acpi_register { /* generic address structure; is_port or memory */
+struct acpi_register {    /* generic address structure; is_port or memory */
 	uint64_t address; /* 0 = none */
 	bool is_port;
 	uint8_t width_bits;

@@ -7,42 +7,42 @@
 #include "kernel/object.h"
 #include "kernel/string.h"
 
-#define ADDRESS_SPACE_MEMORY 0u
-#define ADDRESS_SPACE_PORT 1u
-#define GAS_BYTES 12u
+#define ADDRESS_SPACE_MEMORY  0u
+#define ADDRESS_SPACE_PORT    1u
+#define GAS_BYTES             12u
 
-#define MADT_LAPIC_BASE 36u
-#define MADT_RECORDS 44u
-#define MADT_LAPIC 0u
-#define MADT_IOAPIC 1u
-#define MADT_OVERRIDE 2u
-#define MADT_LAPIC_ADDRESS 5u
-#define MADT_X2APIC 9u
-#define MADT_ENABLED 1u
-#define POLARITY_LOW 3u
-#define TRIGGER_LEVEL 3u
+#define MADT_LAPIC_BASE       36u
+#define MADT_RECORDS          44u
+#define MADT_LAPIC            0u
+#define MADT_IOAPIC           1u
+#define MADT_OVERRIDE         2u
+#define MADT_LAPIC_ADDRESS    5u
+#define MADT_X2APIC           9u
+#define MADT_ENABLED          1u
+#define POLARITY_LOW          3u
+#define TRIGGER_LEVEL         3u
 
-#define FADT_PM_TIMER 76u
-#define FADT_FLAGS 112u
+#define FADT_PM_TIMER         76u
+#define FADT_FLAGS            112u
 #define FADT_FLAG_TIMER_32BIT BIT(8)
-#define FADT_FLAG_RESET BIT(10)
-#define FADT_RESET_REGISTER 116u
-#define FADT_RESET_VALUE 128u
+#define FADT_FLAG_RESET       BIT(10)
+#define FADT_RESET_REGISTER   116u
+#define FADT_RESET_VALUE      128u
 
-#define MCFG_RECORDS 44u
-#define MCFG_RECORD_BYTES 16u
-#define HPET_ADDRESS 40u
-#define SRAT_RECORDS 48u
-#define SRAT_LAPIC 0u
-#define SRAT_X2APIC 2u
+#define MCFG_RECORDS          44u
+#define MCFG_RECORD_BYTES     16u
+#define HPET_ADDRESS          40u
+#define SRAT_RECORDS          48u
+#define SRAT_LAPIC            0u
+#define SRAT_X2APIC           2u
 
-#define SPCR_TYPE 36u
-#define SPCR_TYPE_16450 1u
-#define SPCR_ADDRESS 40u
-#define SPCR_INTERRUPT_TYPE 52u
-#define SPCR_IRQ 53u
-#define SPCR_GSI 54u
-#define SPCR_BAUD 58u
+#define SPCR_TYPE             36u
+#define SPCR_TYPE_16450       1u
+#define SPCR_ADDRESS          40u
+#define SPCR_INTERRUPT_TYPE   52u
+#define SPCR_IRQ              53u
+#define SPCR_GSI              54u
+#define SPCR_BAUD             58u
 
 /* A little-endian field of a table or record of `length` bytes; 0 where it does not reach. */
 static uint64_t field(const void *record, uint32_t length, uint32_t offset, uint32_t bytes)
@@ -62,7 +62,8 @@ static struct acpi_register gas_read(const void *record, uint32_t length, uint32
 		                     .is_port = space == ADDRESS_SPACE_PORT,
 		                     .width_bits = (uint8_t)field(record, length, offset + 1, 1) };
 
-	if ((space != ADDRESS_SPACE_PORT && space != ADDRESS_SPACE_MEMORY) || (reg.is_port && reg.address > 0xffff)) {
+	if ((space != ADDRESS_SPACE_PORT && space != ADDRESS_SPACE_MEMORY) ||
+	    (reg.is_port && reg.address > 0xffff)) {
 		reg.address = 0;
 	}
 	return reg;
@@ -113,7 +114,8 @@ static void madt_record_read(const uint8_t *record, uint32_t length)
 	case MADT_IOAPIC:
 		if (acpi.ioapics_count < ACPI_IOAPICS_MAX && length >= 12) {
 			acpi.ioapics[acpi.ioapics_count].base = field(record, length, 4, 4);
-			acpi.ioapics[acpi.ioapics_count++].gsi_base = (uint32_t)field(record, length, 8, 4);
+			acpi.ioapics[acpi.ioapics_count++].gsi_base = (uint32_t)field(record,
+			                                                              length, 8, 4);
 		}
 		break;
 	case MADT_OVERRIDE:
@@ -130,14 +132,16 @@ static void madt_record_read(const uint8_t *record, uint32_t length)
 }
 
 /* Walk the type-length records of MADT and SRAT; one with a length of less than its head ends the walk. */
-static void records_walk(const struct acpi_header *table, uint32_t at, void (*read)(const uint8_t *record, uint32_t length))
+static void records_walk(const struct acpi_header *table, uint32_t at,
+                         void (*read)(const uint8_t *record, uint32_t length))
 {
 	while (at + 2 <= table->length) {
 		const uint8_t *record = (const uint8_t *)table + at;
 
 		if (record[1] < 2 || record[1] > table->length - at) {
-			log_print("ACPI: a record in the %c%c%c%c table is cut off", table->signature[0], table->signature[1],
-			          table->signature[2], table->signature[3]);
+			log_print("ACPI: a record in the %c%c%c%c table is cut off",
+			          table->signature[0], table->signature[1], table->signature[2],
+			          table->signature[3]);
 			return;
 		}
 		read(record, record[1]);
@@ -180,7 +184,9 @@ static void fadt_read(const struct acpi_header *table)
 
 static void mcfg_read(const struct acpi_header *table)
 {
-	for (uint32_t at = MCFG_RECORDS; at + MCFG_RECORD_BYTES <= table->length && acpi.mcfg_count < ACPI_MCFG_MAX; at += MCFG_RECORD_BYTES) {
+	for (uint32_t at = MCFG_RECORDS;
+	     at + MCFG_RECORD_BYTES <= table->length && acpi.mcfg_count < ACPI_MCFG_MAX;
+	     at += MCFG_RECORD_BYTES) {
 		struct acpi_mcfg *mcfg = &acpi.mcfg[acpi.mcfg_count++];
 
 		mcfg->base = field(table, table->length, at, 8);

@@ -20,7 +20,7 @@ bool apic_is_x2apic;
 
 static volatile uint32_t *registers;
 static bool has_deadline;
-static uint64_t ticks_per_tsc; /* 32.32 fixed point: countdown ticks in one TSC tick */
+static uint64_t ticks_per_tsc;           /* 32.32 fixed point: countdown ticks in one TSC tick */
 static uint64_t wanted_tsc[BH_MAX_CPUS]; /* what arch_timer_set asked for; own pCPU only */
 
 static uint32_t apic_read(uint32_t reg)
@@ -78,7 +78,8 @@ void apic_cpu_init(void)
 	apic_write(APIC_LVT_ERROR, VECTOR_ERROR);
 	apic_write(APIC_TIMER_INITIAL, 0);
 	apic_write(APIC_TIMER_DIVIDE, APIC_TIMER_DIVIDE_1);
-	apic_write(APIC_LVT_TIMER, VECTOR_TIMER | (has_deadline ? APIC_LVT_TIMER_DEADLINE : APIC_LVT_TIMER_ONE_SHOT));
+	apic_write(APIC_LVT_TIMER, VECTOR_TIMER | (has_deadline ? APIC_LVT_TIMER_DEADLINE
+	                                                        : APIC_LVT_TIMER_ONE_SHOT));
 	/* The LVT write must be seen before the first deadline (SDM 3A 11.5.4.1). */
 	__asm__ volatile("mfence" : : : "memory");
 	wanted_tsc[cpu_self()->idx] = BH_FOREVER;
@@ -104,7 +105,8 @@ void apic_ipi_send(uint32_t apic_id, uint32_t icr_low)
 		msr_write(MSR_X2APIC + APIC_ICR_LOW / 16, (uint64_t)apic_id << 32 | icr_low);
 		return;
 	}
-	for (uint32_t i = 0; i < IPI_WAIT_LOOPS && (apic_read(APIC_ICR_LOW) & APIC_ICR_PENDING); i++) {
+	for (uint32_t i = 0; i < IPI_WAIT_LOOPS && (apic_read(APIC_ICR_LOW) & APIC_ICR_PENDING);
+	     i++) {
 		cpu_pause();
 	}
 	apic_write(APIC_ICR_HIGH, apic_id << 24);
@@ -150,7 +152,9 @@ void arch_timer_set(uint64_t tsc)
 	}
 	/* Too long for the counter: it fires early and timer_fired() arms the rest. */
 	tsc = tsc > now ? tsc - now : 0;
-	ticks = tsc > GENMASK(40, 0) ? ~0u : (uint64_t)(((unsigned __int128)tsc * ticks_per_tsc) >> 32) + 1;
+	ticks = tsc > GENMASK(40, 0)
+	                ? ~0u
+	                : (uint64_t)(((unsigned __int128)tsc * ticks_per_tsc) >> 32) + 1;
 	apic_write(APIC_TIMER_INITIAL, ticks < ~0u ? (uint32_t)ticks : ~0u);
 }
 

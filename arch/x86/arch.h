@@ -58,13 +58,14 @@ _Noreturn void arch_leave(void);
 extern bool arch_has_1g_pages;
 
 /* ---- floating point: lazily between a VMM thread and its own vCPU, eagerly between domains ---- */
-extern uint32_t arch_fpu_size;      /* bytes of one state area, 64-aligned, XSAVE standard format */
+extern uint32_t arch_fpu_size; /* bytes of one state area, 64-aligned, XSAVE standard format */
 extern uint64_t arch_xcr0_supported;
 void arch_fpu_init_area(void *area);
-void arch_fpu_save(void *area);             /* all supported components, CR0.TS clear on return */
-void arch_fpu_restore(const void *area);    /* CR0.TS clear on return */
-void arch_fpu_set_trap(bool is_on);         /* CR0.TS: the next ring-3 use raises #NM (compare before writing) */
-void arch_xcr0_load(uint64_t xcr0);         /* compare before writing */
+void arch_fpu_save(void *area);          /* all supported components, CR0.TS clear on return */
+void arch_fpu_restore(const void *area); /* CR0.TS clear on return */
+void arch_fpu_set_trap(
+	bool is_on); /* CR0.TS: the next ring-3 use raises #NM (compare before writing) */
+void arch_xcr0_load(uint64_t xcr0); /* compare before writing */
 
 /* ---- user memory of the current domain (SMAP-safe; a fault on the way returns BH_ERR_ADDRESS) ---- */
 int arch_copy_from_user(void *to, hva_t from, size_t size) must_check;

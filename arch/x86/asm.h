@@ -56,7 +56,10 @@ static inline uint64_t msr_read(uint32_t msr)
 
 static inline void msr_write(uint32_t msr, uint64_t value)
 {
-	__asm__ volatile("wrmsr" : : "a"((uint32_t)value), "d"((uint32_t)(value >> 32)), "c"(msr) : "memory");
+	__asm__ volatile("wrmsr"
+	                 :
+	                 : "a"((uint32_t)value), "d"((uint32_t)(value >> 32)), "c"(msr)
+	                 : "memory");
 }
 
 /* RDMSR and WRMSR that survive #GP: UNSUPPORTED instead (value 0). For registers that an emulator may lack. */
@@ -71,21 +74,23 @@ static inline struct cpuid_result cpuid_read(uint32_t leaf, uint32_t subleaf)
 {
 	struct cpuid_result r;
 
-	__asm__ volatile("cpuid" : "=a"(r.eax), "=b"(r.ebx), "=c"(r.ecx), "=d"(r.edx) : "a"(leaf), "c"(subleaf));
+	__asm__ volatile("cpuid"
+	                 : "=a"(r.eax), "=b"(r.ebx), "=c"(r.ecx), "=d"(r.edx)
+	                 : "a"(leaf), "c"(subleaf));
 	return r;
 }
 
-#define DEFINE_CR(n) \
-	static inline uint64_t cr##n##_read(void) \
-	{ \
-		uint64_t value; \
-\
+#define DEFINE_CR(n)                                                               \
+	static inline uint64_t cr##n##_read(void)                                  \
+	{                                                                          \
+		uint64_t value;                                                    \
+                                                                                   \
 		__asm__ volatile("mov %%cr" #n ", %0" : "=r"(value) : : "memory"); \
-		return value; \
-	} \
-	static inline void cr##n##_write(uint64_t value) \
-	{ \
-		__asm__ volatile("mov %0, %%cr" #n : : "r"(value) : "memory"); \
+		return value;                                                      \
+	}                                                                          \
+	static inline void cr##n##_write(uint64_t value)                           \
+	{                                                                          \
+		__asm__ volatile("mov %0, %%cr" #n : : "r"(value) : "memory");     \
 	}
 DEFINE_CR(0)
 DEFINE_CR(2)
@@ -104,7 +109,10 @@ static inline uint64_t xcr0_read(void)
 
 static inline void xcr0_write(uint64_t value)
 {
-	__asm__ volatile("xsetbv" : : "a"((uint32_t)value), "d"((uint32_t)(value >> 32)), "c"(0) : "memory");
+	__asm__ volatile("xsetbv"
+	                 :
+	                 : "a"((uint32_t)value), "d"((uint32_t)(value >> 32)), "c"(0)
+	                 : "memory");
 }
 
 static inline void invlpg(const void *va)

@@ -2,7 +2,8 @@
 /* Offsets of C records for assembly: compiled to text only; the build makes build/gen/asm_offsets.h from it. */
 #include "arch/x86/arch.h"
 
-#define OFFSET(name, type, field) __asm__ volatile("\n->" #name " %0" : : "i"(offsetof(struct type, field)))
+#define OFFSET(name, type, field) \
+	__asm__ volatile("\n->" #name " %0" : : "i"(offsetof(struct type, field)))
 
 void asm_offsets(void);
 void asm_offsets(void)

@@ -9,26 +9,26 @@
 #include "kernel/object.h"
 #include "kernel/string.h"
 
-#define COM1_PORT 0x3f8u
-#define COM1_IRQ 4u
-#define COM2_PORT 0x2f8u
-#define COM2_IRQ 3u
-#define BAUD_DEFAULT 115200u
-#define UART_CLOCK_DIVIDED 115200u
+#define COM1_PORT             0x3f8u
+#define COM1_IRQ              4u
+#define COM2_PORT             0x2f8u
+#define COM2_IRQ              3u
+#define BAUD_DEFAULT          115200u
+#define UART_CLOCK_DIVIDED    115200u
 
-#define UART_DATA 0u /* with DLAB: divisor, low byte */
-#define UART_IER 1u  /* with DLAB: divisor, high byte */
-#define UART_FCR 2u
+#define UART_DATA             0u /* with DLAB: divisor, low byte */
+#define UART_IER              1u /* with DLAB: divisor, high byte */
+#define UART_FCR              2u
 #define UART_FCR_ENABLE_CLEAR 0x07u
-#define UART_LCR 3u
-#define UART_LCR_8N1 0x03u
-#define UART_LCR_DLAB 0x80u
-#define UART_MCR 4u
+#define UART_LCR              3u
+#define UART_LCR_8N1          0x03u
+#define UART_LCR_DLAB         0x80u
+#define UART_MCR              4u
 #define UART_MCR_DTR_RTS_OUT2 0x0bu
-#define UART_LSR 5u
-#define UART_LSR_EMPTY 0x20u
-#define UART_SCRATCH 7u
-#define SEND_LOOPS_MAX 200000u
+#define UART_LSR              5u
+#define UART_LSR_EMPTY        0x20u
+#define UART_SCRATCH          7u
+#define SEND_LOOPS_MAX        200000u
 
 bool arch_console_claimed;
 struct arch_console arch_console;
@@ -76,7 +76,8 @@ static uint64_t number_parse(const char **text)
 		p += 2;
 	}
 	for (;; p++) {
-		uint32_t digit = *p >= '0' && *p <= '9' ? (uint32_t)(*p - '0') : (uint32_t)((*p | 0x20) - 'a') + 10;
+		uint32_t digit = *p >= '0' && *p <= '9' ? (uint32_t)(*p - '0')
+		                                        : (uint32_t)((*p | 0x20) - 'a') + 10;
 
 		if (digit >= base) {
 			break;
@@ -117,7 +118,9 @@ void console_init(void)
 
 static void interrupt_find(void)
 {
-	uint8_t irq = arch_console.port == COM1_PORT ? COM1_IRQ : arch_console.port == COM2_PORT ? COM2_IRQ : 0;
+	uint8_t irq = arch_console.port == COM1_PORT   ? COM1_IRQ
+	              : arch_console.port == COM2_PORT ? COM2_IRQ
+	                                               : 0;
 	struct acpi_override route;
 
 	if (acpi.serial.base.address == arch_console.port && acpi.serial.irq != 0) {
@@ -141,9 +144,12 @@ void console_configure(void)
 	if (!is_chosen_by_operator && spcr->address != 0 && spcr->address != arch_console.port) {
 		if (spcr->is_port && spcr->address <= 0xfff8) {
 			log_print("console: SPCR names port %lx", spcr->address);
-			uart_open((uint16_t)spcr->address, acpi.serial.baud != 0 ? acpi.serial.baud : BAUD_DEFAULT);
+			uart_open((uint16_t)spcr->address,
+			          acpi.serial.baud != 0 ? acpi.serial.baud : BAUD_DEFAULT);
 		} else {
-			log_print("console: SPCR names a UART in memory, which is not supported; staying at port %x", arch_console.port);
+			log_print(
+				"console: SPCR names a UART in memory, which is not supported; staying at port %x",
+				arch_console.port);
 		}
 	}
 	if (arch_console.is_present) {
@@ -155,7 +161,8 @@ static void uart_send(char c)
 {
 	uint16_t port = arch_console.port;
 
-	for (uint32_t i = 0; i < SEND_LOOPS_MAX && (port_read8(port + UART_LSR) & UART_LSR_EMPTY) == 0; i++) {
+	for (uint32_t i = 0;
+	     i < SEND_LOOPS_MAX && (port_read8(port + UART_LSR) & UART_LSR_EMPTY) == 0; i++) {
 		cpu_pause();
 	}
 	port_write8(port + UART_DATA, (uint8_t)c);

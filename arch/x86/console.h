@@ -14,7 +14,7 @@ void console_configure(void);
 void screen_init(void);
 void screen_write(const char *text, size_t length);
 
-/* Eight rows of eight pixels for each of the characters 20h..7Eh; bit 7 is the left pixel (arch/x86/font.c). */
+/* Characters 20h..7Eh, eight by eight dots each (arch/x86/font.c). */
 #define FONT_FIRST 0x20
-#define FONT_LAST 0x7e
-extern const uint8_t font_glyphs[FONT_LAST - FONT_FIRST + 1][8];
+#define FONT_LAST  0x7e
+extern const uint64_t font_glyphs[FONT_LAST - FONT_FIRST + 1];

@@ -9,7 +9,8 @@
 
 #define USER_END 0x0000800000000000ull
 
-#define FIXUP(from, to) ".pushsection .fixups, \"a\"\n\t.balign 8\n\t.quad " from ", " to "\n\t.popsection\n\t"
+#define FIXUP(from, to) \
+	".pushsection .fixups, \"a\"\n\t.balign 8\n\t.quad " from ", " to "\n\t.popsection\n\t"
 
 static int copy_guarded(void *to, const void *from, size_t size)
 {
@@ -47,7 +48,8 @@ static bool is_user_range(hva_t va, size_t size)
 
 int arch_copy_from_user(void *to, hva_t from, size_t size)
 {
-	return is_user_range(from, size) ? copy_user(to, (const void *)from.raw, size) : BH_ERR_ADDRESS;
+	return is_user_range(from, size) ? copy_user(to, (const void *)from.raw, size)
+	                                 : BH_ERR_ADDRESS;
 }
 
 int arch_copy_to_user(hva_t to, const void *from, size_t size)

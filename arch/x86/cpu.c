@@ -17,10 +17,10 @@
  * A slot, in pages: 0 record, 1 guard, 2-5 kernel stack, 6 guard, 7 NMI stack, 8 guard, 9 double-fault stack, 10 guard, 11 machine-check
  * stack, 12-15 guard. An overflow meets a hole and ends in #DF with a stack of its own.
  */
-#define SLOT_STACK_FIRST 2u
-#define SLOT_STACK_PAGES 4u
-#define SLOT_NMI 7u
-#define SLOT_DOUBLE_FAULT 9u
+#define SLOT_STACK_FIRST   2u
+#define SLOT_STACK_PAGES   4u
+#define SLOT_NMI           7u
+#define SLOT_DOUBLE_FAULT  9u
 #define SLOT_MACHINE_CHECK 11u
 
 struct idt_gate {
@@ -34,7 +34,7 @@ struct idt_gate {
 };
 _Static_assert(sizeof(struct idt_gate) == 16, "SDM 3A figure 6-8");
 
-#define GATE_INTERRUPT 0x8eu      /* present, DPL 0 */
+#define GATE_INTERRUPT      0x8eu /* present, DPL 0 */
 #define GATE_INTERRUPT_USER 0xeeu /* present, DPL 3: INT3 and INTO are for ring 3 to use */
 
 extern char trap_stubs[], syscall_entry[];
@@ -97,8 +97,8 @@ static void gdt_load(struct cpu *cpu)
 	cpu->gdt[SELECTOR_KERNEL_DS / 8] = GDT_KERNEL_DS;
 	cpu->gdt[SELECTOR_USER_DS / 8] = GDT_USER_DS;
 	cpu->gdt[SELECTOR_USER_CS / 8] = GDT_USER_CS;
-	cpu->gdt[SELECTOR_TSS / 8] = GDT_TSS_TYPE | (sizeof(cpu->tss) - 1) | (tss & 0xffffff) << 16 |
-	                             ((tss >> 24) & 0xff) << 56;
+	cpu->gdt[SELECTOR_TSS / 8] = GDT_TSS_TYPE | (sizeof(cpu->tss) - 1) |
+	                             (tss & 0xffffff) << 16 | ((tss >> 24) & 0xff) << 56;
 	cpu->gdt[SELECTOR_TSS / 8 + 1] = tss >> 32;
 	__asm__ volatile("lgdt %0\n\t"
 	                 "pushq %[cs]\n\t"
@@ -114,8 +114,8 @@ static void gdt_load(struct cpu *cpu)
 	                 "ltr %w[tr]\n\t"
 	                 "lidt %[idtr]"
 	                 :
-	                 : "m"(gdtr), [idtr] "m"(idtr), [cs] "i"(SELECTOR_KERNEL_CS), [ds] "r"(SELECTOR_KERNEL_DS),
-	                   [zero] "r"(0), [tr] "r"(SELECTOR_TSS)
+	                 : "m"(gdtr), [idtr] "m"(idtr), [cs] "i"(SELECTOR_KERNEL_CS),
+	                   [ds] "r"(SELECTOR_KERNEL_DS), [zero] "r"(0), [tr] "r"(SELECTOR_TSS)
 	                 : "rax", "memory");
 }
 
@@ -129,14 +129,17 @@ static void control_registers_load(void)
 	cr4 |= feature_has(FEATURE_UMIP) ? CR4_UMIP : 0;
 	cr4 |= feature_has(FEATURE_XSAVE) ? CR4_OSXSAVE : 0;
 	cr4_write(cr4);
-	cr0_write((cr0_read() | CR0_WP | CR0_NE | CR0_MP | CR0_ET) & ~(CR0_AM | CR0_EM | CR0_TS | CR0_NW | CR0_CD));
+	cr0_write((cr0_read() | CR0_WP | CR0_NE | CR0_MP | CR0_ET) &
+	          ~(CR0_AM | CR0_EM | CR0_TS | CR0_NW | CR0_CD));
 }
 
 static void msrs_load(struct cpu *cpu)
 {
-	msr_write(MSR_STAR, (uint64_t)SELECTOR_USER_BASE << 48 | (uint64_t)SELECTOR_KERNEL_CS << 32);
+	msr_write(MSR_STAR,
+	          (uint64_t)SELECTOR_USER_BASE << 48 | (uint64_t)SELECTOR_KERNEL_CS << 32);
 	msr_write(MSR_LSTAR, (uint64_t)syscall_entry);
-	msr_write(MSR_SFMASK, RFLAGS_IF | RFLAGS_DF | RFLAGS_TF | RFLAGS_AC | RFLAGS_NT | RFLAGS_RF | RFLAGS_IOPL);
+	msr_write(MSR_SFMASK, RFLAGS_IF | RFLAGS_DF | RFLAGS_TF | RFLAGS_AC | RFLAGS_NT |
+	                              RFLAGS_RF | RFLAGS_IOPL);
 	msr_write(MSR_KERNEL_GS_BASE, (uint64_t)cpu);
 	msr_write(MSR_GS_BASE, 0);
 	msr_write(MSR_FS_BASE, 0);
@@ -172,7 +175,8 @@ static const char *cmdline_find(const char *name, size_t *length)
 		while (at[word] != '\0' && at[word] != ' ') {
 			word++;
 		}
-		if (word > name_length && strncmp(at, name, name_length) == 0 && at[name_length] == '=') {
+		if (word > name_length && strncmp(at, name, name_length) == 0 &&
+		    at[name_length] == '=') {
 			found = at + name_length + 1;
 			*length = word - name_length - 1;
 		}

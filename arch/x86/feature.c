@@ -5,7 +5,12 @@
 #include "arch/x86/asm.h"
 #include "kernel/string.h"
 
-enum cpuid_register { EAX, EBX, ECX, EDX };
+enum cpuid_register {
+	EAX,
+	EBX,
+	ECX,
+	EDX
+};
 
 struct feature_record {
 	const char *name;
@@ -47,7 +52,8 @@ static bool record_is_present(const struct feature_record *record)
 static void mask_name(const char *name, size_t length)
 {
 	for (uint32_t i = 0; i < FEATURE_COUNT; i++) {
-		if (strlen(records[i].name) == length && memcmp(records[i].name, name, length) == 0) {
+		if (strlen(records[i].name) == length &&
+		    memcmp(records[i].name, name, length) == 0) {
 			masked_bits[i / 64] |= BIT(i % 64);
 			return;
 		}
@@ -154,5 +160,6 @@ bool feature_is_tcg(void)
 	struct cpuid_result r = cpuid_read(0x40000000u, 0);
 
 	/* The leaf is only defined with the hypervisor bit (CPUID 1 ECX 31). */
-	return (cpuid_read(1, 0).ecx >> 31) != 0 && r.ebx == 0x54474354u && r.ecx == 0x43544743u && r.edx == 0x47435447u;
+	return (cpuid_read(1, 0).ecx >> 31) != 0 && r.ebx == 0x54474354u && r.ecx == 0x43544743u &&
+	       r.edx == 0x47435447u;
 }

@@ -11,18 +11,18 @@
 #include "arch/x86/reg/cr.h"
 #include "kernel/string.h"
 
-#define XCR0_X87 BIT(0)
-#define XCR0_SSE BIT(1)
-#define XCR0_AVX BIT(2)
-#define XCR0_AVX512 GENMASK(7, 5)
-#define XCR0_PKRU BIT(9)
+#define XCR0_X87           BIT(0)
+#define XCR0_SSE           BIT(1)
+#define XCR0_AVX           BIT(2)
+#define XCR0_AVX512        GENMASK(7, 5)
+#define XCR0_PKRU          BIT(9)
 
-#define FXSAVE_BYTES 512u
+#define FXSAVE_BYTES       512u
 #define XSAVE_HEADER_BYTES 64u
-#define FCW_OFFSET 0u
-#define MXCSR_OFFSET 24u
-#define FCW_INIT 0x37fu
-#define MXCSR_INIT 0x1f80u
+#define FCW_OFFSET         0u
+#define MXCSR_OFFSET       24u
+#define FCW_INIT           0x37fu
+#define MXCSR_INIT         0x1f80u
 
 uint32_t arch_fpu_size;
 uint64_t arch_xcr0_supported;
@@ -35,7 +35,8 @@ static void components_find(void)
 	if (feature_has(FEATURE_AVX)) {
 		supported |= leaf.eax & XCR0_AVX;
 	}
-	if ((supported & XCR0_AVX) && feature_has(FEATURE_AVX512F) && (leaf.eax & XCR0_AVX512) == XCR0_AVX512) {
+	if ((supported & XCR0_AVX) && feature_has(FEATURE_AVX512F) &&
+	    (leaf.eax & XCR0_AVX512) == XCR0_AVX512) {
 		supported |= XCR0_AVX512;
 	}
 	if (feature_has(FEATURE_PKU)) {

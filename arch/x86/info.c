@@ -6,21 +6,21 @@
 #include "arch/x86/feature.h"
 #include "arch/x86/start.h"
 
-#define RTC_INDEX 0x70u
-#define RTC_DATA 0x71u
-#define RTC_SECONDS 0x00u
-#define RTC_MINUTES 0x02u
-#define RTC_HOURS 0x04u
+#define RTC_INDEX    0x70u
+#define RTC_DATA     0x71u
+#define RTC_SECONDS  0x00u
+#define RTC_MINUTES  0x02u
+#define RTC_HOURS    0x04u
 #define RTC_HOURS_PM 0x80u
-#define RTC_DAY 0x07u
-#define RTC_MONTH 0x08u
-#define RTC_YEAR 0x09u
+#define RTC_DAY      0x07u
+#define RTC_MONTH    0x08u
+#define RTC_YEAR     0x09u
 #define RTC_STATUS_A 0x0au
 #define RTC_UPDATING 0x80u
 #define RTC_STATUS_B 0x0bu
 #define RTC_24_HOURS 0x02u
-#define RTC_BINARY 0x04u
-#define RTC_TRIES 1000000u
+#define RTC_BINARY   0x04u
+#define RTC_TRIES    1000000u
 
 struct rtc_time {
 	uint32_t seconds, minutes, hours, day, month, year;
@@ -34,8 +34,10 @@ static uint8_t rtc_read(uint8_t reg)
 
 static struct rtc_time rtc_read_all(void)
 {
-	return (struct rtc_time){ rtc_read(RTC_SECONDS), rtc_read(RTC_MINUTES), rtc_read(RTC_HOURS),
-		                  rtc_read(RTC_DAY),     rtc_read(RTC_MONTH),   rtc_read(RTC_YEAR) };
+	return (struct rtc_time){
+		rtc_read(RTC_SECONDS), rtc_read(RTC_MINUTES), rtc_read(RTC_HOURS),
+		rtc_read(RTC_DAY),     rtc_read(RTC_MONTH),   rtc_read(RTC_YEAR)
+	};
 }
 
 static uint32_t from_bcd(uint32_t value)
@@ -55,7 +57,8 @@ static bool rtc_is_stable(void)
 
 static uint64_t days_before(uint32_t year, uint32_t month, uint32_t day)
 {
-	static const uint16_t month_days[12] = { 0, 31, 59, 90, 120, 151, 181, 212, 243, 273, 304, 334 };
+	static const uint16_t month_days[12] = { 0,   31,  59,  90,  120, 151,
+		                                 181, 212, 243, 273, 304, 334 };
 	uint32_t years = year - 1970;
 	uint64_t days = years * 365ull + (years + 1) / 4 + month_days[month - 1] + day - 1;
 
@@ -83,15 +86,18 @@ static uint64_t rtc_seconds(void)
 	if ((status & RTC_24_HOURS) == 0) {
 		t.hours = t.hours % 12 + (is_pm ? 12 : 0);
 	}
-	if (t.month < 1 || t.month > 12 || t.day < 1 || t.day > 31 || t.hours > 23 || t.minutes > 59 || t.seconds > 60 || t.year > 99) {
+	if (t.month < 1 || t.month > 12 || t.day < 1 || t.day > 31 || t.hours > 23 ||
+	    t.minutes > 59 || t.seconds > 60 || t.year > 99) {
 		return 0;
 	}
-	return ((days_before(2000 + t.year, t.month, t.day) * 24 + t.hours) * 60 + t.minutes) * 60 + t.seconds;
+	return ((days_before(2000 + t.year, t.month, t.day) * 24 + t.hours) * 60 + t.minutes) * 60 +
+	       t.seconds;
 }
 
 void arch_info_fill(struct bh_info *info)
 {
-	uint64_t seconds = rtc_seconds(), since_boot = (arch_tsc_read() - boot_info.start_tsc) / arch_tsc_hz;
+	uint64_t seconds = rtc_seconds(),
+		 since_boot = (arch_tsc_read() - boot_info.start_tsc) / arch_tsc_hz;
 
 	info->tsc_hz = arch_tsc_hz;
 	info->boot_tsc = boot_info.start_tsc;
@@ -115,7 +121,8 @@ void arch_host_info_fill(struct bh_host_info *info)
 		info->console_kind = BH_CONSOLE_PORT;
 		info->console_port = arch_console.port;
 		info->console_gsi = arch_console.gsi;
-		info->console_irq_flags = (arch_console.is_level ? BH_IRQ_LEVEL : 0) | (arch_console.is_low ? BH_IRQ_LOW : 0);
+		info->console_irq_flags = (arch_console.is_level ? BH_IRQ_LEVEL : 0) |
+		                          (arch_console.is_low ? BH_IRQ_LOW : 0);
 		info->console_baud = arch_console.baud;
 	}
 }

@@ -15,13 +15,13 @@
 #include "kernel/object.h"
 
 #define IOAPIC_DEFAULT_BASE 0xfec00000ull
-#define PINS_MAX 240u
-#define PIC1_COMMAND 0x20u
-#define PIC1_DATA 0x21u
-#define PIC2_COMMAND 0xa0u
-#define PIC2_DATA 0xa1u
-#define PIC_INIT 0x11u /* ICW1: edge, cascade, ICW4 follows */
-#define GSI_NONE 0xffffffffu
+#define PINS_MAX            240u
+#define PIC1_COMMAND        0x20u
+#define PIC1_DATA           0x21u
+#define PIC2_COMMAND        0xa0u
+#define PIC2_DATA           0xa1u
+#define PIC_INIT            0x11u /* ICW1: edge, cascade, ICW4 follows */
+#define GSI_NONE            0xffffffffu
 
 struct ioapic {
 	volatile uint32_t *regs;
@@ -50,7 +50,8 @@ static void ioapic_write(const struct ioapic *ioapic, uint32_t reg, uint32_t val
 static const struct ioapic *ioapic_find(uint32_t gsi, uint32_t *reg)
 {
 	for (uint32_t i = 0; i < ioapics_count; i++) {
-		if (gsi >= ioapics[i].gsi_base && gsi - ioapics[i].gsi_base < ioapics[i].pins_count) {
+		if (gsi >= ioapics[i].gsi_base &&
+		    gsi - ioapics[i].gsi_base < ioapics[i].pins_count) {
 			*reg = IOAPIC_REG_ENTRY + 2 * (gsi - ioapics[i].gsi_base);
 			return &ioapics[i];
 		}
@@ -138,7 +139,8 @@ int arch_gsi_route(uint32_t gsi, bool is_level, bool is_low, struct cpu *target)
 	spinlock_take(&lock);
 	vector = vector_choose(gsi);
 	if (vector != 0) {
-		entry |= vector | (is_level ? IOAPIC_ENTRY_LEVEL : 0) | (is_low ? IOAPIC_ENTRY_LOW_ACTIVE : 0);
+		entry |= vector | (is_level ? IOAPIC_ENTRY_LEVEL : 0) |
+		         (is_low ? IOAPIC_ENTRY_LOW_ACTIVE : 0);
 		ioapic_write(ioapic, reg, entry);
 		ioapic_write(ioapic, reg + 1, target->apic_id << 24);
 	}

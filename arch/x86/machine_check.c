@@ -13,7 +13,8 @@ void machine_check_cpu_init(struct cpu *cpu)
 {
 	uint64_t cap;
 
-	if (!feature_has(FEATURE_MCE) || !feature_has(FEATURE_MCA) || msr_read_safe(MSR_MCG_CAP, &cap) != BH_OK) {
+	if (!feature_has(FEATURE_MCE) || !feature_has(FEATURE_MCA) ||
+	    msr_read_safe(MSR_MCG_CAP, &cap) != BH_OK) {
 		return;
 	}
 	if (cpu->idx == 0) {
@@ -45,7 +46,8 @@ static bool bank_report(uint32_t bank)
 	if ((status & BIT(MC_STATUS_MISC_VALID)) && msr_read_safe(base + 3, &misc) != BH_OK) {
 		misc = 0;
 	}
-	log_print("machine check: bank %u status %lx address %lx misc %lx", bank, status, address, misc);
+	log_print("machine check: bank %u status %lx address %lx misc %lx", bank, status, address,
+	          misc);
 	return (status & (BIT(MC_STATUS_UNCORRECTED) | BIT(MC_STATUS_CONTEXT_CORRUPT))) != 0;
 }
 

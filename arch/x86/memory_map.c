@@ -7,12 +7,14 @@
 #include "arch/x86/start.h"
 #include "kernel/string.h"
 
-#define MEMORY_FLOOR 0x100000ull
-#define EARLY_LIMIT 0x100000000ull /* the boot page tables end here */
+#define MEMORY_FLOOR  0x100000ull
+#define ADDRESS_LIMIT BIT(46)        /* the direct map ends here */
+#define EARLY_LIMIT   0x100000000ull /* the boot page tables end here */
 
-#define LOW_PAGE_USUAL 0x8000u /* clear of what BIOSes keep at the bottom and at the top of low memory */
+#define LOW_PAGE_USUAL \
+	0x8000u /* clear of what BIOSes keep at the bottom and at the top of low memory */
 #define LOW_PAGE_FIRST 0x1000u
-#define LOW_PAGE_END 0xa0000u
+#define LOW_PAGE_END   0xa0000u
 
 static hpa_t early_start, early_next, early_end;
 static uint32_t low_page;
@@ -76,7 +78,8 @@ static void ranges_merge(struct boot_info *info)
 		if (memory.size == 0) {
 			continue;
 		}
-		if (last != NULL && last->kind == memory.kind && memory.base <= last->base + last->size) {
+		if (last != NULL && last->kind == memory.kind &&
+		    memory.base <= last->base + last->size) {
 			uint64_t end = memory.base + memory.size;
 
 			if (end > last->base + last->size) {
@@ -94,7 +97,8 @@ static bool low_page_is_free(const struct boot_info *info, uint32_t page)
 	bool is_free = false;
 
 	for (uint32_t i = 0; i < info->modules_count; i++) {
-		if (info->modules[i].base < page + PAGE_SIZE && page < info->modules[i].base + info->modules[i].size) {
+		if (info->modules[i].base < page + PAGE_SIZE &&
+		    page < info->modules[i].base + info->modules[i].size) {
 			return false; /* GRUB under UEFI puts modules there */
 		}
 	}
@@ -102,7 +106,8 @@ static bool low_page_is_free(const struct boot_info *info, uint32_t page)
 		const struct boot_memory *memory = &info->memory[i];
 
 		if (memory->kind == BOOT_MEMORY_FREE) {
-			is_free |= memory->base <= page && page + PAGE_SIZE <= memory->base + memory->size;
+			is_free |= memory->base <= page &&
+			           page + PAGE_SIZE <= memory->base + memory->size;
 		} else if (memory->base < page + PAGE_SIZE && page < memory->base + memory->size) {
 			return false;
 		}
@@ -114,7 +119,8 @@ static bool low_page_is_free(const struct boot_info *info, uint32_t page)
 static void low_page_choose(const struct boot_info *info)
 {
 	low_page = low_page_is_free(info, LOW_PAGE_USUAL) ? LOW_PAGE_USUAL : 0;
-	for (uint32_t page = LOW_PAGE_FIRST; low_page == 0 && page < LOW_PAGE_END; page += (uint32_t)PAGE_SIZE) {
+	for (uint32_t page = LOW_PAGE_FIRST; low_page == 0 && page < LOW_PAGE_END;
+	     page += (uint32_t)PAGE_SIZE) {
 		low_page = low_page_is_free(info, page) ? page : 0;
 	}
 }
@@ -124,18 +130,24 @@ uint32_t memory_map_low_page(void)
 	return low_page;
 }
 
-/* Whole pages: inwards for FREE, outwards for all else. Entries that wrap are dropped. */
+/* Whole pages: inwards for FREE, outwards for all else. What lies beyond the direct map is dropped. */
 static void ranges_align(struct boot_info *info)
 {
 	for (uint32_t i = 0; i < info->memory_count; i++) {
 		struct boot_memory *memory = &info->memory[i];
 		uint64_t end = memory->base + memory->size;
 
-		if (end < memory->base || end > GENMASK(51, 0)) {
-			end = memory->base < GENMASK(51, 12) ? GENMASK(51, 12) : memory->base;
+		if (memory->base >= ADDRESS_LIMIT || memory->size == 0) {
+			memory->size = 0;
+			continue;
+		}
+		if (end < memory->base || end > ADDRESS_LIMIT) {
+			end = ADDRESS_LIMIT;
 		}
 		if (memory->kind == BOOT_MEMORY_FREE) {
-			memory->base = ALIGN_UP(memory->base < MEMORY_FLOOR ? MEMORY_FLOOR : memory->base, PAGE_SIZE);
+			memory->base = ALIGN_UP(memory->base < MEMORY_FLOOR ? MEMORY_FLOOR
+			                                                    : memory->base,
+			                        PAGE_SIZE);
 			end = ALIGN_DOWN(end, PAGE_SIZE);
 		} else {
 			memory->base = ALIGN_DOWN(memory->base, PAGE_SIZE);
@@ -174,7 +186,8 @@ void memory_map_prepare(struct boot_info *info)
 	count = info->memory_count;
 	for (uint32_t i = 0; i < count; i++) {
 		if (info->memory[i].kind != BOOT_MEMORY_FREE) {
-			range_cut(info, info->memory[i].base, info->memory[i].base + info->memory[i].size);
+			range_cut(info, info->memory[i].base,
+			          info->memory[i].base + info->memory[i].size);
 		}
 	}
 	info->kernel_base = (uint64_t)image_physical_start;
@@ -182,7 +195,8 @@ void memory_map_prepare(struct boot_info *info)
 	range_cut(info, info->kernel_base, info->kernel_base + info->kernel_size);
 	for (uint32_t i = 0; i < info->modules_count; i++) {
 		const struct boot_module *module = &info->modules[i];
-		uint64_t base = ALIGN_DOWN(module->base, PAGE_SIZE), end = ALIGN_UP(module->base + module->size, PAGE_SIZE);
+		uint64_t base = ALIGN_DOWN(module->base, PAGE_SIZE),
+			 end = ALIGN_UP(module->base + module->size, PAGE_SIZE);
 
 		if (module->size != 0) {
 			range_cut(info, base, end);

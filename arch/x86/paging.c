@@ -13,7 +13,7 @@
 #include "arch/x86/reg/msr.h"
 #include "arch/x86/start.h"
 
-#define DEVICE_WINDOW 0xffffffffc0000000ull
+#define DEVICE_WINDOW      0xffffffffc0000000ull
 #define DEVICE_WINDOW_SIZE 0x10000000ull
 
 hpa_t kernel_pml4;
@@ -46,7 +46,8 @@ static uint64_t *entry_make(uint64_t va, unsigned int level)
 
 static unsigned int level_choose(uint64_t va, uint64_t pa, uint64_t size)
 {
-	if (feature_has(FEATURE_PAGE_1G) && IS_ALIGNED(va | pa, PAGE_SIZE_1G) && size >= PAGE_SIZE_1G) {
+	if (feature_has(FEATURE_PAGE_1G) && IS_ALIGNED(va | pa, PAGE_SIZE_1G) &&
+	    size >= PAGE_SIZE_1G) {
 		return 2;
 	}
 	return IS_ALIGNED(va | pa, PAGE_SIZE_2M) && size >= PAGE_SIZE_2M ? 1 : 0;
@@ -141,7 +142,8 @@ static void direct_map_make(void)
 		const struct boot_memory *memory = &boot_info.memory[i];
 
 		if (memory->kind != BOOT_MEMORY_RESERVED) {
-			paging_map(ARCH_DIRECT_MAP + memory->base, HPA(memory->base), memory->size, MAP_WRITE);
+			paging_map(ARCH_DIRECT_MAP + memory->base, HPA(memory->base), memory->size,
+			           MAP_WRITE);
 		}
 	}
 }

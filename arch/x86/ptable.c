@@ -9,20 +9,20 @@
 #include "arch/x86/reg/cr.h"
 #include "kernel/string.h"
 
-#define LEVEL_ROOT 3u
-#define TABLE_ENTRIES 512u
+#define LEVEL_ROOT        3u
+#define TABLE_ENTRIES     512u
 #define KERNEL_HALF_FIRST 256u
-#define GUEST_LIMIT BIT(48)
-#define HOST_LIMIT BIT(47)
+#define GUEST_LIMIT       BIT(48)
+#define HOST_LIMIT        BIT(47)
 
 /* EPT entries (SDM 3C tables 28-1 to 28-6) */
-#define EPT_READ BIT(0)
-#define EPT_WRITE BIT(1)
-#define EPT_EXECUTE BIT(2)
+#define EPT_READ            BIT(0)
+#define EPT_WRITE           BIT(1)
+#define EPT_EXECUTE         BIT(2)
 #define EPT_TYPE_WRITE_BACK (6ull << 3) /* uncached is 0 */
-#define EPT_TYPE GENMASK(5, 3)
-#define EPTP_WRITE_BACK 6ull
-#define EPTP_FOUR_LEVELS (3ull << 3)
+#define EPT_TYPE            GENMASK(5, 3)
+#define EPTP_WRITE_BACK     6ull
+#define EPTP_FOUR_LEVELS    (3ull << 3)
 
 /* A way down to one entry: the table at each level, from the root to `level`. */
 struct path {
@@ -47,7 +47,8 @@ static uint64_t *table_at(uint64_t entry)
 
 static bool is_present(const struct ptable *pt, uint64_t entry)
 {
-	return (entry & (pt->format == PTABLE_EPT ? EPT_READ | EPT_WRITE | EPT_EXECUTE : PTE_PRESENT)) != 0;
+	return (entry &
+	        (pt->format == PTABLE_EPT ? EPT_READ | EPT_WRITE | EPT_EXECUTE : PTE_PRESENT)) != 0;
 }
 
 /* Bit 7 means a large page in all formats; at level 0 it is PAT or ignored. */
@@ -75,15 +76,17 @@ static uint64_t leaf_bits(const struct ptable *pt, uint32_t flags, unsigned int 
 static uint32_t leaf_flags(const struct ptable *pt, uint64_t entry)
 {
 	if (pt->format == PTABLE_EPT) {
-		return (uint32_t)(entry & (EPT_READ | EPT_WRITE | EPT_EXECUTE)) | ((entry & EPT_TYPE) == 0 ? PTABLE_UNCACHED : 0);
+		return (uint32_t)(entry & (EPT_READ | EPT_WRITE | EPT_EXECUTE)) |
+		       ((entry & EPT_TYPE) == 0 ? PTABLE_UNCACHED : 0);
 	}
-	return PTABLE_READ | (entry & PTE_WRITE ? PTABLE_WRITE : 0) | (entry & PTE_NX ? 0 : PTABLE_EXECUTE) |
-	       (entry & PTE_PCD ? PTABLE_UNCACHED : 0);
+	return PTABLE_READ | (entry & PTE_WRITE ? PTABLE_WRITE : 0) |
+	       (entry & PTE_NX ? 0 : PTABLE_EXECUTE) | (entry & PTE_PCD ? PTABLE_UNCACHED : 0);
 }
 
 static uint64_t table_bits(const struct ptable *pt)
 {
-	return pt->format == PTABLE_EPT ? EPT_READ | EPT_WRITE | EPT_EXECUTE : PTE_PRESENT | PTE_WRITE | PTE_USER;
+	return pt->format == PTABLE_EPT ? EPT_READ | EPT_WRITE | EPT_EXECUTE
+	                                : PTE_PRESENT | PTE_WRITE | PTE_USER;
 }
 
 static void entry_set(uint64_t *entry, uint64_t value)
@@ -180,7 +183,8 @@ static void tables_prune(struct ptable *pt, uint64_t va)
 		path.level++;
 		parent = &path.tables[path.level][index_at(va, path.level)];
 		pt->pages_count--;
-		ptable_page_free(pt->owner, HPA(__atomic_exchange_n(parent, 0, __ATOMIC_RELAXED) & PTE_ADDRESS));
+		ptable_page_free(pt->owner, HPA(__atomic_exchange_n(parent, 0, __ATOMIC_RELAXED) &
+		                                PTE_ADDRESS));
 	}
 }
 
@@ -216,7 +220,9 @@ int ptable_init(struct ptable *pt, enum ptable_format format, bool has_1g, void 
 	pt->pages_count = 1;
 	if (format == PTABLE_HOST) {
 		root = phys_to_virt(pt->root);
-		memcpy(root + KERNEL_HALF_FIRST, (const uint64_t *)phys_to_virt(kernel_pml4) + KERNEL_HALF_FIRST, PAGE_SIZE / 2);
+		memcpy(root + KERNEL_HALF_FIRST,
+		       (const uint64_t *)phys_to_virt(kernel_pml4) + KERNEL_HALF_FIRST,
+		       PAGE_SIZE / 2);
 	}
 	return BH_OK;
 }
@@ -255,7 +261,8 @@ int ptable_map(struct ptable *pt, uint64_t va, hpa_t pa, uint64_t size, uint32_t
 	unsigned int level;
 	int error;
 
-	if (!is_range_valid(pt, va, size) || !IS_ALIGNED(pa.raw, PAGE_SIZE) || (flags & PTABLE_READ) == 0) {
+	if (!is_range_valid(pt, va, size) || !IS_ALIGNED(pa.raw, PAGE_SIZE) ||
+	    (flags & PTABLE_READ) == 0) {
 		return BH_ERR_INVALID;
 	}
 	if (!is_range_free(pt, va, size)) {
@@ -268,7 +275,9 @@ int ptable_map(struct ptable *pt, uint64_t va, hpa_t pa, uint64_t size, uint32_t
 			if (done != 0) {
 				range_clear(pt, va, done);
 			}
-			tables_prune(pt, va + done); /* tables made on the way to the entry that failed */
+			tables_prune(
+				pt,
+				va + done); /* tables made on the way to the entry that failed */
 			return error;
 		}
 		entry_set(entry, (pa.raw + done) | leaf_bits(pt, flags, level));

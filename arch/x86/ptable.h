@@ -8,11 +8,15 @@
 
 #include "kernel/types.h"
 
-enum ptable_format { PTABLE_HOST, PTABLE_NPT, PTABLE_EPT };
+enum ptable_format {
+	PTABLE_HOST,
+	PTABLE_NPT,
+	PTABLE_EPT
+};
 
-#define PTABLE_READ 0x1u
-#define PTABLE_WRITE 0x2u
-#define PTABLE_EXECUTE 0x4u
+#define PTABLE_READ     0x1u
+#define PTABLE_WRITE    0x2u
+#define PTABLE_EXECUTE  0x4u
 #define PTABLE_UNCACHED 0x8u
 
 struct ptable {
@@ -35,6 +39,7 @@ int ptable_map(struct ptable *pt, uint64_t va, hpa_t pa, uint64_t size, uint32_t
 /* Remove [va, va + size), which was mapped by exactly one ptable_map call; empties and frees tables. */
 void ptable_unmap(struct ptable *pt, uint64_t va, uint64_t size);
 /* Physical address and rights that `va` maps to; false if none. `left`: bytes to the end of that page. */
-bool ptable_lookup(const struct ptable *pt, uint64_t va, hpa_t *pa, uint32_t *flags, uint64_t *left);
+bool ptable_lookup(const struct ptable *pt, uint64_t va, hpa_t *pa, uint32_t *flags,
+                   uint64_t *left);
 /* Value for CR3 / nCR3 / EPTP. */
 uint64_t ptable_root_value(const struct ptable *pt);

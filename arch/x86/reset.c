@@ -5,13 +5,13 @@
 #include "arch/x86/asm.h"
 #include "arch/x86/start.h"
 
-#define RESET_CONTROL 0xcf9u
+#define RESET_CONTROL        0xcf9u
 #define RESET_CONTROL_SYSTEM 0x02u
-#define RESET_CONTROL_CPU 0x04u
-#define KEYBOARD_CONTROL 0x64u
-#define KEYBOARD_BUSY 0x02u
+#define RESET_CONTROL_CPU    0x04u
+#define KEYBOARD_CONTROL     0x64u
+#define KEYBOARD_BUSY        0x02u
 #define KEYBOARD_PULSE_RESET 0xfeu
-#define WAIT_LOOPS 2000000u
+#define WAIT_LOOPS           2000000u
 
 static void wait(void)
 {
@@ -37,7 +37,8 @@ void arch_reset(void)
 	port_write8(RESET_CONTROL, RESET_CONTROL_SYSTEM);
 	port_write8(RESET_CONTROL, RESET_CONTROL_SYSTEM | RESET_CONTROL_CPU);
 	wait();
-	for (uint32_t i = 0; i < WAIT_LOOPS && (port_read8(KEYBOARD_CONTROL) & KEYBOARD_BUSY); i++) {
+	for (uint32_t i = 0; i < WAIT_LOOPS && (port_read8(KEYBOARD_CONTROL) & KEYBOARD_BUSY);
+	     i++) {
 		cpu_pause();
 	}
 	port_write8(KEYBOARD_CONTROL, KEYBOARD_PULSE_RESET);

@@ -6,10 +6,10 @@
 #include "arch/x86/console.h"
 #include "arch/x86/start.h"
 
-#define GLYPH_WIDTH 8u
-#define GLYPH_HEIGHT 16u
+#define GLYPH_WIDTH    8u
+#define GLYPH_HEIGHT   16u
 #define TEXT_ATTRIBUTE 0x0700u /* grey on black */
-#define PIXEL_SET 0x00c0c0c0u
+#define PIXEL_SET      0x00c0c0c0u
 
 static volatile uint16_t *text_cells; /* VGA text */
 static volatile uint8_t *pixels;      /* framebuffer */
@@ -20,8 +20,9 @@ void screen_init(void)
 	const struct boot_framebuffer *fb = &boot_info.framebuffer;
 	uint64_t bytes = (uint64_t)fb->pitch_bytes * fb->height;
 
-	if (fb->base == 0 || fb->width < 320 || fb->width > 16384 || fb->height < 200 || fb->height > 16384 ||
-	    fb->pitch_bytes < fb->width * 4 || fb->is_text || fb->bits_per_pixel != 32) {
+	if (fb->base == 0 || fb->width < 320 || fb->width > 16384 || fb->height < 200 ||
+	    fb->height > 16384 || fb->pitch_bytes < fb->width * 4 || fb->is_text ||
+	    fb->bits_per_pixel != 32) {
 		if (fb->base == 0 || !fb->is_text) {
 			return;
 		}
@@ -50,7 +51,9 @@ static void row_clear(uint32_t at)
 		return;
 	}
 	for (uint32_t y = 0; y < GLYPH_HEIGHT; y++) {
-		volatile uint64_t *line = (volatile uint64_t *)(pixels + (at * GLYPH_HEIGHT + y) * boot_info.framebuffer.pitch_bytes);
+		volatile uint64_t *line =
+			(volatile uint64_t *)(pixels + (at * GLYPH_HEIGHT + y) *
+		                                               boot_info.framebuffer.pitch_bytes);
 
 		for (uint32_t i = 0; i < columns * GLYPH_WIDTH / 2; i++) {
 			line[i] = 0;
@@ -61,18 +64,23 @@ static void row_clear(uint32_t at)
 static void glyph_draw(uint8_t character)
 {
 	uint32_t pitch = boot_info.framebuffer.pitch_bytes;
-	const uint8_t *glyph;
+	uint64_t glyph;
 
 	if (text_cells != NULL) {
 		text_cells[row * columns + column] = (uint16_t)(TEXT_ATTRIBUTE | character);
 		return;
 	}
-	glyph = font_glyphs[character >= FONT_FIRST && character <= FONT_LAST ? character - FONT_FIRST : '?' - FONT_FIRST];
+	glyph = font_glyphs[character >= FONT_FIRST && character <= FONT_LAST
+	                            ? character - FONT_FIRST
+	                            : '?' - FONT_FIRST];
 	for (uint32_t y = 0; y < GLYPH_HEIGHT; y++) {
-		volatile uint8_t *line = pixels + (row * GLYPH_HEIGHT + y) * pitch + column * GLYPH_WIDTH * 4;
+		volatile uint8_t *line = pixels + (row * GLYPH_HEIGHT + y) * pitch +
+		                         column * GLYPH_WIDTH * 4;
 
 		for (uint32_t x = 0; x < GLYPH_WIDTH; x++) {
-			((volatile uint32_t *)line)[x] = (glyph[y / 2] & (0x80u >> x)) ? PIXEL_SET : 0;
+			((volatile uint32_t *)line)[x] = ((glyph >> (y / 2 * 8)) & (0x80u >> x))
+			                                         ? PIXEL_SET
+			                                         : 0;
 		}
 	}
 }

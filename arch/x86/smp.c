@@ -18,11 +18,11 @@
 #include "kernel/object.h"
 #include "kernel/string.h"
 
-#define INIT_WAIT_US 200u
+#define INIT_WAIT_US    200u
 #define STARTUP_WAIT_US 20000u
-#define STARTUP_TRIES 10u
-#define NET_TICK_HZ 50u
-#define XAPIC_ID_LAST 254u
+#define STARTUP_TRIES   10u
+#define NET_TICK_HZ     50u
+#define XAPIC_ID_LAST   254u
 
 extern const char trampoline_start[], trampoline_end[];
 
@@ -87,18 +87,21 @@ void smp_start(uint32_t limit)
 		return;
 	}
 	if (acpi.cpus_count > 1) {
-		memcpy(phys_to_virt(HPA(page)), trampoline_start, (size_t)(trampoline_end - trampoline_start));
+		memcpy(phys_to_virt(HPA(page)), trampoline_start,
+		       (size_t)(trampoline_end - trampoline_start));
 	}
 	for (uint32_t i = 0; i < acpi.cpus_count; i++) {
 		if (acpi.cpus[i].apic_id == self->apic_id) {
 			self->node = acpi.cpus[i].node;
-		} else if (cpus_count >= limit || (!apic_is_x2apic && acpi.cpus[i].apic_id > XAPIC_ID_LAST)) {
+		} else if (cpus_count >= limit ||
+		           (!apic_is_x2apic && acpi.cpus[i].apic_id > XAPIC_ID_LAST)) {
 			ignored++;
 		} else {
 			spare = cpu_bring_up(&acpi.cpus[i], spare, page);
 		}
 	}
-	log_print("%u CPUs run, %u left out (%s)", cpus_count, ignored, apic_is_x2apic ? "x2APIC" : "xAPIC");
+	log_print("%u CPUs run, %u left out (%s)", cpus_count, ignored,
+	          apic_is_x2apic ? "x2APIC" : "xAPIC");
 }
 
 void smp_hvm_on(void)
@@ -107,7 +110,9 @@ void smp_hvm_on(void)
 	int error = hvm != NULL ? hvm->cpu_on(cpu) : BH_OK;
 
 	if (error != BH_OK) {
-		log_print("cpu %u: virtualisation cannot be turned on (error %d): guests cannot run here", cpu->idx, error);
+		log_print(
+			"cpu %u: virtualisation cannot be turned on (error %d): guests cannot run here",
+			cpu->idx, error);
 	}
 }
 

@@ -9,5 +9,6 @@ uintptr_t __stack_chk_guard;
 
 void __stack_chk_fail(void)
 {
-	panic("a function's stack frame was overwritten (returning to %p)", __builtin_return_address(0));
+	panic("a function's stack frame was overwritten (returning to %p)",
+	      __builtin_return_address(0));
 }

@@ -22,7 +22,8 @@ static void missing_modules_report(void)
 {
 	for (uint32_t i = 0; i < boot_info.modules_count; i++) {
 		if (boot_info.modules[i].is_missing) {
-			log_print("file '%s' could not be read by the loader", boot_info.modules[i].name);
+			log_print("file '%s' could not be read by the loader",
+			          boot_info.modules[i].name);
 		}
 	}
 }
@@ -36,8 +37,8 @@ static void memory_report(void)
 			bytes += boot_info.memory[i].size;
 		}
 	}
-	log_print("memory %lu MiB free in %u ranges, image %lu KiB, %u modules", bytes >> 20, boot_info.memory_count,
-	          boot_info.kernel_size >> 10, boot_info.modules_count);
+	log_print("memory %lu MiB free in %u ranges, image %lu KiB, %u modules", bytes >> 20,
+	          boot_info.memory_count, boot_info.kernel_size >> 10, boot_info.modules_count);
 }
 
 void arch_start(void)
@@ -64,7 +65,8 @@ void arch_start_on_slot(void)
 	cpus_count = 1;
 	screen_init();
 	feature_cpu_name(name, sizeof(name));
-	log_print("Bulkhead %s (%s) on %s, started by %s", BUILD_VERSION, BUILD_COMMIT, name, boot_info.loader);
+	log_print("Bulkhead %s (%s) on %s, started by %s", BUILD_VERSION, BUILD_COMMIT, name,
+	          boot_info.loader);
 	if (feature_mask_unknown()[0] != '\0') {
 		log_print("mask=: no CPU feature is called '%s'", feature_mask_unknown());
 	}

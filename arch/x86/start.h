@@ -9,7 +9,8 @@
 #include "boot/boot_info.h"
 
 /* Linker symbols (arch/x86/kernel.ld). */
-extern char image_physical_start[], image_text_start[], image_text_end[], image_rodata_end[], image_end[];
+extern char image_physical_start[], image_text_start[], image_text_end[], image_rodata_end[],
+	image_end[];
 #define IMAGE_VIRTUAL_OFFSET 0xffffffff80000000ull
 
 /* The machine as the boot path found it: filled by boot/multiboot.c or copied from the UEFI loader's record; then put in order by memory_map_prepare(). */
@@ -44,8 +45,8 @@ hpa_t arch_early_pages(uint32_t count);
 void paging_init(void);
 /* On every pCPU, once: NX, WP, global pages. */
 void paging_cpu_load(void);
-#define MAP_WRITE 0x1u
-#define MAP_EXECUTE 0x2u
+#define MAP_WRITE    0x1u
+#define MAP_EXECUTE  0x2u
 #define MAP_UNCACHED 0x4u
 void paging_map(uint64_t va, hpa_t pa, uint64_t size, uint32_t flags);
 /* Is this one page there? */

@@ -12,26 +12,26 @@
 #include "arch/x86/start.h"
 #include "kernel/object.h"
 
-#define MEASURE_US 4000u
-#define MEASURE_TRIES_MAX 200000000u /* reads without progress: the clock stands still */
+#define MEASURE_US               4000u
+#define MEASURE_TRIES_MAX        200000000u /* reads without progress: the clock stands still */
 
 #define HPET_CAPABILITIES_PERIOD 0x04 /* femtoseconds in a tick */
-#define HPET_CONFIG 0x10
-#define HPET_CONFIG_ENABLE 1u
-#define HPET_COUNTER 0xf0
-#define HPET_PERIOD_MAX_FS 100000000u
+#define HPET_CONFIG              0x10
+#define HPET_CONFIG_ENABLE       1u
+#define HPET_COUNTER             0xf0
+#define HPET_PERIOD_MAX_FS       100000000u
 
-#define PM_TIMER_HZ 3579545u
-#define PIT_HZ 1193182u
-#define PIT_CHANNEL0 0x40u
-#define PIT_CHANNEL2 0x42u
-#define PIT_COMMAND 0x43u
-#define PIT_CHANNEL0_RATE 0x34u   /* channel 0, low then high byte, mode 2 */
-#define PIT_CHANNEL2_ONESHOT 0xb0u /* channel 2, low then high byte, mode 0 */
-#define PIT_LATCH_CHANNEL2 0x80u
-#define PORT_SYSTEM_CONTROL 0x61u
-#define SYSTEM_CONTROL_GATE2 0x01u
-#define SYSTEM_CONTROL_SPEAKER 0x02u
+#define PM_TIMER_HZ              3579545u
+#define PIT_HZ                   1193182u
+#define PIT_CHANNEL0             0x40u
+#define PIT_CHANNEL2             0x42u
+#define PIT_COMMAND              0x43u
+#define PIT_CHANNEL0_RATE        0x34u /* channel 0, low then high byte, mode 2 */
+#define PIT_CHANNEL2_ONESHOT     0xb0u /* channel 2, low then high byte, mode 0 */
+#define PIT_LATCH_CHANNEL2       0x80u
+#define PORT_SYSTEM_CONTROL      0x61u
+#define SYSTEM_CONTROL_GATE2     0x01u
+#define SYSTEM_CONTROL_SPEAKER   0x02u
 
 /* A clock to measure by: a counter that goes up (or down) and wraps at `mask`. */
 struct reference {
@@ -75,7 +75,8 @@ static bool hpet_open(struct reference *reference)
 		return false;
 	}
 	hpet[HPET_CONFIG / 4] |= HPET_CONFIG_ENABLE;
-	*reference = (struct reference){ "HPET", hpet_read, ~0u, 1000000000000000ull / period_fs, false };
+	*reference = (struct reference){ "HPET", hpet_read, ~0u, 1000000000000000ull / period_fs,
+		                         false };
 	return true;
 }
 
@@ -83,7 +84,8 @@ static void pit_open(struct reference *reference)
 {
 	uint8_t control = port_read8(PORT_SYSTEM_CONTROL);
 
-	port_write8(PORT_SYSTEM_CONTROL, (uint8_t)((control & ~SYSTEM_CONTROL_SPEAKER) | SYSTEM_CONTROL_GATE2));
+	port_write8(PORT_SYSTEM_CONTROL,
+	            (uint8_t)((control & ~SYSTEM_CONTROL_SPEAKER) | SYSTEM_CONTROL_GATE2));
 	port_write8(PIT_COMMAND, PIT_CHANNEL2_ONESHOT);
 	port_write8(PIT_CHANNEL2, 0xff);
 	port_write8(PIT_CHANNEL2, 0xff);
@@ -98,11 +100,16 @@ static uint32_t reference_ticks(const struct reference *reference, uint32_t star
 }
 
 /* Count TSC and APIC ticks while the reference passes MEASURE_US. False: it does not move. */
-static bool reference_measure(const struct reference *reference, uint64_t *tsc_hz, uint64_t *apic_hz)
+static bool reference_measure(const struct reference *reference, uint64_t *tsc_hz,
+                              uint64_t *apic_hz)
 {
-	uint32_t wanted = (uint32_t)(reference->hz * MEASURE_US / 1000000), ticks = 0, start, apic_ticks;
+	uint32_t wanted = (uint32_t)(reference->hz * MEASURE_US / 1000000), ticks = 0, start,
+		 apic_ticks;
 	uint64_t tsc_start, tsc_end;
 
+	if (wanted == 0) {
+		return false;
+	}
 	start = reference->read();
 	tsc_start = arch_tsc_read();
 	apic_timer_count_start();
@@ -119,7 +126,8 @@ static bool reference_measure(const struct reference *reference, uint64_t *tsc_h
 	return true;
 }
 
-static bool reference_use(const struct reference *reference, uint64_t *tsc_hz, uint64_t *apic_hz, const char **how)
+static bool reference_use(const struct reference *reference, uint64_t *tsc_hz, uint64_t *apic_hz,
+                          const char **how)
 {
 	if (!reference_measure(reference, tsc_hz, apic_hz)) {
 		log_print("the %s stands still: not used", reference->name);
@@ -137,7 +145,8 @@ static bool references_try(uint64_t *tsc_hz, uint64_t *apic_hz, const char **how
 		return true;
 	}
 	if (acpi.pm_timer_port != 0) {
-		reference = (struct reference){ "ACPI timer", pm_timer_read, GENMASK(23, 0), PM_TIMER_HZ, false };
+		reference = (struct reference){ "ACPI timer", pm_timer_read, GENMASK(23, 0),
+			                        PM_TIMER_HZ, false };
 		if (reference_use(&reference, tsc_hz, apic_hz, how)) {
 			return true;
 		}
@@ -186,7 +195,8 @@ void time_init(void)
 		}
 	}
 	apic_timer_set_rate(apic_hz);
-	log_print("TSC %lu kHz (%s), timer: %s", arch_tsc_hz / 1000, how, apic_timer_has_deadline() ? "TSC deadline" : "local APIC");
+	log_print("TSC %lu kHz (%s), timer: %s", arch_tsc_hz / 1000, how,
+	          apic_timer_has_deadline() ? "TSC deadline" : "local APIC");
 }
 
 void time_pit_start(uint32_t hz)

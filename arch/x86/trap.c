@@ -15,9 +15,10 @@
 #include "kernel/string.h"
 
 #define STACK_DUMP_WORDS 24u
-#define NMI_DUMPS_MAX 8u
+#define NMI_DUMPS_MAX    8u
 
-#define PORT_SYSTEM_CONTROL 0x61u /* bits 7:6: the chipset's reasons for an NMI (RAM parity, I/O check) */
+#define PORT_SYSTEM_CONTROL \
+	0x61u /* bits 7:6: the chipset's reasons for an NMI (RAM parity, I/O check) */
 #define SYSTEM_CONTROL_NMI 0xc0u
 
 /*
@@ -34,10 +35,38 @@ extern const struct fixup fixups_start[], fixups_end[];
 extern const char entry_iret[], entry_idle_halt[], entry_idle_end[];
 
 static const char *const exception_names[32] = {
-	"divide error", "debug", "NMI", "breakpoint", "overflow", "bound range", "invalid opcode", "device not available",
-	"double fault", "coprocessor overrun", "invalid TSS", "segment not present", "stack fault", "general protection", "page fault", "reserved",
-	"x87 error", "alignment check", "machine check", "SIMD error", "virtualization", "control protection", "reserved", "reserved",
-	"reserved", "reserved", "reserved", "reserved", "hypervisor injection", "VMM communication", "security", "reserved",
+	"divide error",
+	"debug",
+	"NMI",
+	"breakpoint",
+	"overflow",
+	"bound range",
+	"invalid opcode",
+	"device not available",
+	"double fault",
+	"coprocessor overrun",
+	"invalid TSS",
+	"segment not present",
+	"stack fault",
+	"general protection",
+	"page fault",
+	"reserved",
+	"x87 error",
+	"alignment check",
+	"machine check",
+	"SIMD error",
+	"virtualization",
+	"control protection",
+	"reserved",
+	"reserved",
+	"reserved",
+	"reserved",
+	"reserved",
+	"reserved",
+	"hypervisor injection",
+	"VMM communication",
+	"security",
+	"reserved",
 };
 
 static bool is_from_user(const struct arch_frame *frame)
@@ -48,10 +77,12 @@ static bool is_from_user(const struct arch_frame *frame)
 /* From `stack` up; from the next page if that one is the guard below the stack. */
 static void stack_dump(uint64_t stack)
 {
-	uint64_t start = paging_is_mapped(stack) ? ALIGN_DOWN(stack, 8ull) : ALIGN_UP(stack, PAGE_SIZE);
+	uint64_t start = paging_is_mapped(stack) ? ALIGN_DOWN(stack, 8ull)
+	                                         : ALIGN_UP(stack, PAGE_SIZE);
 	uint64_t end = start + STACK_DUMP_WORDS * sizeof(uint64_t);
 
-	for (uint64_t at = start; at < end && paging_is_mapped(at) && paging_is_mapped(at + 31); at += 32) {
+	for (uint64_t at = start; at < end && paging_is_mapped(at) && paging_is_mapped(at + 31);
+	     at += 32) {
 		const uint64_t *words = (const uint64_t *)at;
 
 		log_print("  %lx: %lx %lx %lx %lx", at, words[0], words[1], words[2], words[3]);
@@ -65,15 +96,22 @@ void trap_dump(const struct arch_frame *frame, uint64_t stack)
 
 	arch_console_claimed = false;
 	if (frame != NULL) {
-		log_print("  rip %lx cs %lx rflags %lx rsp %lx ss %lx", frame->rip, frame->cs, frame->rflags, frame->rsp, frame->ss);
-		log_print("  rax %lx rbx %lx rcx %lx rdx %lx", frame->rax, frame->rbx, frame->rcx, frame->rdx);
-		log_print("  rsi %lx rdi %lx rbp %lx r8 %lx", frame->rsi, frame->rdi, frame->rbp, frame->r8);
-		log_print("  r9 %lx r10 %lx r11 %lx r12 %lx", frame->r9, frame->r10, frame->r11, frame->r12);
-		log_print("  r13 %lx r14 %lx r15 %lx error %lx", frame->r13, frame->r14, frame->r15, frame->error_code);
+		log_print("  rip %lx cs %lx rflags %lx rsp %lx ss %lx", frame->rip, frame->cs,
+		          frame->rflags, frame->rsp, frame->ss);
+		log_print("  rax %lx rbx %lx rcx %lx rdx %lx", frame->rax, frame->rbx, frame->rcx,
+		          frame->rdx);
+		log_print("  rsi %lx rdi %lx rbp %lx r8 %lx", frame->rsi, frame->rdi, frame->rbp,
+		          frame->r8);
+		log_print("  r9 %lx r10 %lx r11 %lx r12 %lx", frame->r9, frame->r10, frame->r11,
+		          frame->r12);
+		log_print("  r13 %lx r14 %lx r15 %lx error %lx", frame->r13, frame->r14, frame->r15,
+		          frame->error_code);
 	}
-	log_print("  cr0 %lx cr2 %lx cr3 %lx cr4 %lx", cr0_read(), cr2_read(), cr3_read(), cr4_read());
-	log_print("  cpu %u work %x thread %lx domain %lx vcpu %lx", cpu->idx, cpu->work, (uint64_t)thread,
-	          thread != NULL ? (uint64_t)thread->domain : 0, thread != NULL ? (uint64_t)thread->vcpu : 0);
+	log_print("  cr0 %lx cr2 %lx cr3 %lx cr4 %lx", cr0_read(), cr2_read(), cr3_read(),
+	          cr4_read());
+	log_print("  cpu %u work %x thread %lx domain %lx vcpu %lx", cpu->idx, cpu->work,
+	          (uint64_t)thread, thread != NULL ? (uint64_t)thread->domain : 0,
+	          thread != NULL ? (uint64_t)thread->vcpu : 0);
 	stack_dump(stack);
 }
 
@@ -84,7 +122,8 @@ static void dump_begin(void)
 	uint32_t expected = 0, self = cpu_self()->idx + 1;
 
 	arch_console_claimed = false;
-	if (!__atomic_compare_exchange_n(&dumping_cpu, &expected, self, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) {
+	if (!__atomic_compare_exchange_n(&dumping_cpu, &expected, self, false, __ATOMIC_ACQ_REL,
+	                                 __ATOMIC_ACQUIRE)) {
 		if (expected == self) {
 			arch_console_write("fault within the fault report\n", 30);
 			arch_cpus_stop_others();
@@ -102,7 +141,8 @@ static void kernel_fault(struct arch_frame *frame)
 		}
 	}
 	dump_begin();
-	log_print("cpu %u: %s (vector %lu) in the kernel", cpu_self()->idx, exception_names[frame->vector & 31], frame->vector);
+	log_print("cpu %u: %s (vector %lu) in the kernel", cpu_self()->idx,
+	          exception_names[frame->vector & 31], frame->vector);
 	trap_dump(frame, frame->rsp);
 	panic("unexpected exception in the kernel");
 }
@@ -132,9 +172,11 @@ static void nmi_handle(struct arch_frame *frame)
 	}
 	if (cpu->idx == 0 && (port_read8(PORT_SYSTEM_CONTROL) & SYSTEM_CONTROL_NMI)) {
 		trap_dump(frame, frame->rsp);
-		panic("NMI: the chipset reports a memory or bus error (port 61h = %x)", port_read8(PORT_SYSTEM_CONTROL));
+		panic("NMI: the chipset reports a memory or bus error (port 61h = %x)",
+		      port_read8(PORT_SYSTEM_CONTROL));
 	}
-	if ((cpu->work & CPU_WORK_NMI) == 0 && __atomic_add_fetch(&dumps_count, 1, __ATOMIC_RELAXED) <= NMI_DUMPS_MAX) {
+	if ((cpu->work & CPU_WORK_NMI) == 0 &&
+	    __atomic_add_fetch(&dumps_count, 1, __ATOMIC_RELAXED) <= NMI_DUMPS_MAX) {
 		bool was_claimed = arch_console_claimed;
 
 		arch_console_claimed = false;

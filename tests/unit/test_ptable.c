@@ -76,7 +76,8 @@ static void table_end(struct ptable *pt)
 	assert_int_equal(pages_out, 0);
 }
 
-static void expect_page(const struct ptable *pt, uint64_t va, uint64_t pa, uint32_t flags, uint64_t left)
+static void expect_page(const struct ptable *pt, uint64_t va, uint64_t pa, uint32_t flags,
+                        uint64_t left)
 {
 	uint32_t found_flags;
 	uint64_t found_left;
@@ -106,12 +107,18 @@ static void test_largest_pages(void **state)
 		struct ptable pt = table_make(formats[i], true);
 
 		/* 4K up to 2 MiB, 2M up to 1 GiB, one 1G page, and the same down again */
-		assert_int_equal(ptable_map(&pt, GIB - 2 * MIB - 4096, HPA(3 * GIB - 2 * MIB - 4096), GIB + 4 * MIB + 8192, PTABLE_READ | PTABLE_WRITE), BH_OK);
-		expect_page(&pt, GIB - 2 * MIB - 1, 3 * GIB - 2 * MIB - 1, PTABLE_READ | PTABLE_WRITE, 1);
-		expect_page(&pt, GIB - 2 * MIB, 3 * GIB - 2 * MIB, PTABLE_READ | PTABLE_WRITE, 2 * MIB);
+		assert_int_equal(ptable_map(&pt, GIB - 2 * MIB - 4096,
+		                            HPA(3 * GIB - 2 * MIB - 4096), GIB + 4 * MIB + 8192,
+		                            PTABLE_READ | PTABLE_WRITE),
+		                 BH_OK);
+		expect_page(&pt, GIB - 2 * MIB - 1, 3 * GIB - 2 * MIB - 1,
+		            PTABLE_READ | PTABLE_WRITE, 1);
+		expect_page(&pt, GIB - 2 * MIB, 3 * GIB - 2 * MIB, PTABLE_READ | PTABLE_WRITE,
+		            2 * MIB);
 		expect_page(&pt, GIB + 5, 3 * GIB + 5, PTABLE_READ | PTABLE_WRITE, GIB - 5);
 		expect_page(&pt, 2 * GIB, 4 * GIB, PTABLE_READ | PTABLE_WRITE, 2 * MIB);
-		expect_page(&pt, 2 * GIB + 2 * MIB, 4 * GIB + 2 * MIB, PTABLE_READ | PTABLE_WRITE, 4096);
+		expect_page(&pt, 2 * GIB + 2 * MIB, 4 * GIB + 2 * MIB, PTABLE_READ | PTABLE_WRITE,
+		            4096);
 		expect_none(&pt, 2 * GIB + 2 * MIB + 4096);
 		expect_none(&pt, GIB - 2 * MIB - 4097);
 		/* root, PDPT, PDs of the first and third GiB, a PT at either end */
@@ -135,20 +142,26 @@ static void test_without_1g(void **state)
 
 static void test_rights(void **state)
 {
-	static const uint32_t flags[] = { PTABLE_READ, PTABLE_READ | PTABLE_WRITE, PTABLE_READ | PTABLE_EXECUTE,
-		                          PTABLE_READ | PTABLE_WRITE | PTABLE_EXECUTE, PTABLE_READ | PTABLE_WRITE | PTABLE_UNCACHED };
+	static const uint32_t flags[] = { PTABLE_READ, PTABLE_READ | PTABLE_WRITE,
+		                          PTABLE_READ | PTABLE_EXECUTE,
+		                          PTABLE_READ | PTABLE_WRITE | PTABLE_EXECUTE,
+		                          PTABLE_READ | PTABLE_WRITE | PTABLE_UNCACHED };
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(formats); i++) {
 		struct ptable pt = table_make(formats[i], true);
 
 		for (size_t k = 0; k < ARRAY_SIZE(flags); k++) {
-			assert_int_equal(ptable_map(&pt, k * 4096, HPA(0x5000), 4096, flags[k]), BH_OK);
-			assert_int_equal(ptable_map(&pt, GIB + k * 2 * MIB, HPA(2 * MIB), 2 * MIB, flags[k]), BH_OK);
+			assert_int_equal(ptable_map(&pt, k * 4096, HPA(0x5000), 4096, flags[k]),
+			                 BH_OK);
+			assert_int_equal(
+				ptable_map(&pt, GIB + k * 2 * MIB, HPA(2 * MIB), 2 * MIB, flags[k]),
+				BH_OK);
 			expect_page(&pt, k * 4096, 0x5000, flags[k], 4096);
 			expect_page(&pt, GIB + k * 2 * MIB, 2 * MIB, flags[k], 2 * MIB);
 		}
-		assert_int_equal(ptable_map(&pt, 64 * MIB, HPA(0), 4096, PTABLE_WRITE), BH_ERR_INVALID);
+		assert_int_equal(ptable_map(&pt, 64 * MIB, HPA(0), 4096, PTABLE_WRITE),
+		                 BH_ERR_INVALID);
 		table_end(&pt);
 	}
 }
@@ -166,7 +179,9 @@ static void test_entry_bits(void **state)
 	table = phys_to_virt(HPA(table[0] & ~0xfffull));
 	assert_int_equal(table[0], GIB | 0xe7 | 1ull << 63);
 	assert_int_equal(ptable_root_value(&host), host.root.raw);
-	assert_int_equal(ptable_map(&ept, 0, HPA(GIB), GIB, PTABLE_READ | PTABLE_WRITE | PTABLE_EXECUTE), BH_OK);
+	assert_int_equal(
+		ptable_map(&ept, 0, HPA(GIB), GIB, PTABLE_READ | PTABLE_WRITE | PTABLE_EXECUTE),
+		BH_OK);
 	table = phys_to_virt(ept.root);
 	assert_int_equal(table[0] & 0xfff, 0x7);
 	table = phys_to_virt(HPA(table[0] & ~0xfffull));
@@ -182,9 +197,11 @@ static void test_limits(void **state)
 
 	(void)state;
 	assert_int_equal(ptable_map(&host, (1ull << 47) - 4096, HPA(0), 4096, PTABLE_READ), BH_OK);
-	assert_int_equal(ptable_map(&host, (1ull << 47) - 8192, HPA(0), 12288, PTABLE_READ), BH_ERR_INVALID);
+	assert_int_equal(ptable_map(&host, (1ull << 47) - 8192, HPA(0), 12288, PTABLE_READ),
+	                 BH_ERR_INVALID);
 	assert_int_equal(ptable_map(&host, 1ull << 47, HPA(0), 4096, PTABLE_READ), BH_ERR_INVALID);
-	assert_int_equal(ptable_map(&host, 0xffff800000000000ull, HPA(0), 4096, PTABLE_READ), BH_ERR_INVALID);
+	assert_int_equal(ptable_map(&host, 0xffff800000000000ull, HPA(0), 4096, PTABLE_READ),
+	                 BH_ERR_INVALID);
 	expect_none(&host, 0xffff800000000000ull);
 	assert_int_equal(ptable_map(&npt, (1ull << 48) - 4096, HPA(0), 4096, PTABLE_READ), BH_OK);
 	assert_int_equal(ptable_map(&npt, 1ull << 48, HPA(0), 4096, PTABLE_READ), BH_ERR_INVALID);
@@ -208,7 +225,8 @@ static void test_failures(void **state)
 		assert_int_equal(ptable_map(&pt, 0, HPA(GIB), 8192, PTABLE_READ), BH_OK);
 		before = pt.pages_count;
 		pages_until_fail = fail;
-		error = ptable_map(&pt, 512 * GIB - 2 * MIB - 4096, HPA(GIB - 4096), 4 * MIB + 8192, PTABLE_READ);
+		error = ptable_map(&pt, 512 * GIB - 2 * MIB - 4096, HPA(GIB - 4096), 4 * MIB + 8192,
+		                   PTABLE_READ);
 		pages_until_fail = 0;
 		if (error != BH_OK) {
 			assert_int_equal(error, BH_ERR_QUOTA);
@@ -223,7 +241,8 @@ static void test_failures(void **state)
 		table_end(&pt);
 	}
 	pages_until_fail = 1;
-	assert_int_equal(ptable_init(&(struct ptable){ 0 }, PTABLE_HOST, true, &pages_out), BH_ERR_QUOTA);
+	assert_int_equal(ptable_init(&(struct ptable){ 0 }, PTABLE_HOST, true, &pages_out),
+	                 BH_ERR_QUOTA);
 	assert_int_equal(pages_out, 0);
 }
 
@@ -256,10 +275,12 @@ static uint64_t random_unit(void)
 static struct mapping mapping_random(void)
 {
 	uint64_t unit = random_unit();
-	struct mapping m = { .va = random_next() % (4 * GIB / unit) * unit, .pa = random_next() % (64 * GIB / unit) * unit };
+	struct mapping m = { .va = random_next() % (4 * GIB / unit) * unit,
+		             .pa = random_next() % (64 * GIB / unit) * unit };
 
 	m.size = (1 + random_next() % 3) * unit + (random_next() % 4 == 0 ? 4096 : 0);
-	m.flags = PTABLE_READ | (random_next() % 2 ? PTABLE_WRITE : 0) | (random_next() % 2 ? PTABLE_EXECUTE : 0);
+	m.flags = PTABLE_READ | (random_next() % 2 ? PTABLE_WRITE : 0) |
+	          (random_next() % 2 ? PTABLE_EXECUTE : 0);
 	return m;
 }
 
@@ -277,7 +298,8 @@ static void model_check(const struct ptable *pt, const struct mapping *list, siz
 			found = NULL;
 		}
 		for (size_t k = 0; k < count; k++) {
-			found = va >= list[k].va && va - list[k].va < list[k].size ? &list[k] : found;
+			found = va >= list[k].va && va - list[k].va < list[k].size ? &list[k]
+			                                                           : found;
 		}
 		assert_int_equal(ptable_lookup(pt, va, &pa, &flags, &left), found != NULL);
 		if (found != NULL) {
@@ -312,7 +334,9 @@ static void test_random(void **state)
 			if (count < MAPPINGS_MAX && random_next() % 3 != 0) {
 				int error = ptable_map(&pt, m.va, HPA(m.pa), m.size, m.flags);
 
-				assert_int_equal(error, model_overlaps(list, count, &m) ? BH_ERR_EXISTS : BH_OK);
+				assert_int_equal(error, model_overlaps(list, count, &m)
+				                                ? BH_ERR_EXISTS
+				                                : BH_OK);
 				if (error == BH_OK) {
 					list[count++] = m;
 				}
@@ -360,9 +384,10 @@ static int group_setup(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_largest_pages), cmocka_unit_test(test_without_1g), cmocka_unit_test(test_rights),
-		cmocka_unit_test(test_entry_bits), cmocka_unit_test(test_limits), cmocka_unit_test(test_failures), cmocka_unit_test(test_random),
-		cmocka_unit_test(test_kernel_half),
+		cmocka_unit_test(test_largest_pages), cmocka_unit_test(test_without_1g),
+		cmocka_unit_test(test_rights),        cmocka_unit_test(test_entry_bits),
+		cmocka_unit_test(test_limits),        cmocka_unit_test(test_failures),
+		cmocka_unit_test(test_random),        cmocka_unit_test(test_kernel_half),
 	};
 
 	return cmocka_run_group_tests_name("ptable", tests, group_setup, NULL);
