@@ -57,15 +57,16 @@ void cpuid_slots_fill(struct vm *vm)
 	}
 	for (uint32_t i = 0; i < vm->cpuid_count; i++) {
 		const struct bh_cpuid_entry *entry = &vm->cpuid[i];
-		struct cpuid_slot *slot = &vm->cpuid_slots[(entry->leaf + (entry->leaf >> 25)) % VM_CPUID_SLOTS];
+		struct cpuid_slot *slot = &vm->cpuid_slots[cpuid_slot_number(entry->leaf)];
 
-		if (!is_plain(entry) || slot->leaf != ~0u || entry->leaf == ~0u) {
+		if (!is_plain(entry) || slot->leaf != ~0u || entry->leaf >= CPUID_SLOT_FEATURES) {
 			continue;
 		}
 		*slot = (struct cpuid_slot){
 			.leaf = entry->leaf, .eax = entry->eax, .ebx = entry->ebx, .ecx = entry->ecx, .edx = entry->edx,
 		};
 		if (entry->leaf == CPUID_LEAF_FEATURES) {
+			slot->leaf = CPUID_SLOT_FEATURES;
 			slot->ebx &= 0x00ffffff;
 			slot->ecx &= ~CPUID_1_ECX_OSXSAVE;
 		}

@@ -22,9 +22,22 @@
 #define CPUID_LEAF_TOPOLOGY_V2 0x1fu
 
 /* Basic leaves fall into slots 0..31, hypervisor leaves 0x400000xx into 32.., extended ones 0x800000xx into 64... */
+static inline uint32_t cpuid_slot_number(uint32_t leaf)
+{
+	return (leaf + (leaf >> 25)) % VM_CPUID_SLOTS;
+}
+
 static inline const struct cpuid_slot *cpuid_slot(const struct vm *vm, uint32_t leaf)
 {
-	return &vm->cpuid_slots[(leaf + (leaf >> 25)) % VM_CPUID_SLOTS];
+	return &vm->cpuid_slots[cpuid_slot_number(leaf)];
+}
+
+/* Leaf 1 has bits of the vCPU in it: its slot bears this name, so that others need not ask for it. */
+#define CPUID_SLOT_FEATURES 0xfffffffeu
+
+static inline bool cpuid_slot_is(const struct cpuid_slot *slot, uint32_t leaf)
+{
+	return slot->leaf == leaf || (leaf == CPUID_LEAF_FEATURES && slot->leaf == CPUID_SLOT_FEATURES);
 }
 
 struct cpuid_values {

@@ -124,6 +124,7 @@ int vcpu_create(struct domain *payer, struct vm *vm, uint32_t idx, struct vcpu *
 	vcpu = phys_to_virt(page);
 	vcpu->object.payer = payer;
 	vcpu->vm = vm;
+	vcpu->cpuid_slots = vm->cpuid_slots;
 	vcpu->idx = idx;
 	vcpu->tsc_offset = vm->tsc_offset;
 	error = pages_allocate(vcpu);

@@ -118,6 +118,7 @@ struct vcpu {
 	void *hvm_state;  /* SVM: VMCB (direct map); VMX: VMCS region */
 	hpa_t hvm_page;
 	struct bh_vcpu_stats *stats;
+	const struct cpuid_slot *cpuid_slots; /* vm->cpuid_slots */
 	struct bh_run *run; /* direct map of the run page */
 	uint32_t requests;  /* VCPU_REQUEST_*; others set bits atomically */
 	uint32_t idx;

@@ -62,24 +62,34 @@ static out_of_line uint64_t finish_msr(struct vcpu *vcpu, struct vmcb *vmcb)
 	return go_on_or_look(vcpu);
 }
 
+/* Leaf 1: APIC id and OSXSAVE are this vCPU's. */
+static out_of_line uint64_t finish_cpuid_features(struct vcpu *vcpu, struct vmcb *vmcb, const struct cpuid_slot *slot)
+{
+	uint32_t osxsave = (vmcb->cr4 & CR4_OSXSAVE) != 0 ? CPUID_1_ECX_OSXSAVE : 0;
+
+	if ((uint32_t)vmcb->rax != CPUID_LEAF_FEATURES || slot->leaf != CPUID_SLOT_FEATURES) {
+		return 0;
+	}
+	vmcb->rax = slot->eax;
+	vcpu->gpr[BH_GPR_RBX] = slot->ebx | vcpu->idx << CPUID_1_EBX_APIC_ID_SHIFT;
+	vcpu->gpr[BH_GPR_RCX] = slot->ecx | osxsave;
+	vcpu->gpr[BH_GPR_RDX] = slot->edx;
+	vcpu->stats->exits[BH_REASON_CPUID]++;
+	advance(vmcb, svm_has_next_rip, LENGTH_CPUID);
+	return vcpu->hvm_page.raw;
+}
+
 static inline __attribute__((always_inline)) uint64_t finish_cpuid(struct vcpu *vcpu, struct vmcb *vmcb, bool saved)
 {
 	uint32_t leaf = (uint32_t)vmcb->rax;
-	const struct cpuid_slot *slot = cpuid_slot(vcpu->vm, leaf);
-	uint32_t ebx, ecx;
+	const struct cpuid_slot *slot = &vcpu->cpuid_slots[cpuid_slot_number(leaf)];
 
 	if (unlikely(slot->leaf != leaf)) {
-		return 0;
-	}
-	ebx = slot->ebx;
-	ecx = slot->ecx;
-	if (leaf == CPUID_LEAF_FEATURES) {
-		ebx |= vcpu->idx << CPUID_1_EBX_APIC_ID_SHIFT;
-		ecx |= (vmcb->cr4 & CR4_OSXSAVE) != 0 ? CPUID_1_ECX_OSXSAVE : 0;
+		return finish_cpuid_features(vcpu, vmcb, slot);
 	}
 	vmcb->rax = slot->eax;
-	vcpu->gpr[BH_GPR_RBX] = ebx;
-	vcpu->gpr[BH_GPR_RCX] = ecx;
+	vcpu->gpr[BH_GPR_RBX] = slot->ebx;
+	vcpu->gpr[BH_GPR_RCX] = slot->ecx;
 	vcpu->gpr[BH_GPR_RDX] = slot->edx;
 	vcpu->stats->exits[BH_REASON_CPUID]++;
 	advance(vmcb, saved, LENGTH_CPUID);

@@ -37,7 +37,7 @@ static inline bool vmx_fast_cpuid(struct vcpu *vcpu)
 	const struct cpuid_slot *slot = cpuid_slot(vcpu->vm, leaf);
 	uint32_t ebx, ecx;
 
-	if (unlikely(slot->leaf != leaf)) {
+	if (unlikely(!cpuid_slot_is(slot, leaf))) {
 		return false;
 	}
 	ebx = slot->ebx;
