@@ -365,6 +365,7 @@ void shell_init(struct shell *shell, const struct shell_io *io)
 void shell_start(struct shell *shell)
 {
 	show_prompt(shell);
+	shell->prompt_tsc = machine_now_tsc();
 }
 
 /* Takes input until there is none, or a verb has put the shell into another mode. */

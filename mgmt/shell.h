@@ -57,6 +57,7 @@ struct shell_io {
 struct shell {
 	struct line line;
 	struct shell_io io;
+	uint64_t prompt_tsc; /* when the first prompt was shown */
 	enum shell_mode mode;
 	struct shell_wait wait;
 	struct shell_follow follow;

@@ -60,6 +60,7 @@ static const struct result_column info_columns[] = {
 	{ "guests", "guests", RESULT_COUNT },
 	{ "guests running", "guests_running", RESULT_COUNT },
 	{ "mgmt starts", "mgmt_starts", RESULT_COUNT },
+	{ "prompt after", "prompt_ticks", RESULT_COUNT }, /* TSC ticks from the kernel's start */
 	{ "features", "features", RESULT_TEXT },
 };
 
@@ -91,7 +92,6 @@ void verb_info(struct verb_call *call, struct result *result)
 	uint32_t defined;
 	uint32_t running;
 
-	(void)call;
 	memset(&host, 0, sizeof(host));
 	machine_host_info(&host);
 	count_guests(&defined, &running);
@@ -113,6 +113,7 @@ void verb_info(struct verb_call *call, struct result *result)
 	result_value(result, defined);
 	result_value(result, running);
 	result_value(result, machine_info()->starts_count);
+	result_value(result, call->shell->prompt_tsc - kernel->boot_tsc);
 	put_fixed(result, kernel->features, sizeof(kernel->features));
 }
 
