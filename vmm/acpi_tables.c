@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * ACPI tables of the small PC, written in one pass from low to high addresses; the RSDP comes first.
+ * ACPI tables of the small PC, written in one pass from low to high addresses; the RSDP comes
+ * first.
  *
  * Must never: give an address or a length that was not written here.
  */
@@ -18,38 +19,41 @@
 #include "vmm/devices/rtc.h"
 #include "vmm/devices/uart.h"
 
-#define RSDP_BYTES	 36u
+#define RSDP_BYTES       36u
 #define RSDP_PLACE_BYTES 64u
-#define FACS_BYTES	 64u
-#define TABLES_LISTED	 3u
+#define FACS_BYTES       64u
+#define TABLES_LISTED    3u
 
 /* FADT flags (ACPI 6.4 table 5.10). */
-#define FADT_WBINVD	   (1u << 0)
-#define FADT_PROC_C1	   (1u << 2)
+#define FADT_WBINVD          (1u << 0)
+#define FADT_PROC_C1         (1u << 2)
 #define FADT_NO_SLEEP_BUTTON (1u << 5)
-#define FADT_NO_FIXED_RTC  (1u << 6)
-#define FADT_TIMER_32	   (1u << 8)
-#define FADT_RESET_REG	   (1u << 10)
+#define FADT_NO_FIXED_RTC    (1u << 6)
+#define FADT_TIMER_32        (1u << 8)
+#define FADT_RESET_REG       (1u << 10)
 
-/* FADT IA-PC boot architecture flags (table 5.11): 8042 is said to be absent, so that nobody waits for a keyboard. */
-#define BOOT_LEGACY_DEVICES (1u << 0)
-#define BOOT_NO_VGA	    (1u << 2)
+/*
+ * FADT IA-PC boot architecture flags (table 5.11): 8042 is said to be absent, so that nobody waits
+ * for a keyboard.
+ */
+#define BOOT_LEGACY_DEVICES     (1u << 0)
+#define BOOT_NO_VGA             (1u << 2)
 
-#define RESET_PORT  0xcf9u
-#define RESET_VALUE 0x06u
+#define RESET_PORT              0xcf9u
+#define RESET_VALUE             0x06u
 
-#define LATENCY_NO_C2 101u
-#define LATENCY_NO_C3 1001u
+#define LATENCY_NO_C2           101u
+#define LATENCY_NO_C3           1001u
 
-#define MADT_PCAT_COMPAT    1u
-#define MADT_LEVEL_HIGH	    0x000du
-#define MADT_ALL_PROCESSORS 0xffu
+#define MADT_PCAT_COMPAT        1u
+#define MADT_LEVEL_HIGH         0x000du
+#define MADT_ALL_PROCESSORS     0xffu
 
 #define PCI_INTERRUPT_GSI_FIRST 16u
 #define PCI_INTERRUPT_GSI_COUNT 4u
-#define PCI_WINDOW_END		0xfebfffffu
-#define ECAM_WINDOW_BYTES	0x10000000u /* kept free for 256 buses */
-#define PCI_SLOTS		32u
+#define PCI_WINDOW_END          0xfebfffffu
+#define ECAM_WINDOW_BYTES       0x10000000u /* kept free for 256 buses */
+#define PCI_SLOTS               32u
 
 struct tables {
 	struct aml out;
@@ -148,7 +152,7 @@ static void dsdt_put_routing(struct aml *out)
 			aml_put_integer(out, pin);
 			aml_put_integer(out, 0);
 			aml_put_integer(out, PCI_INTERRUPT_GSI_FIRST +
-						     (slot + pin) % PCI_INTERRUPT_GSI_COUNT);
+			                             (slot + pin) % PCI_INTERRUPT_GSI_COUNT);
 			aml_end(out, entry);
 		}
 	}
@@ -260,22 +264,22 @@ static void put_port(struct aml *out, uint32_t port, uint32_t width_bits, uint32
 static void fadt_put_legacy(struct aml *out)
 {
 	aml_put(out, ACPI_PM_SCI_IRQ, 2);
-	aml_put(out, 0, 4 + 4);		 /* no SMI command: ACPI mode is always on */
+	aml_put(out, 0, 4 + 4); /* no SMI command: ACPI mode is always on */
 	aml_put(out, ACPI_PM_PORT_EVENT, 4);
-	aml_put(out, 0, 4);		 /* PM1b */
+	aml_put(out, 0, 4); /* PM1b */
 	aml_put(out, ACPI_PM_PORT_CONTROL, 4);
-	aml_put(out, 0, 4 + 4);		 /* PM1b, PM2 */
+	aml_put(out, 0, 4 + 4); /* PM1b, PM2 */
 	aml_put(out, ACPI_PM_PORT_TIMER, 4);
-	aml_put(out, 0, 8);		 /* no GPE blocks */
-	aml_put(out, 4, 1);		 /* lengths: event, control, PM2, timer */
+	aml_put(out, 0, 8); /* no GPE blocks */
+	aml_put(out, 4, 1); /* lengths: event, control, PM2, timer */
 	aml_put(out, 2, 1);
 	aml_put(out, 0, 1);
 	aml_put(out, 4, 1);
-	aml_put(out, 0, 4);		 /* GPE0, GPE1, base, CST */
+	aml_put(out, 0, 4); /* GPE0, GPE1, base, CST */
 	aml_put(out, LATENCY_NO_C2, 2);
 	aml_put(out, LATENCY_NO_C3, 2);
-	aml_put(out, 0, 2 + 2 + 1 + 1);	 /* flush and duty: not used */
-	aml_put(out, 0, 1 + 1);		 /* RTC day and month alarm: none */
+	aml_put(out, 0, 2 + 2 + 1 + 1); /* flush and duty: not used */
+	aml_put(out, 0, 1 + 1);         /* RTC day and month alarm: none */
 	aml_put(out, RTC_CENTURY, 1);
 	aml_put(out, BOOT_LEGACY_DEVICES | BOOT_NO_VGA, 2);
 	aml_put(out, 0, 1);
@@ -291,8 +295,10 @@ static uint64_t put_fadt(struct tables *tables, uint64_t facs, uint64_t dsdt)
 	aml_put(out, 0, 1);
 	aml_put(out, 4, 1); /* preferred profile: enterprise server */
 	fadt_put_legacy(out);
-	aml_put(out, FADT_WBINVD | FADT_PROC_C1 | FADT_NO_SLEEP_BUTTON | FADT_NO_FIXED_RTC |
-			     FADT_TIMER_32 | FADT_RESET_REG, 4);
+	aml_put(out,
+	        FADT_WBINVD | FADT_PROC_C1 | FADT_NO_SLEEP_BUTTON | FADT_NO_FIXED_RTC |
+	                FADT_TIMER_32 | FADT_RESET_REG,
+	        4);
 	put_port(out, RESET_PORT, 8, 1);
 	aml_put(out, RESET_VALUE, 1);
 	aml_put(out, 0, 2); /* ARM boot flags */
@@ -366,7 +372,7 @@ static uint64_t put_mcfg(struct tables *tables)
 }
 
 static uint64_t put_list(struct tables *tables, const char *signature,
-			 const uint64_t list[TABLES_LISTED], uint32_t width_bytes)
+                         const uint64_t list[TABLES_LISTED], uint32_t width_bytes)
 {
 	uint32_t start = table_begin(tables, signature, 1);
 
@@ -396,7 +402,7 @@ static void put_rsdp(struct tables *tables, uint64_t rsdt, uint64_t xsdt)
 }
 
 int acpi_tables_build(const struct acpi_tables_config *config, uint8_t *area, uint64_t size,
-		      uint64_t gpa, uint64_t *rsdp_gpa)
+                      uint64_t gpa, uint64_t *rsdp_gpa)
 {
 	struct tables tables = { { area, (uint32_t)size, 0, false }, gpa, config };
 	uint64_t list[TABLES_LISTED];

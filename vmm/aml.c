@@ -6,20 +6,23 @@
  */
 #include "vmm/aml.h"
 
-#define OP_ZERO	   0x00u
-#define OP_ONE	   0x01u
-#define OP_NAME	   0x08u
-#define OP_BYTE	   0x0au
-#define OP_WORD	   0x0bu
-#define OP_DWORD   0x0cu
-#define OP_QWORD   0x0eu
-#define OP_SCOPE   0x10u
-#define OP_BUFFER  0x11u
-#define OP_PACKAGE 0x12u
+#define OP_ZERO     0x00u
+#define OP_ONE      0x01u
+#define OP_NAME     0x08u
+#define OP_BYTE     0x0au
+#define OP_WORD     0x0bu
+#define OP_DWORD    0x0cu
+#define OP_QWORD    0x0eu
+#define OP_SCOPE    0x10u
+#define OP_BUFFER   0x11u
+#define OP_PACKAGE  0x12u
 #define OP_EXTENDED 0x5bu
-#define OP_DEVICE  0x82u
+#define OP_DEVICE   0x82u
 
-/* Lengths are always written in three bytes (ACPI 6.4 20.2.4), so that they can be filled in afterwards. */
+/*
+ * Lengths are always written in three bytes (ACPI 6.4 20.2.4), so that they can be filled in
+ * afterwards.
+ */
 #define LENGTH_BYTES 3u
 #define LENGTH_FORM  0x80u
 
@@ -93,9 +96,9 @@ static uint32_t hex_digit(char c)
 void aml_name_eisa(struct aml *aml, const char *name, const char *id)
 {
 	uint32_t letters = (uint32_t)(id[0] - '@') << 10 | (uint32_t)(id[1] - '@') << 5 |
-			   (uint32_t)(id[2] - '@');
+	                   (uint32_t)(id[2] - '@');
 	uint32_t digits = hex_digit(id[3]) << 12 | hex_digit(id[4]) << 8 | hex_digit(id[5]) << 4 |
-			  hex_digit(id[6]);
+	                  hex_digit(id[6]);
 	uint32_t value = letters << 16 | digits;
 
 	aml_put(aml, OP_NAME, 1);
@@ -224,7 +227,7 @@ static void window_head(struct aml *aml, uint32_t tag, uint32_t type, uint32_t s
 }
 
 static void window16(struct aml *aml, uint32_t type, uint32_t specific, uint16_t first,
-		     uint16_t last)
+                     uint16_t last)
 {
 	window_head(aml, 0x88, type, specific);
 	aml_put(aml, 0, 2);

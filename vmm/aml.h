@@ -2,8 +2,9 @@
 /*
  * A small emitter of ACPI tables and AML into a bounded buffer.
  *
- * Owns: the encoding of the few AML terms that the DSDT needs. Must never: write past the buffer; once it is full
- * all further output is dropped and is_full says so. Manual: ACPI 6.4 20.2, resource descriptors 6.4.
+ * Owns: the encoding of the few AML terms that the DSDT needs. Must never: write past the buffer;
+ * once it is full all further output is dropped and is_full says so. Manual: ACPI 6.4 20.2,
+ * resource descriptors 6.4.
  */
 #pragma once
 
@@ -17,7 +18,7 @@ struct aml {
 	bool is_full;
 };
 
-void aml_put(struct aml *aml, uint64_t value, uint32_t width_bytes); /* little-endian */
+void aml_put(struct aml *aml, uint64_t value, uint32_t width_bytes);   /* little-endian */
 void aml_put_text(struct aml *aml, const char *text, uint32_t length); /* padded with zeros */
 
 /* Terms. A name is 4 characters (or "\\_S5" style with a leading backslash: root, then 4). */

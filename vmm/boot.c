@@ -19,7 +19,8 @@
 /* The least memory in which there is room for the tables below 1 MiB. */
 #define MEMORY_LEAST_BYTES (ACPI_TABLES_GPA + ACPI_TABLES_BYTES)
 
-#define LAPIC_TIMER_HZ 1000000000ull /* what the kernel's local APIC timer counts at, undivided */
+/* what the kernel's local APIC timer counts at, undivided */
+#define LAPIC_TIMER_HZ 1000000000ull
 
 static struct loader_result result;
 
@@ -116,7 +117,7 @@ int boot_start(char *reason, size_t reason_size, void (*wait)(void))
 	}
 	if (machine.config->low_bytes < MEMORY_LEAST_BYTES) {
 		snprintf(reason, reason_size, "memory is %llu bytes, a guest needs at least 1M",
-			 (unsigned long long)machine.config->memory_bytes);
+		         (unsigned long long)machine.config->memory_bytes);
 		return BH_ERR_MEMORY;
 	}
 	error = put_tables(&rsdp_gpa);
@@ -131,7 +132,8 @@ int boot_start(char *reason, size_t reason_size, void (*wait)(void))
 	}
 	error = reset_vcpus(wait);
 	if (error < 0) {
-		snprintf(reason, reason_size, "the kernel refused the start state (error %d)", error);
+		snprintf(reason, reason_size, "the kernel refused the start state (error %d)",
+		         error);
 	}
 	return error;
 }

@@ -10,10 +10,16 @@
 
 #include "bulkhead/abi.h"
 
-/* Gives the guest its CPUID table; once, before the first boot_start(). Errors of the kernel's calls, or BH_ERR_LIMIT. */
+/*
+ * Gives the guest its CPUID table; once, before the first boot_start(). Errors of the kernel's
+ * calls, or BH_ERR_LIMIT.
+ */
 int boot_set_cpuid(void);
 
-/* One start from the images: all but letting the vCPUs go. On an error `reason` gets one line that says what was wrong and what would fit. */
+/*
+ * One start from the images: all but letting the vCPUs go. On an error `reason` gets one line that
+ * says what was wrong and what would fit.
+ */
 int boot_start(char *reason, size_t reason_size, void (*wait)(void));
 
 /* How vCPU 0 starts, after the images are loaded. */

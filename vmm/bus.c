@@ -86,7 +86,7 @@ static int table_add(struct bus_table *table, const struct bus_range *range, uin
 		return BH_ERR_LIMIT;
 	}
 	memmove(&table->ranges[at + 1], &table->ranges[at],
-		(table->count - at) * sizeof(table->ranges[0]));
+	        (table->count - at) * sizeof(table->ranges[0]));
 	table->ranges[at] = *range;
 	table->count++;
 	table->last = &table->ranges[at];
@@ -101,7 +101,7 @@ static int table_remove(struct bus_table *table, uint64_t base)
 		return BH_ERR_NOT_FOUND;
 	}
 	memmove(&table->ranges[at - 1], &table->ranges[at],
-		(table->count - at) * sizeof(table->ranges[0]));
+	        (table->count - at) * sizeof(table->ranges[0]));
 	table->count--;
 	table->last = table->ranges;
 	memset(&table->ranges[table->count], 0, sizeof(table->ranges[0]));
@@ -139,7 +139,10 @@ static inline bool range_takes(const struct bus_range *range, uint64_t offset, u
 	return (range->widths & width) != 0 && range->size - offset >= width;
 }
 
-/* The widest part that the range takes at offset, of at most `left` bytes; 0 if it takes none of them. */
+/*
+ * The widest part that the range takes at offset, of at most `left` bytes; 0 if it takes none of
+ * them.
+ */
 static uint32_t range_part(const struct bus_range *range, uint64_t offset, uint32_t left)
 {
 	for (uint32_t width = 8; width > 0; width /= 2) {
@@ -151,7 +154,7 @@ static uint32_t range_part(const struct bus_range *range, uint64_t offset, uint3
 }
 
 static uint64_t range_read(struct bus *bus, const struct bus_range *range, uint64_t offset,
-			   uint32_t width)
+                           uint32_t width)
 {
 	if (range->read == NULL) {
 		bus->unclaimed_count++;
@@ -161,7 +164,7 @@ static uint64_t range_read(struct bus *bus, const struct bus_range *range, uint6
 }
 
 static inline void range_write(struct bus *bus, const struct bus_range *range, uint64_t offset,
-			       uint32_t width, uint64_t value)
+                               uint32_t width, uint64_t value)
 {
 	if (range->write == NULL) {
 		bus->unclaimed_count++;
@@ -172,7 +175,7 @@ static inline void range_write(struct bus *bus, const struct bus_range *range, u
 
 /* Widths that no single device takes here: in parts, from the lowest address up. */
 static uint64_t table_read_parts(struct bus *bus, struct bus_table *table, uint64_t address,
-				 uint32_t width)
+                                 uint32_t width)
 {
 	uint64_t value = 0;
 	bool is_unclaimed = false;
@@ -197,7 +200,7 @@ static uint64_t table_read_parts(struct bus *bus, struct bus_table *table, uint6
 }
 
 static uint64_t table_read(struct bus *bus, struct bus_table *table, uint64_t address,
-			   uint32_t width)
+                           uint32_t width)
 {
 	const struct bus_range *range = table_find(table, address);
 
@@ -209,7 +212,7 @@ static uint64_t table_read(struct bus *bus, struct bus_table *table, uint64_t ad
 
 /* A write may change the table (a BAR moves): after each call the range is looked up anew. */
 static void table_write_parts(struct bus *bus, struct bus_table *table, uint64_t address,
-			      uint32_t width, uint64_t value)
+                              uint32_t width, uint64_t value)
 {
 	bool is_unclaimed = false;
 
@@ -220,7 +223,7 @@ static void table_write_parts(struct bus *bus, struct bus_table *table, uint64_t
 
 		if (part != 0) {
 			range_write(bus, range, offset, part,
-				    (value >> (done * 8)) & width_mask(part));
+			            (value >> (done * 8)) & width_mask(part));
 		} else {
 			is_unclaimed = true;
 			part = 1;
@@ -231,7 +234,7 @@ static void table_write_parts(struct bus *bus, struct bus_table *table, uint64_t
 }
 
 static inline void table_write(struct bus *bus, struct bus_table *table, uint64_t address,
-			       uint32_t width, uint64_t value)
+                               uint32_t width, uint64_t value)
 {
 	const struct bus_range *range = table_find(table, address);
 

@@ -4,7 +4,8 @@
  *
  * Owns: two sorted tables of ranges, and the count of accesses that nobody claims.
  * Must never: hold device state, or fail: what does not exist reads as all ones and ignores writes.
- * Access widths that a device does not take are split, lowest address first, as the ISA bridge does.
+ * Access widths that a device does not take are split, lowest address first, as the ISA bridge
+ * does.
  */
 #pragma once
 
@@ -22,8 +23,8 @@
 #define BUS_WIDTH_ALL 15u
 
 /*
- * `offset` is from the range's base. Of a value read, the low `width` bytes count; of a value written, the bytes
- * above them are zero.
+ * `offset` is from the range's base. Of a value read, the low `width` bytes count; of a value
+ * written, the bytes above them are zero.
  */
 typedef uint64_t (*bus_read_fn)(void *device, uint64_t offset, uint32_t width);
 typedef void (*bus_write_fn)(void *device, uint64_t offset, uint32_t width, uint64_t value);
@@ -41,7 +42,8 @@ struct bus_table {
 	struct bus_range *ranges; /* sorted by base, none overlap */
 	uint32_t count;
 	uint32_t max;
-	const struct bus_range *last; /* of the last access: kernels poll one device many times in a row */
+	const struct bus_range
+		*last; /* of the last access: kernels poll one device many times in a row */
 };
 
 struct bus {
@@ -55,7 +57,10 @@ struct bus {
 /* Makes an empty bus. */
 void bus_init(struct bus *bus);
 
-/* BH_ERR_EXISTS if it overlaps another range, BH_ERR_LIMIT if the table is full, BH_ERR_INVALID if it wraps or is empty. */
+/*
+ * BH_ERR_EXISTS if it overlaps another range, BH_ERR_LIMIT if the table is full, BH_ERR_INVALID if
+ * it wraps or is empty.
+ */
 int bus_port_add(struct bus *bus, const struct bus_range *range);
 int bus_mmio_add(struct bus *bus, const struct bus_range *range);
 
@@ -64,8 +69,8 @@ int bus_port_remove(struct bus *bus, uint64_t base);
 int bus_mmio_remove(struct bus *bus, uint64_t base);
 
 /*
- * One access of `width` bytes: 1, 2, 4, and for memory 8; no others. A value written is zero above its width.
- * Never fail.
+ * One access of `width` bytes: 1, 2, 4, and for memory 8; no others. A value written is zero above
+ * its width. Never fail.
  */
 uint64_t bus_port_read(struct bus *bus, uint32_t port, uint32_t width);
 void bus_port_write(struct bus *bus, uint32_t port, uint32_t width, uint64_t value);

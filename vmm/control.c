@@ -16,7 +16,7 @@
 #include "vmm/vcpu.h"
 
 #define MSI_ADDRESS 0xfee00000ull
-#define MSI_NMI	    0x0400u
+#define MSI_NMI     0x0400u
 
 static void notify(void)
 {
@@ -38,7 +38,10 @@ static void reason_set(const char *reason)
 	snprintf(machine.channel->reason, sizeof(machine.channel->reason), "%s", reason);
 }
 
-/* Events that were taken while something else was waited for: the loop looks at everything again before it sleeps. */
+/*
+ * Events that were taken while something else was waited for: the loop looks at everything again
+ * before it sleeps.
+ */
 static bool must_look_again;
 
 static void wait_for_parking(void)
@@ -80,15 +83,18 @@ static void log_stop(void)
 {
 	char line[240];
 	int length = snprintf(line, sizeof(line), "guest %s: %s\n", machine.config->name,
-			      machine.stop_reason);
+	                      machine.stop_reason);
 
 	if (length > 0) {
-		(void)bh_log_write(line, length < (int)sizeof(line) ? (uint64_t)length :
-								       sizeof(line) - 1);
+		(void)bh_log_write(line, length < (int)sizeof(line) ? (uint64_t)length
+		                                                    : sizeof(line) - 1);
 	}
 }
 
-/* A vCPU thread asked for a stop: gather all, then tell mgmt, which decides what becomes of the guest. */
+/*
+ * A vCPU thread asked for a stop: gather all, then tell mgmt, which decides what becomes of the
+ * guest.
+ */
 static void stop_requested(void)
 {
 	vcpu_park_all(wait_for_parking);
@@ -241,7 +247,7 @@ _Noreturn void control_run(void)
 		next_ns = machine_timers_run();
 		machine_unlock();
 		(void)bh_event_wait(VMM_HANDLE_EVENTS, must_look_again ? 0 : deadline_tsc(next_ns),
-				    bits);
+		                    bits);
 		must_look_again = false;
 	}
 }

@@ -11,57 +11,57 @@
 
 #include "bulkhead/errors.h"
 
-#define BIT(n) (1u << (n))
+#define BIT(n)            (1u << (n))
 
-#define LEAF_VENDOR	 0x0u
-#define LEAF_FEATURES	 0x1u
-#define LEAF_CACHES	 0x4u
-#define LEAF_EXTENDED	 0x7u
-#define LEAF_TOPOLOGY	 0xbu
-#define LEAF_XSAVE	 0xdu
-#define LEAF_HYPERVISOR	 0x40000000u
-#define LEAF_KVM	 0x40000001u
-#define LEAF_FREQUENCIES 0x40000010u
-#define LEAF_OWN	 0x40000100u
-#define LEAF_X_VENDOR	 0x80000000u
-#define LEAF_X_SIZES	 0x80000008u
+#define LEAF_VENDOR       0x0u
+#define LEAF_FEATURES     0x1u
+#define LEAF_CACHES       0x4u
+#define LEAF_EXTENDED     0x7u
+#define LEAF_TOPOLOGY     0xbu
+#define LEAF_XSAVE        0xdu
+#define LEAF_HYPERVISOR   0x40000000u
+#define LEAF_KVM          0x40000001u
+#define LEAF_FREQUENCIES  0x40000010u
+#define LEAF_OWN          0x40000100u
+#define LEAF_X_VENDOR     0x80000000u
+#define LEAF_X_SIZES      0x80000008u
 
-#define LEAF_BASIC_LEAST   0x0du /* topology and XSAVE are always there */
-#define LEAF_BASIC_MOST	   0x14u /* no frequencies: the clock is told by the hypervisor leaves */
-#define LEAF_X_MOST	   0x80000008u
+#define LEAF_BASIC_LEAST  0x0du /* topology and XSAVE are always there */
+#define LEAF_BASIC_MOST   0x14u /* no frequencies: the clock is told by the hypervisor leaves */
+#define LEAF_X_MOST       0x80000008u
 
-#define F1_ECX_FMA	(1u << 12)
-#define F1_ECX_AVX	(1u << 28)
-#define F1_ECX_XSAVE	(1u << 26)
-#define F1_ECX_F16C	(1u << 29)
-#define F1_EDX_HTT	(1u << 28)
-#define F7_EBX_AVX2	(1u << 5)
-#define F7_EBX_AVX512	0xd0230000u
-#define F7_ECX_PKU	(1u << 3)
-#define F7_ECX_VAES	0x00000600u
-#define F7_ECX_AVX512	0x00005842u
-#define F7_EDX_AVX512	0x0000000cu
-#define FX_ECX_XOP_FMA4 0x00010800u
+#define F1_ECX_FMA        (1u << 12)
+#define F1_ECX_AVX        (1u << 28)
+#define F1_ECX_XSAVE      (1u << 26)
+#define F1_ECX_F16C       (1u << 29)
+#define F1_EDX_HTT        (1u << 28)
+#define F7_EBX_AVX2       (1u << 5)
+#define F7_EBX_AVX512     0xd0230000u
+#define F7_ECX_PKU        (1u << 3)
+#define F7_ECX_VAES       0x00000600u
+#define F7_ECX_AVX512     0x00005842u
+#define F7_EDX_AVX512     0x0000000cu
+#define FX_ECX_XOP_FMA4   0x00010800u
 #define FX_ECX_CMP_LEGACY (1u << 1)
 
-#define XCR0_LEGACY 0x003ull
-#define XCR0_AVX    0x004ull
-#define XCR0_AVX512 0x0e0ull
-#define XCR0_PKRU   0x200ull
-#define XCR0_OFFERED (XCR0_LEGACY | XCR0_AVX | XCR0_AVX512 | XCR0_PKRU)
-#define XSAVE_AREA_LEAST 576u /* legacy area and header (SDM 1 13.4) */
+#define XCR0_LEGACY       0x003ull
+#define XCR0_AVX          0x004ull
+#define XCR0_AVX512       0x0e0ull
+#define XCR0_PKRU         0x200ull
+#define XCR0_OFFERED      (XCR0_LEGACY | XCR0_AVX | XCR0_AVX512 | XCR0_PKRU)
+#define XSAVE_AREA_LEAST  576u /* legacy area and header (SDM 1 13.4) */
 
 /* KVM's paravirtual features that the kernel plays (Linux Documentation/virt/kvm/x86/cpuid.rst). */
-#define KVM_CLOCK_OLD	 BIT(0)
-#define KVM_NO_IO_DELAY	 BIT(1)
-#define KVM_CLOCK	 BIT(3)
-#define KVM_STEAL_TIME	 BIT(5)
-#define KVM_PV_UNHALT	 BIT(7)
-#define KVM_PV_SEND_IPI	 BIT(11)
-#define KVM_PV_YIELD	 BIT(13)
+#define KVM_CLOCK_OLD    BIT(0)
+#define KVM_NO_IO_DELAY  BIT(1)
+#define KVM_CLOCK        BIT(3)
+#define KVM_STEAL_TIME   BIT(5)
+#define KVM_PV_UNHALT    BIT(7)
+#define KVM_PV_SEND_IPI  BIT(11)
+#define KVM_PV_YIELD     BIT(13)
 #define KVM_CLOCK_STABLE BIT(24)
-#define KVM_FEATURES                                                                               \
-	(KVM_CLOCK_OLD | KVM_NO_IO_DELAY | KVM_CLOCK | KVM_STEAL_TIME | KVM_PV_UNHALT |            \
+#define KVM_FEATURES                                                                    \
+	(KVM_CLOCK_OLD | KVM_NO_IO_DELAY | KVM_CLOCK | KVM_STEAL_TIME | KVM_PV_UNHALT | \
 	 KVM_PV_SEND_IPI | KVM_PV_YIELD | KVM_CLOCK_STABLE)
 
 #define TOPOLOGY_SMT  1u
@@ -82,14 +82,14 @@ struct cpuid_values cpuid_host(uint32_t leaf, uint32_t subleaf)
 	struct cpuid_values values;
 
 	__asm__ volatile("cpuid"
-			 : "=a"(values.reg[CPUID_EAX]), "=b"(values.reg[CPUID_EBX]),
-			   "=c"(values.reg[CPUID_ECX]), "=d"(values.reg[CPUID_EDX])
-			 : "a"(leaf), "c"(subleaf));
+	                 : "=a"(values.reg[CPUID_EAX]), "=b"(values.reg[CPUID_EBX]),
+	                   "=c"(values.reg[CPUID_ECX]), "=d"(values.reg[CPUID_EDX])
+	                 : "a"(leaf), "c"(subleaf));
 	return values;
 }
 
 static void put(struct table *table, uint32_t leaf, uint32_t subleaf, uint32_t flags,
-		struct cpuid_values values)
+                struct cpuid_values values)
 {
 	struct bh_cpuid_entry *entry = &table->entries[table->count];
 
@@ -108,7 +108,10 @@ static void put(struct table *table, uint32_t leaf, uint32_t subleaf, uint32_t f
 	table->count++;
 }
 
-/* What the host says, or zeros for a leaf that it does not have (Intel's answer with another leaf then). */
+/*
+ * What the host says, or zeros for a leaf that it does not have (Intel's answer with another leaf
+ * then).
+ */
 static struct cpuid_values host_leaf(const struct table *table, uint32_t leaf, uint32_t subleaf)
 {
 	uint32_t highest = table->config->host(leaf & 0x80000000u, 0).reg[CPUID_EAX];
@@ -120,7 +123,7 @@ static struct cpuid_values host_leaf(const struct table *table, uint32_t leaf, u
 static bool is_text(const struct cpuid_values *values, const char *text)
 {
 	uint32_t words[3] = { values->reg[CPUID_EBX], values->reg[CPUID_EDX],
-			      values->reg[CPUID_ECX] };
+		              values->reg[CPUID_ECX] };
 
 	return memcmp(words, text, sizeof(words)) == 0;
 }
@@ -158,7 +161,7 @@ static void drop_dependants(const struct table *table, uint32_t leaf, struct cpu
 }
 
 static void adjust_topology_bits(const struct table *table, uint32_t leaf,
-				 struct cpuid_values *values)
+                                 struct cpuid_values *values)
 {
 	uint32_t count = table->config->vcpus_count;
 
@@ -203,7 +206,9 @@ static void put_vendor(struct table *table)
 	put(table, LEAF_VENDOR, 0, 0, values);
 }
 
-/* Caches as the host has them; those above the second level belong to all vCPUs (SDM 2A, leaf 4). */
+/*
+ * Caches as the host has them; those above the second level belong to all vCPUs (SDM 2A, leaf 4).
+ */
 static void put_caches(struct table *table)
 {
 	uint32_t cores = 1u << bits_for(table->config->vcpus_count);
@@ -235,11 +240,14 @@ static void put_topology(struct table *table)
 	put(table, LEAF_TOPOLOGY, 2, BH_CPUID_SUBLEAF_MATTERS, end);
 }
 
-/* SDM 1 13.2. Only user components, in the standard format; EBX of subleaf 0 follows XCR0 in the kernel. */
+/*
+ * SDM 1 13.2. Only user components, in the standard format; EBX of subleaf 0 follows XCR0 in the
+ * kernel.
+ */
 static void put_xsave(struct table *table)
 {
 	struct cpuid_values values = { { (uint32_t)table->xcr0, XSAVE_AREA_LEAST, XSAVE_AREA_LEAST,
-					 (uint32_t)(table->xcr0 >> 32) } };
+		                         (uint32_t)(table->xcr0 >> 32) } };
 	uint32_t size = XSAVE_AREA_LEAST;
 	uint32_t at = table->count;
 
@@ -289,7 +297,7 @@ static void put_extended(struct table *table)
 	values.reg[CPUID_ECX] = 0;
 	if (!table->is_intel) {
 		values.reg[CPUID_ECX] = (table->config->vcpus_count - 1) |
-					bits_for(table->config->vcpus_count) << 12;
+		                        bits_for(table->config->vcpus_count) << 12;
 	}
 	values.reg[CPUID_EDX] = 0;
 	put(table, LEAF_X_SIZES, 0, 0, values);
@@ -310,8 +318,8 @@ static void put_hypervisor(struct table *table)
 {
 	struct cpuid_values features = { { KVM_FEATURES, 0, 0, 0 } };
 	struct cpuid_values frequencies = { { (uint32_t)(table->config->tsc_hz / 1000),
-					      (uint32_t)(table->config->lapic_timer_hz / 1000), 0,
-					      0 } };
+		                              (uint32_t)(table->config->lapic_timer_hz / 1000), 0,
+		                              0 } };
 
 	put(table, LEAF_HYPERVISOR, 0, 0, signature(LEAF_FREQUENCIES, "KVMKVMKVM\0\0\0"));
 	put(table, LEAF_KVM, 0, 0, features);
@@ -320,7 +328,7 @@ static void put_hypervisor(struct table *table)
 }
 
 int cpuid_table_build(const struct cpuid_config *config, struct bh_cpuid_entry *entries,
-		      uint32_t max)
+                      uint32_t max)
 {
 	struct table table = { entries, 0, max, false, false, 0, config };
 

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * The CPUID table that a guest gets: what the host CPU says, cut down by a policy table, with the topology of the guest
- * and the hypervisor leaves added.
+ * The CPUID table that a guest gets: what the host CPU says, cut down by a policy table, with the
+ * topology of the guest and the hypervisor leaves added.
  *
  * Owns: the policy (cpuid_policy.c). Must never: show a feature that the policy does not name.
- * What changes while the guest runs (APIC id, OSXSAVE, XSAVE size in use) is the kernel's to fill in.
- * Manuals: SDM 2A "CPUID"; APM 3 appendix E; Linux Documentation/virt/kvm/x86/cpuid.rst.
+ * What changes while the guest runs (APIC id, OSXSAVE, XSAVE size in use) is the kernel's to fill
+ * in. Manuals: SDM 2A "CPUID"; APM 3 appendix E; Linux Documentation/virt/kvm/x86/cpuid.rst.
  */
 #pragma once
 
@@ -14,7 +14,12 @@
 
 #include "bulkhead/abi.h"
 
-enum cpuid_register { CPUID_EAX = 0, CPUID_EBX, CPUID_ECX, CPUID_EDX };
+enum cpuid_register {
+	CPUID_EAX = 0,
+	CPUID_EBX,
+	CPUID_ECX,
+	CPUID_EDX
+};
 
 struct cpuid_values {
 	uint32_t reg[4];
@@ -46,4 +51,4 @@ struct cpuid_values cpuid_host(uint32_t leaf, uint32_t subleaf);
 
 /* Fills entries[0 .. max). Returns their number, or BH_ERR_LIMIT. */
 int cpuid_table_build(const struct cpuid_config *config, struct bh_cpuid_entry *entries,
-		      uint32_t max);
+                      uint32_t max);

@@ -2,8 +2,8 @@
 /*
  * The small PC put together: interrupt wiring, clock, console, reset and power-off requests.
  *
- * Wiring as on a PC: ISA interrupts go to the 8259 pair and to the I/O APIC, IRQ 0 to pin 2 there; the 8259's INT
- * goes to LINT0 of vCPU 0.
+ * Wiring as on a PC: ISA interrupts go to the 8259 pair and to the I/O APIC, IRQ 0 to pin 2 there;
+ * the 8259's INT goes to LINT0 of vCPU 0.
  */
 #include "vmm/machine.h"
 
@@ -14,12 +14,15 @@
 #include "lib/time.h"
 #include "vmm/memory_map.h"
 
-#define ISA_IRQ_TIMER	 0u
-#define ISA_IRQ_RTC	 8u
+#define ISA_IRQ_TIMER    0u
+#define ISA_IRQ_RTC      8u
 #define IOAPIC_PIN_TIMER 2u
-#define ISA_IRQS	 16u
+#define ISA_IRQS         16u
 
-/* Output is told to mgmt this much after its first byte, so that a line costs one wake-up and not eighty. */
+/*
+ * Output is told to mgmt this much after its first byte, so that a line costs one wake-up and not
+ * eighty.
+ */
 #define CONSOLE_DELAY_NS 2000000ull
 
 struct machine machine;
@@ -70,7 +73,8 @@ uint64_t machine_timers_run(void)
 {
 	uint64_t now_ns = bh_now_ns();
 
-	if (!machine.should_park) { /* a parked guest gets no ticks; they are dropped, not made up */
+	/* a parked guest gets no ticks; they are dropped, not made up */
+	if (!machine.should_park) {
 		if (now_ns >= pit_deadline(&machine.pit)) {
 			pit_run(&machine.pit);
 		}
@@ -97,7 +101,7 @@ static void isa_irq_set(void *context, uint32_t number, bool level)
 	(void)context;
 	pic_line_set(&machine.pic, number, level);
 	ioapic_line_set(&machine.ioapic, number == ISA_IRQ_TIMER ? IOAPIC_PIN_TIMER : number,
-			level);
+	                level);
 }
 
 static void pic_output_set(void *context, uint32_t number, bool level)
@@ -187,7 +191,7 @@ static void reset_requested(void *context, enum reset_cause cause)
 
 	(void)context;
 	snprintf(reason, sizeof(reason), "the guest asked for a reset by %s",
-		 reset_cause_name(cause));
+	         reset_cause_name(cause));
 	machine_stop(VMM_REBOOT, -1, reason);
 }
 
@@ -264,7 +268,10 @@ static int attach_devices(const struct vmm_config *config)
 	return error;
 }
 
-/* Ports that firmware and kernels write for people with a POST card: the kernel drops such writes by itself. */
+/*
+ * Ports that firmware and kernels write for people with a POST card: the kernel drops such writes
+ * by itself.
+ */
 static int bind_swallowed(void)
 {
 	static const uint16_t ports[] = { 0x80, 0x402 };

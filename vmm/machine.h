@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * The machine that the guest sees: one record with all its devices, their wires, their clock and their lock.
+ * The machine that the guest sees: one record with all its devices, their wires, their clock and
+ * their lock.
  *
- * Owns: which device hangs on which bus and interrupt; the console ring's VMM side; the request to stop.
- * Must never: wait while the lock is held; the calls made under it (signal, MSI, EXTINT) do not wait.
+ * Owns: which device hangs on which bus and interrupt; the console ring's VMM side; the request to
+ * stop. Must never: wait while the lock is held; the calls made under it (signal, MSI, EXTINT) do
+ * not wait.
  *
- * Threads: vCPU threads call devices between machine_lock() and machine_unlock(); the control thread runs
- * timers and commands. `should_park` is the one word that both sides read without the lock.
+ * Threads: vCPU threads call devices between machine_lock() and machine_unlock(); the control
+ * thread runs timers and commands. `should_park` is the one word that both sides read without the
+ * lock.
  */
 #pragma once
 
@@ -28,15 +31,15 @@
 #include "vmm/guest_memory.h"
 
 /* Bits of the VMM's event set that it uses itself. */
-#define MACHINE_EVENT_TIMER  VMM_EVENT_OWN	  /* a deadline came nearer */
+#define MACHINE_EVENT_TIMER  VMM_EVENT_OWN       /* a deadline came nearer */
 #define MACHINE_EVENT_PARKED (VMM_EVENT_OWN + 1) /* a vCPU thread parked, or asks for a stop */
 
 struct machine {
 	struct bh_mutex lock;
-	uint32_t should_park;	/* atomic: vCPU threads leave the guest and wait */
+	uint32_t should_park;   /* atomic: vCPU threads leave the guest and wait */
 	bool is_deadline_moved; /* under the lock */
-	uint64_t armed_ns;	/* the control thread wakes then at the latest */
-	uint64_t console_ns;	/* when mgmt is to hear of console output */
+	uint64_t armed_ns;      /* the control thread wakes then at the latest */
+	uint64_t console_ns;    /* when mgmt is to hear of console output */
 	struct vmm_channel *channel;
 
 	struct bus bus;
@@ -96,5 +99,8 @@ uint64_t machine_timers_run(void);
 /* Under the lock: moves console input into the UART as far as there is room. */
 void machine_console_pump(void);
 
-/* Asks for a stop (under the lock). vCPU threads park as soon as they see it; the control thread does the rest. */
+/*
+ * Asks for a stop (under the lock). vCPU threads park as soon as they see it; the control thread
+ * does the rest.
+ */
 void machine_stop(enum vmm_state state, int32_t vcpu_idx, const char *reason);

@@ -3,7 +3,8 @@
  * The VMM of one guest: an unprivileged program that plays the slow half of the guest's machine.
  *
  * Thread 0 runs main() and stays the control thread; threads 1.. belong to the vCPUs (vcpu.c).
- * Must never: trust the guest, or need anything beyond the handles and pages that root put in place.
+ * Must never: trust the guest, or need anything beyond the handles and pages that root put in
+ * place.
  */
 #include "lib/heap.h"
 #include "lib/threads.h"

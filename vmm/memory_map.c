@@ -14,14 +14,14 @@
 #include "vmm/devices/pci.h"
 #include "vmm/devices/uart.h"
 
-#define HIGH_MEMORY_GPA 0x100000ull
-#define APIC_BYTES	0x1000ull
+#define HIGH_MEMORY_GPA   0x100000ull
+#define APIC_BYTES        0x1000ull
 
-#define BDA_GPA		   0x400u
-#define BDA_COM1_OFFSET	   0x00u
-#define BDA_EBDA_OFFSET	   0x0eu
-#define BDA_MEMORY_OFFSET  0x13u
-#define BDA_BYTES	   0x100u
+#define BDA_GPA           0x400u
+#define BDA_COM1_OFFSET   0x00u
+#define BDA_EBDA_OFFSET   0x0eu
+#define BDA_MEMORY_OFFSET 0x13u
+#define BDA_BYTES         0x100u
 
 struct map {
 	struct loader_e820 *entries;
@@ -35,7 +35,8 @@ static void put(struct map *map, uint64_t base, uint64_t size, uint32_t type)
 	}
 }
 
-uint32_t memory_map_build(const struct vmm_config *config, struct loader_e820 entries[MEMORY_MAP_ENTRIES])
+uint32_t memory_map_build(const struct vmm_config *config,
+                          struct loader_e820 entries[MEMORY_MAP_ENTRIES])
 {
 	struct map map = { entries, 0 };
 	uint64_t low = config->low_bytes;
@@ -89,5 +90,5 @@ int memory_map_bios_data(const struct vmm_config *config, const struct guest_mem
 	bda[BDA_MEMORY_OFFSET] = (uint8_t)low_kib;
 	bda[BDA_MEMORY_OFFSET + 1] = (uint8_t)(low_kib >> 8);
 	return guest_memory_zero(memory, MEMORY_MAP_EBDA_GPA,
-				 GUEST_HOLE_START - MEMORY_MAP_EBDA_GPA);
+	                         GUEST_HOLE_START - MEMORY_MAP_EBDA_GPA);
 }

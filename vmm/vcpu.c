@@ -2,7 +2,8 @@
 /*
  * Run loop of a vCPU thread: vcpu_run(), then the exit's handler, again and again.
  *
- * Must never: hold the machine's lock over vcpu_run(). The short path is a port access: lock, device, unlock.
+ * Must never: hold the machine's lock over vcpu_run(). The short path is a port access: lock,
+ * device, unlock.
  */
 #include "vmm/vcpu.h"
 
@@ -18,15 +19,16 @@
 #include "vmm/emulate.h"
 #include "vmm/machine.h"
 
-#define VCPU_VA_PAGES  0x0000130000000000ull /* run and local-APIC page of each vCPU, as the VMM maps them */
-#define VCPU_VA_STRIDE 0x4000ull
-#define VCPU_VA_LAPIC  0x2000ull
+#define VCPU_VA_PAGES \
+	0x0000130000000000ull /* run and local-APIC page of each vCPU, as the VMM maps them */
+#define VCPU_VA_STRIDE           0x4000ull
+#define VCPU_VA_LAPIC            0x2000ull
 
-#define LAPIC_BYTES 0x1000ull
-#define SETTLE_TRIES 8u
-#define REPEAT_MAX  256u /* iterations of a REP before interrupts get a chance */
+#define LAPIC_BYTES              0x1000ull
+#define SETTLE_TRIES             8u
+#define REPEAT_MAX               256u /* iterations of a REP before interrupts get a chance */
 
-#define HYPERCALL_UNKNOWN (-1000)
+#define HYPERCALL_UNKNOWN        (-1000)
 
 #define INJECT_EXCEPTION(vector) (BH_INJECT_VALID | BH_INJECT_TYPE_EXCEPTION | (vector))
 
@@ -36,9 +38,10 @@ struct vcpu_thread {
 	bh_handle_t wake_event; /* in its own event set, where it sleeps when it is parked */
 	bh_handle_t wake_set;
 	uint32_t is_parked; /* atomic */
-	uint32_t job;	    /* atomic; enum vcpu_job: set by the control thread, cleared when it is done */
+	uint32_t
+		job; /* atomic; enum vcpu_job: set by the control thread, cleared when it is done */
 	int job_result;
-	bool has_answers;   /* the run page holds something that the kernel has not taken yet */
+	bool has_answers; /* the run page holds something that the kernel has not taken yet */
 	struct bh_run *run;
 	const volatile uint32_t *lapic; /* register at offset o is lapic[o / 4] */
 	struct emulate_bus bus;
@@ -65,7 +68,7 @@ static void job_take(struct vcpu_thread *vcpu)
 	case VCPU_JOB_RESET:
 		answers_drop(vcpu);
 		vcpu->job_result = vcpu_state_reset(vcpu->idx,
-						    vcpu->idx == 0 ? boot_start_state() : NULL);
+		                                    vcpu->idx == 0 ? boot_start_state() : NULL);
 		break;
 	case VCPU_JOB_REGISTERS:
 		vcpu->job_result = vcpu_state_publish(vcpu->idx);
@@ -138,7 +141,7 @@ static void crash(struct vcpu_thread *vcpu, const char *what, uint64_t detail)
 	char reason[160];
 
 	snprintf(reason, sizeof(reason), "vCPU %u: %s (0x%llx)", (unsigned)vcpu->idx, what,
-		 (unsigned long long)detail);
+	         (unsigned long long)detail);
 	machine_lock();
 	machine_stop(VMM_CRASHED, (int32_t)vcpu->idx, reason);
 	machine_unlock();
@@ -146,7 +149,10 @@ static void crash(struct vcpu_thread *vcpu, const char *what, uint64_t detail)
 
 /* ---- emulation ---- */
 
-/* A register of the local APIC is 32 bits wide at a multiple of 16; the rest of the page reads as zero. */
+/*
+ * A register of the local APIC is 32 bits wide at a multiple of 16; the rest of the page reads as
+ * zero.
+ */
 static uint64_t lapic_read(const struct vcpu_thread *vcpu, uint32_t offset, uint32_t size)
 {
 	uint64_t value = 0;
@@ -181,7 +187,10 @@ static int bus_mmio_out(void *context, uint64_t gpa, uint32_t size, uint64_t val
 		bus_mmio_write(&machine.bus, gpa, size, value);
 		return BH_OK;
 	}
-	/* SDM 3A 11.4.1: other widths and places are undefined; only a register written whole counts. */
+	/*
+	 * SDM 3A 11.4.1: other widths and places are undefined; only a register written whole
+	 * counts.
+	 */
 	if (size == 4 && (offset & 0xfu) == 0) {
 		vcpu->run->lapic_write = 1;
 		vcpu->run->lapic_offset = (uint32_t)offset;
@@ -217,8 +226,8 @@ static void inject_fault(struct bh_run *run, const struct emulate_fault *fault)
 }
 
 /*
- * An instruction that nobody can do. At CPL 3 the guest's kernel gets #UD and deals with its program; in the
- * guest's kernel the only honest answer is to stop and say which bytes they were.
+ * An instruction that nobody can do. At CPL 3 the guest's kernel gets #UD and deals with its
+ * program; in the guest's kernel the only honest answer is to stop and say which bytes they were.
  */
 static void emulate_refused(struct vcpu_thread *vcpu, struct emulate *emulate, const char *what)
 {
@@ -238,7 +247,7 @@ static void emulate_refused(struct vcpu_thread *vcpu, struct emulate *emulate, c
 	}
 	machine_unlock();
 	used = snprintf(text, sizeof(text), "%s, RIP 0x%llx:", what,
-			(unsigned long long)run->state.rip);
+	                (unsigned long long)run->state.rip);
 	for (uint32_t i = 0; i < count && used > 0 && used < (int)sizeof(text) - 4; i++) {
 		used += snprintf(text + used, sizeof(text) - (size_t)used, " %02x", bytes[i]);
 	}
@@ -246,7 +255,7 @@ static void emulate_refused(struct vcpu_thread *vcpu, struct emulate *emulate, c
 }
 
 static void emulate_exit(struct vcpu_thread *vcpu, const uint8_t *bytes, uint32_t count,
-			 bool is_lapic)
+                         bool is_lapic)
 {
 	struct bh_run *run = vcpu->run;
 	struct emulate emulate = {
@@ -295,7 +304,7 @@ static void handle_mmio(struct vcpu_thread *vcpu)
 	}
 	memcpy(bytes, run->mmio.instruction, sizeof(bytes));
 	emulate_exit(vcpu, bytes, count > DECODE_LENGTH_MAX ? DECODE_LENGTH_MAX : count,
-		     gpa - GUEST_LAPIC_BASE < LAPIC_BYTES);
+	             gpa - GUEST_LAPIC_BASE < LAPIC_BYTES);
 }
 
 /* ---- the other exits ---- */
@@ -321,7 +330,9 @@ static void handle_eoi(const struct vcpu_thread *vcpu)
 	machine_unlock();
 }
 
-/* The line may have fallen since: then the 8259 gives its spurious vector, as the real pair would. */
+/*
+ * The line may have fallen since: then the 8259 gives its spurious vector, as the real pair would.
+ */
 static void handle_extint(const struct vcpu_thread *vcpu)
 {
 	uint8_t vector;
@@ -384,7 +395,7 @@ static bool exit_has_answers(uint32_t exit)
 /* ---- the thread ---- */
 
 static void *map_page(const struct vcpu_thread *vcpu, enum bh_vcpu_page page, uint64_t va,
-		      uint32_t flags)
+                      uint32_t flags)
 {
 	struct bh_map map = { .offset = 0, .size = BH_PAGE_SIZE, .flags = flags };
 	int64_t region = bh_vcpu_page(vcpu->handle, page);
@@ -411,10 +422,12 @@ static void thread_init(struct vcpu_thread *vcpu, uint32_t vcpu_idx)
 	vcpu->run = map_page(vcpu, BH_VCPU_PAGE_RUN, va, BH_MAP_READ | BH_MAP_WRITE);
 	vcpu->lapic = map_page(vcpu, BH_VCPU_PAGE_LAPIC, va + VCPU_VA_LAPIC, BH_MAP_READ);
 	vcpu->bus = (struct emulate_bus){ bus_mmio_in, bus_mmio_out, bus_port_in, bus_port_out,
-					  vcpu };
+		                          vcpu };
 }
 
-/* All returns of vcpu_run() but the usual one. Apart, so that the usual one needs no stack frame. */
+/*
+ * All returns of vcpu_run() but the usual one. Apart, so that the usual one needs no stack frame.
+ */
 static __attribute__((noinline)) void handle_return(struct vcpu_thread *vcpu, int error)
 {
 	if (error < 0) {
@@ -441,8 +454,8 @@ static inline void run_once(struct vcpu_thread *vcpu)
 }
 
 /*
- * Answers that lie in the run page (a value read, an injection, registers) go into the vCPU before it parks, so that
- * its state is whole: a kicked vcpu_run() takes them and comes straight back.
+ * Answers that lie in the run page (a value read, an injection, registers) go into the vCPU before
+ * it parks, so that its state is whole: a kicked vcpu_run() takes them and comes straight back.
  */
 static __attribute__((noinline)) void settle(struct vcpu_thread *vcpu)
 {

@@ -2,7 +2,8 @@
 /*
  * The thread of one vCPU: runs it, and answers the exits that the kernel hands on.
  *
- * Owns: the run page between two vcpu_run() calls, and this thread's parking. Must never: touch another vCPU's run page.
+ * Owns: the run page between two vcpu_run() calls, and this thread's parking. Must never: touch
+ * another vCPU's run page.
  */
 #pragma once
 
@@ -13,26 +14,35 @@
 
 /* Stops. Called by the control thread only. */
 
-/* Makes all vCPU threads leave the guest and returns when the last one is parked. `wait` sleeps for an event. */
+/*
+ * Makes all vCPU threads leave the guest and returns when the last one is parked. `wait` sleeps for
+ * an event.
+ */
 void vcpu_park_all(void (*wait)(void));
 /* Lets all parked threads go on. */
 void vcpu_release_all(void);
 
-/* What a parked thread can be asked to do for the control thread; the kernel wants it done on the vCPU's own pCPU. */
+/*
+ * What a parked thread can be asked to do for the control thread; the kernel wants it done on the
+ * vCPU's own pCPU.
+ */
 enum vcpu_job {
 	VCPU_JOB_NONE = 0,
-	VCPU_JOB_RESET,	    /* state as after power-on; vCPU 0 as vcpu_job_start says */
+	VCPU_JOB_RESET,     /* state as after power-on; vCPU 0 as vcpu_job_start says */
 	VCPU_JOB_REGISTERS, /* registers and activity into the channel */
 };
 
-/* Has one parked thread do a job; returns its result. `wait` sleeps for an event. All threads are parked. */
+/*
+ * Has one parked thread do a job; returns its result. `wait` sleeps for an event. All threads are
+ * parked.
+ */
 int vcpu_job_do(uint32_t vcpu_idx, enum vcpu_job job, void (*wait)(void));
 
 /* ---- vcpu_state.c: the jobs, in the vCPU's own thread ---- */
 
 /*
- * State as after power-on; `start`: where and how it starts, NULL: it waits for SIPI. The TSC runs on. Errors of the
- * kernel's calls.
+ * State as after power-on; `start`: where and how it starts, NULL: it waits for SIPI. The TSC runs
+ * on. Errors of the kernel's calls.
  */
 int vcpu_state_reset(uint32_t vcpu_idx, const struct bh_cpu_state *start);
 /* Registers into the channel. */

@@ -2,8 +2,9 @@
 /*
  * State of a vCPU after power-on and at the start of an image; its registers for the operator.
  *
- * Must never: be called in another thread than the vCPU's own. The one big record is static: the control thread
- * hands out one job at a time. Manual: SDM 3A table 10-1 (state after reset), 11.4.7 (local APIC).
+ * Must never: be called in another thread than the vCPU's own. The one big record is static: the
+ * control thread hands out one job at a time. Manual: SDM 3A table 10-1 (state after reset), 11.4.7
+ * (local APIC).
  */
 #include <string.h>
 
@@ -12,52 +13,52 @@
 #include "vmm/cpu_state.h"
 #include "vmm/vcpu.h"
 
-#define RESET_RIP	  0xfff0u
-#define RESET_CS_BASE	  0xffff0000u
+#define RESET_RIP         0xfff0u
+#define RESET_CS_BASE     0xffff0000u
 #define RESET_CS_SELECTOR 0xf000u
-#define RESET_CR0	  0x60000010u
-#define RESET_DR6	  0xffff0ff0u
-#define RESET_DR7	  0x400u
-#define RESET_PAT	  0x0007040600070406ull
-#define MTRR_ENABLED_WRITE_BACK 0x806u /* as firmware leaves it; no fixed ranges (SDM 3A 12.11.2.1) */
-#define RESET_FCW	  0x037fu
-#define RESET_MXCSR	  0x1f80u
+#define RESET_CR0         0x60000010u
+#define RESET_DR6         0xffff0ff0u
+#define RESET_DR7         0x400u
+#define RESET_PAT         0x0007040600070406ull
+#define MTRR_ENABLED_WRITE_BACK \
+	0x806u /* as firmware leaves it; no fixed ranges (SDM 3A 12.11.2.1) */
+#define RESET_FCW         0x037fu
+#define RESET_MXCSR       0x1f80u
 
-#define FPU_FCW_OFFSET	 0
-#define FPU_MXCSR_OFFSET 24
+#define FPU_FCW_OFFSET    0
+#define FPU_MXCSR_OFFSET  24
 
-#define SEGMENT_DATA 0x0093u
-#define SEGMENT_CODE 0x009bu
-#define SEGMENT_LDT  0x0082u
-#define SEGMENT_TSS  0x008bu
+#define SEGMENT_DATA      0x0093u
+#define SEGMENT_CODE      0x009bu
+#define SEGMENT_LDT       0x0082u
+#define SEGMENT_TSS       0x008bu
 
 #define APIC_BASE_ENABLED (1ull << 11)
-#define APIC_BASE_BSP	  (1ull << 8)
+#define APIC_BASE_BSP     (1ull << 8)
 
-#define LAPIC_ID      0x02u
-#define LAPIC_VERSION 0x03u
-#define LAPIC_DFR     0x0eu
-#define LAPIC_SVR     0x0fu
-#define LAPIC_LVT_TIMER 0x32u
-#define LAPIC_LVT_LINT0 0x35u
-#define LAPIC_LVT_LINT1 0x36u
-#define LAPIC_LVT_ERROR 0x37u
+#define LAPIC_ID          0x02u
+#define LAPIC_VERSION     0x03u
+#define LAPIC_DFR         0x0eu
+#define LAPIC_SVR         0x0fu
+#define LAPIC_LVT_TIMER   0x32u
+#define LAPIC_LVT_LINT0   0x35u
+#define LAPIC_LVT_LINT1   0x36u
+#define LAPIC_LVT_ERROR   0x37u
 
-#define LVT_MASKED 0x10000u
-#define LVT_EXTINT 0x00700u
-#define LVT_NMI	   0x00400u
-#define SVR_RESET  0x000ffu
-#define SVR_ENABLED 0x00100u
+#define LVT_MASKED        0x10000u
+#define LVT_EXTINT        0x00700u
+#define LVT_NMI           0x00400u
+#define SVR_RESET         0x000ffu
+#define SVR_ENABLED       0x00100u
 
 static struct bh_vcpu_state state;
 
 static void segment_set(struct bh_segment_state *segment, uint64_t base, uint16_t selector,
-			uint32_t attributes)
+                        uint32_t attributes)
 {
-	*segment = (struct bh_segment_state){ .base = base,
-					      .limit = 0xffff,
-					      .selector = selector,
-					      .attributes = attributes };
+	*segment = (struct bh_segment_state){
+		.base = base, .limit = 0xffff, .selector = selector, .attributes = attributes
+	};
 }
 
 static void reset_cpu(struct bh_cpu_state *cpu)
@@ -85,7 +86,8 @@ static void reset_msrs(void)
 	state.dr[0] = state.dr[1] = state.dr[2] = state.dr[3] = 0;
 	state.dr6 = RESET_DR6;
 	state.dr7 = RESET_DR7;
-	state.tsc = BH_TSC_KEEP; /* alike on all vCPUs, which setting one after the other would spoil */
+	state.tsc =
+		BH_TSC_KEEP; /* alike on all vCPUs, which setting one after the other would spoil */
 	state.tsc_aux = 0;
 	state.pat = RESET_PAT;
 	state.sysenter_cs = state.sysenter_esp = state.sysenter_eip = 0;
@@ -98,8 +100,8 @@ static void reset_msrs(void)
 }
 
 /*
- * The local APIC as firmware leaves it: on, and on vCPU 0 in virtual-wire mode, so that a kernel which knows
- * only the 8259 gets its interrupts (Intel MultiProcessor Specification 3.6.2.2).
+ * The local APIC as firmware leaves it: on, and on vCPU 0 in virtual-wire mode, so that a kernel
+ * which knows only the 8259 gets its interrupts (Intel MultiProcessor Specification 3.6.2.2).
  */
 static void reset_lapic(uint32_t vcpu_idx)
 {

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * All devices of the small PC on one bus, under random port and memory accesses, interrupts lines, console bytes and
- * jumps of time. What must hold: no access outside a record (sanitizers), interrupts only with vectors that make
- * sense, deadlines that are met, a bus whose ranges stay sorted.
+ * All devices of the small PC on one bus, under random port and memory accesses, interrupts lines,
+ * console bytes and jumps of time. What must hold: no access outside a record (sanitizers),
+ * interrupts only with vectors that make sense, deadlines that are met, a bus whose ranges stay
+ * sorted.
  *
  * Input: 8-byte steps: kind, width, 2 bytes of port or offset, 4 bytes of value.
  */
@@ -24,12 +25,12 @@
 #include "vmm/devices/uart.h"
 
 #define STEP_BYTES 8
-#define ECAM	   0xe0000000ull
-#define CHECK(condition)                                                                           \
-	do {                                                                                       \
-		if (!(condition)) {                                                                \
-			abort();                                                                   \
-		}                                                                                  \
+#define ECAM       0xe0000000ull
+#define CHECK(condition)            \
+	do {                        \
+		if (!(condition)) { \
+			abort();    \
+		}                   \
 	} while (0)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -128,10 +129,10 @@ static void bar_write(void *device, uint64_t offset, uint32_t width, uint64_t va
 static void build(void)
 {
 	const struct pci_bar memory = { .size = 0x1000,
-					.kind = PCI_BAR_MEMORY64,
-					.read = bar_read,
-					.write = bar_write,
-					.widths = BUS_WIDTH_ALL };
+		                        .kind = PCI_BAR_MEMORY64,
+		                        .read = bar_read,
+		                        .write = bar_write,
+		                        .widths = BUS_WIDTH_ALL };
 	const struct pci_bar io = {
 		.size = 64, .kind = PCI_BAR_IO, .read = bar_read, .write = bar_write, .widths = 7
 	};
@@ -196,7 +197,9 @@ static void pass_time(uint64_t ns)
 	}
 }
 
-static const uint64_t bases[] = { IOAPIC_GPA, ECAM, ECAM + 0x8000, 0xd0000000, 0xfee00000, 0xa0000 };
+static const uint64_t bases[] = {
+	IOAPIC_GPA, ECAM, ECAM + 0x8000, 0xd0000000, 0xfee00000, 0xa0000
+};
 
 static void step(const uint8_t *bytes)
 {
@@ -212,14 +215,15 @@ static void step(const uint8_t *bytes)
 		break;
 	case 1:
 		width = width > 4 ? 4 : width;
-		bus_port_write(&machine.bus, address, width, value & (UINT32_MAX >> (32 - width * 8)));
+		bus_port_write(&machine.bus, address, width,
+		               value & (UINT32_MAX >> (32 - width * 8)));
 		break;
 	case 2:
 		(void)bus_mmio_read(&machine.bus, gpa, width);
 		break;
 	case 3:
 		bus_mmio_write(&machine.bus, gpa, width,
-			       (value | (uint64_t)value << 32) & (UINT64_MAX >> (64 - width * 8)));
+		               (value | (uint64_t)value << 32) & (UINT64_MAX >> (64 - width * 8)));
 		break;
 	case 4:
 		pass_time(value);

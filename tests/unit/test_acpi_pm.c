@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * ACPI fixed hardware and the ways to reset: power button, PM timer, S5, 0xcf9, keyboard controller, port 0x92,
- * debug exit.
+ * ACPI fixed hardware and the ways to reset: power button, PM timer, S5, 0xcf9, keyboard
+ * controller, port 0x92, debug exit.
  */
 // sources: vmm/devices/acpi_pm.c vmm/devices/reset.c vmm/devices/pci.c vmm/bus.c
 #include <setjmp.h>
@@ -147,7 +147,7 @@ static void test_power_off(void **state)
 {
 	(void)state;
 	assert_int_equal(in(0x604, 2), 0x0001); /* ACPI mode is on */
-	out(0x604, 2, 0x1400); /* a type without the enable bit */
+	out(0x604, 2, 0x1400);                  /* a type without the enable bit */
 	assert_int_equal(power_offs, 0);
 	out(0x604, 2, 0x3400); /* not S5 */
 	assert_int_equal(power_offs, 0);

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * The ACPI tables: checksums, lengths and links are followed as a kernel would; with iasl on the machine the DSDT
- * and the other tables are disassembled and must come out clean. Also the memory map beside them.
+ * The ACPI tables: checksums, lengths and links are followed as a kernel would; with iasl on the
+ * machine the DSDT and the other tables are disassembled and must come out clean. Also the memory
+ * map beside them.
  */
 // sources: vmm/acpi_tables.c vmm/aml.c vmm/memory_map.c vmm/guest_memory.c
 #include <setjmp.h>
@@ -66,7 +67,8 @@ static int setup(void **state)
 
 	(void)state;
 	memset(area, 0xaa, sizeof(area));
-	assert_int_equal(acpi_tables_build(&config, area, sizeof(area), ACPI_TABLES_GPA, &rsdp), BH_OK);
+	assert_int_equal(acpi_tables_build(&config, area, sizeof(area), ACPI_TABLES_GPA, &rsdp),
+	                 BH_OK);
 	assert_int_equal(rsdp, ACPI_TABLES_GPA);
 	return 0;
 }
@@ -96,16 +98,16 @@ static void test_fadt(void **state)
 	const uint8_t *fadt = table(xsdt_entry(0), "FACP");
 
 	(void)state;
-	assert_int_equal(get(fadt + 46, 2), 9);	    /* SCI */
-	assert_int_equal(get(fadt + 48, 4), 0);	    /* no SMI command */
+	assert_int_equal(get(fadt + 46, 2), 9); /* SCI */
+	assert_int_equal(get(fadt + 48, 4), 0); /* no SMI command */
 	assert_int_equal(get(fadt + 56, 4), 0x600);
 	assert_int_equal(get(fadt + 64, 4), 0x604);
 	assert_int_equal(get(fadt + 76, 4), 0x608);
 	assert_int_equal(get(fadt + 88, 4), 0x04000204);
-	assert_int_equal(get(fadt + 108, 1), 0x32); /* century */
+	assert_int_equal(get(fadt + 108, 1), 0x32);           /* century */
 	assert_int_equal(get(fadt + 112, 4) & (1u << 20), 0); /* not hardware-reduced */
-	assert_int_equal(get(fadt + 120, 8), 0xcf9); /* reset register, */
-	assert_int_equal(get(fadt + 128, 1), 6);     /* value */
+	assert_int_equal(get(fadt + 120, 8), 0xcf9);          /* reset register, */
+	assert_int_equal(get(fadt + 128, 1), 6);              /* value */
 	assert_int_equal(get(fadt + 152, 8), 0x600);
 }
 
@@ -135,7 +137,7 @@ static void test_too_small(void **state)
 	(void)state;
 	for (uint64_t size = 0; size < 1600; size += 61) {
 		assert_int_equal(acpi_tables_build(&config, small, size, ACPI_TABLES_GPA, &rsdp),
-				 BH_ERR_LIMIT);
+		                 BH_ERR_LIMIT);
 	}
 	free(small);
 }
@@ -151,13 +153,17 @@ static void disassemble(const char *folder, const char *name, uint64_t gpa)
 	assert_non_null(file);
 	fwrite(bytes, 1, get(bytes + 4, 4), file);
 	fclose(file);
-	snprintf(command, sizeof(command),
-		 "cd %s && iasl -d %s.dat >%s.log 2>&1 && ! grep -iE 'error|warning|invalid' %s.log", folder,
-		 name, name, name);
+	snprintf(
+		command, sizeof(command),
+		"cd %s && iasl -d %s.dat >%s.log 2>&1 && ! grep -iE 'error|warning|invalid' %s.log",
+		folder, name, name, name);
 	assert_int_equal(system(command), 0);
 }
 
-/* The disassembled DSDT must compile again without a word, which checks the AML as a kernel would read it. */
+/*
+ * The disassembled DSDT must compile again without a word, which checks the AML as a kernel would
+ * read it.
+ */
 static void test_iasl(void **state)
 {
 	char folder[] = "/tmp/acpi-test-XXXXXX";
@@ -173,9 +179,10 @@ static void test_iasl(void **state)
 	disassemble(folder, "apic", xsdt_entry(1));
 	disassemble(folder, "mcfg", xsdt_entry(2));
 	disassemble(folder, "dsdt", get(fadt + 40, 4));
-	snprintf(command, sizeof(command),
-		 "cd %s && iasl -p again dsdt.dsl >again.log 2>&1 && grep -q ' 0 Errors, 0 Warnings' again.log",
-		 folder);
+	snprintf(
+		command, sizeof(command),
+		"cd %s && iasl -p again dsdt.dsl >again.log 2>&1 && grep -q ' 0 Errors, 0 Warn' again.log",
+		folder);
 	assert_int_equal(system(command), 0);
 	snprintf(command, sizeof(command), "rm -r %s", folder);
 	assert_int_equal(system(command), 0);
@@ -212,12 +219,9 @@ static void test_memory_map(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup(test_links, setup),
-		cmocka_unit_test_setup(test_fadt, setup),
-		cmocka_unit_test_setup(test_madt, setup),
-		cmocka_unit_test(test_too_small),
-		cmocka_unit_test_setup(test_iasl, setup),
-		cmocka_unit_test(test_memory_map),
+		cmocka_unit_test_setup(test_links, setup), cmocka_unit_test_setup(test_fadt, setup),
+		cmocka_unit_test_setup(test_madt, setup),  cmocka_unit_test(test_too_small),
+		cmocka_unit_test_setup(test_iasl, setup),  cmocka_unit_test(test_memory_map),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

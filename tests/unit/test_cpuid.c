@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * The guest's CPUID table from three made-up hosts and the real one: nothing that the policy forbids, topology that
- * fits, the hypervisor leaves, and the record's limits.
+ * The guest's CPUID table from three made-up hosts and the real one: nothing that the policy
+ * forbids, topology that fits, the hypervisor leaves, and the record's limits.
  */
 // sources: vmm/cpuid.c vmm/cpuid_policy.c
 #include <setjmp.h>
@@ -33,7 +33,8 @@ static struct cpuid_values all_ones(uint32_t leaf, uint32_t subleaf)
 	} else if (leaf == 0x80000000) {
 		values.reg[CPUID_EAX] = 0x80000021;
 	} else if (leaf == 4) {
-		values = (struct cpuid_values){ { subleaf < 4 ? 0x1c000121 + (subleaf << 5) : 0, 1, 2, 3 } };
+		values = (struct cpuid_values){ { subleaf < 4 ? 0x1c000121 + (subleaf << 5) : 0, 1,
+			                          2, 3 } };
 	} else if (leaf == 0xd && subleaf >= 2) {
 		values = (struct cpuid_values){ { 256, 576 + 256 * (subleaf - 2), 2, 0 } };
 	} else if (leaf == 0x80000008) {
@@ -45,8 +46,8 @@ static struct cpuid_values all_ones(uint32_t leaf, uint32_t subleaf)
 static const struct bh_cpuid_entry *find(uint32_t leaf, uint32_t subleaf)
 {
 	for (int i = 0; i < count; i++) {
-		if (entries[i].leaf == leaf &&
-		    (!(entries[i].flags & BH_CPUID_SUBLEAF_MATTERS) || entries[i].subleaf == subleaf)) {
+		if (entries[i].leaf == leaf && (!(entries[i].flags & BH_CPUID_SUBLEAF_MATTERS) ||
+		                                entries[i].subleaf == subleaf)) {
 			return &entries[i];
 		}
 	}
@@ -79,7 +80,7 @@ static void test_policy(void **state)
 	leaf = find(1, 0);
 	assert_int_equal(leaf->ecx & ((1u << 3) | (1u << 5) | (1u << 6) | (1u << 27)), 0);
 	assert_int_equal(leaf->ecx & ((1u << 21) | (1u << 24) | (1u << 31)),
-			 (1u << 21) | (1u << 24) | (1u << 31));
+	                 (1u << 21) | (1u << 24) | (1u << 31));
 	assert_int_equal(leaf->ebx >> 16, 4);
 	assert_int_equal(leaf->edx >> 28, 1); /* HTT; no thermal monitor, no PBE */
 	leaf = find(7, 0);
@@ -165,8 +166,8 @@ static void test_old_host(void **state)
 	vendor = "AuthenticAMD";
 	build("AuthenticAMD", 2, 7);
 	highest = 1;
-	count = cpuid_table_build(&(struct cpuid_config){ .vcpus_count = 2, .host = all_ones }, entries,
-				  BH_CPUID_MAX);
+	count = cpuid_table_build(&(struct cpuid_config){ .vcpus_count = 2, .host = all_ones },
+	                          entries, BH_CPUID_MAX);
 	assert_true(count > 0);
 	assert_int_equal(find(0, 0)->eax, 0xd);
 	assert_int_equal(find(7, 0)->ebx, 2); /* TSC_ADJUST is the kernel's own */
@@ -193,7 +194,7 @@ static void test_this_machine(void **state)
 	for (int i = 0; i < count; i++) {
 		for (int j = 0; j < i; j++) {
 			assert_false(entries[i].leaf == entries[j].leaf &&
-				     entries[i].subleaf == entries[j].subleaf);
+			             entries[i].subleaf == entries[j].subleaf);
 		}
 	}
 }
@@ -201,10 +202,10 @@ static void test_this_machine(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_policy),	   cmocka_unit_test(test_without_state),
-		cmocka_unit_test(test_xsave),	   cmocka_unit_test(test_topology),
+		cmocka_unit_test(test_policy),     cmocka_unit_test(test_without_state),
+		cmocka_unit_test(test_xsave),      cmocka_unit_test(test_topology),
 		cmocka_unit_test(test_hypervisor), cmocka_unit_test(test_old_host),
-		cmocka_unit_test(test_limit),	   cmocka_unit_test(test_this_machine),
+		cmocka_unit_test(test_limit),      cmocka_unit_test(test_this_machine),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * The I/O APIC: identity, masks, edge and level delivery, remote IRR, EOI by broadcast and by register.
+ * The I/O APIC: identity, masks, edge and level delivery, remote IRR, EOI by broadcast and by
+ * register.
  */
 // sources: vmm/devices/ioapic.c vmm/bus.c
 #include <setjmp.h>

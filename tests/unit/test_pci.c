@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * PCI: both configuration mechanisms give the same, BAR sizing and moving, capabilities, absent functions.
+ * PCI: both configuration mechanisms give the same, BAR sizing and moving, capabilities, absent
+ * functions.
  */
 // sources: vmm/devices/pci.c vmm/devices/fw_cfg.c vmm/bus.c
 #include <setjmp.h>
@@ -93,7 +94,7 @@ static void test_probe(void **state)
 	assert_int_equal(bus_port_read(&bus, 0xcfc, 4), 0xffffffff);
 	bus_port_write(&bus, 0xcf8, 4, 0x80000000);
 	assert_int_equal(bus_port_read(&bus, 0xcf8, 4), 0x80000000); /* mechanism 1 is there */
-	assert_int_equal(bus_mmio_read(&bus, ECAM + 0x100, 4), 0); /* no extended capabilities */
+	assert_int_equal(bus_mmio_read(&bus, ECAM + 0x100, 4), 0);   /* no extended capabilities */
 }
 
 static void test_read_only(void **state)

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * The 8259 pair: initialization, priorities, cascade, edge and level, spurious interrupts, EOI forms, polling.
+ * The 8259 pair: initialization, priorities, cascade, edge and level, spurious interrupts, EOI
+ * forms, polling.
  */
 // sources: vmm/devices/pic.c vmm/bus.c
 #include <setjmp.h>

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * The 8254: what kernels do with it to calibrate (mode 0 on channel 2 with gate and output at port 0x61, latched
- * mode 2 on channel 0), the interrupt of every mode, read-back, reloads, missed ticks.
+ * The 8254: what kernels do with it to calibrate (mode 0 on channel 2 with gate and output at port
+ * 0x61, latched mode 2 on channel 0), the interrupt of every mode, read-back, reloads, missed
+ * ticks.
  */
 // sources: vmm/devices/pit.c vmm/bus.c
 #include <setjmp.h>
@@ -224,7 +225,7 @@ static void test_read_back(void **state)
 {
 	(void)state;
 	out(0x43, 0x34);
-	out(0x43, 0xe2); /* status of channel 0 */
+	out(0x43, 0xe2);                  /* status of channel 0 */
 	assert_int_equal(in(0x40), 0xf4); /* output high, no count yet */
 	out(0x40, 0x10);
 	out(0x40, 0x27);

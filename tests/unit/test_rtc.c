@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * The MC146818: reading and setting the time in all encodings, update-in-progress, alarm, update and periodic
- * interrupts, NVRAM. The calendar is checked against the host's.
+ * The MC146818: reading and setting the time in all encodings, update-in-progress, alarm, update
+ * and periodic interrupts, NVRAM. The calendar is checked against the host's.
  */
 // sources: vmm/devices/rtc.c vmm/bus.c
 #include <setjmp.h>
@@ -96,8 +96,8 @@ static void test_calendar(void **state)
 	for (time_t at = 0; at < 5000000000; at += 7654321) {
 		check_against_host(at);
 	}
-	check_against_host(951782399);	/* 2000-02-28 23:59:59 */
-	check_against_host(951868799);	/* 2000-02-29 23:59:59 */
+	check_against_host(951782399);  /* 2000-02-28 23:59:59 */
+	check_against_host(951868799);  /* 2000-02-29 23:59:59 */
 	check_against_host(4107542399); /* 2100-02-28 23:59:59: no leap year */
 	check_against_host(4107542400);
 }
@@ -121,7 +121,7 @@ static void test_set_time(void **state)
 	assert_int_equal(get(0), 0);
 	assert_int_equal(get(8), 1);
 	assert_int_equal(rtc.wall_seconds, 1767225600); /* the host's clock is not touched */
-	set(2, 0x30); /* without SET: one field at once */
+	set(2, 0x30);                                   /* without SET: one field at once */
 	assert_int_equal(get(2), 0x30);
 	assert_int_equal(get(9), 0x32);
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * The 16550A: identification as Linux does it, loop-back, FIFOs, interrupts and their priorities, gating by OUT2.
+ * The 16550A: identification as Linux does it, loop-back, FIFOs, interrupts and their priorities,
+ * gating by OUT2.
  */
 // sources: vmm/devices/uart.c vmm/bus.c
 #include <setjmp.h>
@@ -78,7 +79,7 @@ static void test_identification(void **state)
 	out(4, 0);
 	out(2, 0x01);
 	assert_int_equal(in(2) >> 6, 3); /* 16550A */
-	out(2, 0x21); /* no 64-byte FIFO */
+	out(2, 0x21);                    /* no 64-byte FIFO */
 	assert_int_equal(in(2) & 0x20, 0);
 	out(7, 0x5a);
 	assert_int_equal(in(7), 0x5a);

@@ -11,16 +11,16 @@
 #include "bulkhead/errors.h"
 
 /* ACPI 6.4 tables 4.13 to 4.15. */
-#define STATUS_TIMER   0x0001u
-#define STATUS_GLOBAL  0x0020u
-#define STATUS_POWER   0x0100u
-#define STATUS_SLEEP   0x0200u
-#define STATUS_RTC     0x0400u
-#define ENABLE_ALL     (STATUS_TIMER | STATUS_GLOBAL | STATUS_POWER | STATUS_SLEEP | STATUS_RTC)
-#define CONTROL_SCI_EN 0x0001u
-#define CONTROL_KEPT   0x1c02u /* BM_RLD and SLP_TYP read back */
+#define STATUS_TIMER       0x0001u
+#define STATUS_GLOBAL      0x0020u
+#define STATUS_POWER       0x0100u
+#define STATUS_SLEEP       0x0200u
+#define STATUS_RTC         0x0400u
+#define ENABLE_ALL         (STATUS_TIMER | STATUS_GLOBAL | STATUS_POWER | STATUS_SLEEP | STATUS_RTC)
+#define CONTROL_SCI_EN     0x0001u
+#define CONTROL_KEPT       0x1c02u /* BM_RLD and SLP_TYP read back */
 #define CONTROL_TYPE_SHIFT 10
-#define CONTROL_SLEEP  0x2000u
+#define CONTROL_SLEEP      0x2000u
 
 static uint64_t timer_ticks(const struct acpi_pm *pm)
 {

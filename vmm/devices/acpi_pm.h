@@ -2,9 +2,9 @@
 /*
  * The ACPI fixed hardware: PM1a event and control registers, the 32-bit PM timer, the power button.
  *
- * Owns: ports 0x600-0x60b and the SCI (ISA IRQ 9, level). No general-purpose events. ACPI mode is always on (no SMI).
- * Must never: power anything off itself; a valid S5 request goes to `power_off`.
- * Manual: ACPI 6.4 4.8.
+ * Owns: ports 0x600-0x60b and the SCI (ISA IRQ 9, level). No general-purpose events. ACPI mode is
+ * always on (no SMI). Must never: power anything off itself; a valid S5 request goes to
+ * `power_off`. Manual: ACPI 6.4 4.8.
  */
 #pragma once
 
@@ -14,9 +14,9 @@
 #define ACPI_PM_PORT_EVENT   0x600u /* 4 bytes: status, enable */
 #define ACPI_PM_PORT_CONTROL 0x604u /* 2 bytes */
 #define ACPI_PM_PORT_TIMER   0x608u /* 4 bytes */
-#define ACPI_PM_SCI_IRQ	     9u
+#define ACPI_PM_SCI_IRQ      9u
 #define ACPI_PM_TIMER_HZ     3579545ull
-#define ACPI_PM_S5_TYPE	     0u /* SLP_TYP of \_S5 */
+#define ACPI_PM_S5_TYPE      0u /* SLP_TYP of \_S5 */
 
 struct acpi_pm {
 	uint16_t status;

@@ -1,21 +1,25 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * What every pretended device is given: an interrupt line to pull and a clock to read. Devices are pure:
- * they touch nothing but their own record and these two, so each one runs in a host test with fakes.
+ * What every pretended device is given: an interrupt line to pull and a clock to read. Devices are
+ * pure: they touch nothing but their own record and these two, so each one runs in a host test with
+ * fakes.
  *
- * Must never: hold policy or state. Time is in nanoseconds of guest time since the machine was built.
- * All devices of one guest are called under the machine's lock; none of them locks.
+ * Must never: hold policy or state. Time is in nanoseconds of guest time since the machine was
+ * built. All devices of one guest are called under the machine's lock; none of them locks.
  */
 #pragma once
 
 #include <stdbool.h>
 #include <stdint.h>
 
-#define DEVICE_NEVER UINT64_MAX /* a deadline that does not come */
+#define DEVICE_NEVER    UINT64_MAX /* a deadline that does not come */
 
 #define DEVICE_NS_PER_S 1000000000ull
 
-/* One wire of the board, with one driver. `set` may be NULL: not connected; it is called for changes only. */
+/*
+ * One wire of the board, with one driver. `set` may be NULL: not connected; it is called for
+ * changes only.
+ */
 struct irq_line {
 	void (*set)(void *context, uint32_t number, bool level);
 	void *context;
@@ -34,8 +38,8 @@ static inline void irq_line_set(struct irq_line *line, bool level)
 }
 
 /*
- * The clock of the machine. `deadline_moved` (may be NULL) tells the machine that this device wants its run
- * function called at another time than before.
+ * The clock of the machine. `deadline_moved` (may be NULL) tells the machine that this device wants
+ * its run function called at another time than before.
  */
 struct device_clock {
 	uint64_t (*now_ns)(void *context);
@@ -55,7 +59,10 @@ static inline void device_clock_moved(const struct device_clock *clock)
 	}
 }
 
-/* ns of time in ticks of a clock of `hz` (< 2^33), without overflow; and the ns at which tick n begins. */
+/*
+ * ns of time in ticks of a clock of `hz` (< 2^33), without overflow; and the ns at which tick n
+ * begins.
+ */
 static inline uint64_t device_ns_to_ticks(uint64_t ns, uint64_t hz)
 {
 	return ns / DEVICE_NS_PER_S * hz + ns % DEVICE_NS_PER_S * hz / DEVICE_NS_PER_S;

@@ -9,13 +9,13 @@
 #include <stddef.h>
 
 #define KEY_SIGNATURE 0x00u
-#define KEY_ID	      0x01u
+#define KEY_ID        0x01u
 #define KEY_MEMORY    0x03u
 #define KEY_CPUS      0x05u
 #define KEY_CPUS_MAX  0x0fu
 
-#define SIGNATURE   0x554d4551ull /* "QEMU", the interface's name for itself */
-#define ID_PLAIN    1u		  /* no DMA */
+#define SIGNATURE     0x554d4551ull /* "QEMU", the interface's name for itself */
+#define ID_PLAIN      1u            /* no DMA */
 
 static uint64_t item_value(const struct fw_cfg *fw_cfg)
 {
@@ -68,8 +68,8 @@ void fw_cfg_reset(struct fw_cfg *fw_cfg)
 
 int fw_cfg_attach(struct fw_cfg *fw_cfg, struct bus *bus)
 {
-	const struct bus_range range = { 0x510,	       2,      fw_cfg_read,
-					 fw_cfg_write, fw_cfg, BUS_WIDTH_1 | BUS_WIDTH_2 };
+	const struct bus_range range = { 0x510,        2,      fw_cfg_read,
+		                         fw_cfg_write, fw_cfg, BUS_WIDTH_1 | BUS_WIDTH_2 };
 
 	return bus_port_add(bus, &range);
 }

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * A firmware-configuration port (0x510, 0x511) with the handful of keys that multiboot test kernels ask for:
- * how many CPUs there are and how much memory. No files, no DMA.
+ * A firmware-configuration port (0x510, 0x511) with the handful of keys that multiboot test kernels
+ * ask for: how many CPUs there are and how much memory. No files, no DMA.
  *
  * Must never: hold anything that the guest could change.
- * Manual: Linux Documentation/devicetree/bindings/firmware/qemu,fw-cfg-mmio.txt; QEMU docs/specs/fw_cfg.
+ * Manual: Linux Documentation/devicetree/bindings/firmware/qemu,fw-cfg-mmio.txt; QEMU
+ * docs/specs/fw_cfg.
  */
 #pragma once
 

@@ -8,39 +8,39 @@
 
 #include <stddef.h>
 
-#define REG_ID	    0x00u
-#define REG_VERSION 0x01u
-#define REG_ARB	    0x02u
-#define REG_TABLE   0x10u
+#define REG_ID           0x00u
+#define REG_VERSION      0x01u
+#define REG_ARB          0x02u
+#define REG_TABLE        0x10u
 
-#define OFFSET_SELECT 0x00u
-#define OFFSET_WINDOW 0x10u
-#define OFFSET_EOI    0x40u
+#define OFFSET_SELECT    0x00u
+#define OFFSET_WINDOW    0x10u
+#define OFFSET_EOI       0x40u
 
-#define VERSION 0x20u
+#define VERSION          0x20u
 
-#define ENTRY_VECTOR	  0xffull
-#define ENTRY_MODE_SHIFT  8
-#define ENTRY_MODE	  (7ull << ENTRY_MODE_SHIFT)
-#define ENTRY_LOGICAL	  (1ull << 11)
-#define ENTRY_STATUS	  (1ull << 12)
-#define ENTRY_LOW	  (1ull << 13)
-#define ENTRY_REMOTE_IRR  (1ull << 14)
-#define ENTRY_LEVEL	  (1ull << 15)
-#define ENTRY_MASKED	  (1ull << 16)
-#define ENTRY_DEST_SHIFT  56
-#define ENTRY_READ_ONLY	  (ENTRY_STATUS | ENTRY_REMOTE_IRR)
-#define ENTRY_WRITABLE	  (0xff0000000001ffffull & ~ENTRY_READ_ONLY)
+#define ENTRY_VECTOR     0xffull
+#define ENTRY_MODE_SHIFT 8
+#define ENTRY_MODE       (7ull << ENTRY_MODE_SHIFT)
+#define ENTRY_LOGICAL    (1ull << 11)
+#define ENTRY_STATUS     (1ull << 12)
+#define ENTRY_LOW        (1ull << 13)
+#define ENTRY_REMOTE_IRR (1ull << 14)
+#define ENTRY_LEVEL      (1ull << 15)
+#define ENTRY_MASKED     (1ull << 16)
+#define ENTRY_DEST_SHIFT 56
+#define ENTRY_READ_ONLY  (ENTRY_STATUS | ENTRY_REMOTE_IRR)
+#define ENTRY_WRITABLE   (0xff0000000001ffffull & ~ENTRY_READ_ONLY)
 
-#define MODE_FIXED  0u
-#define MODE_LOWEST 1u
+#define MODE_FIXED       0u
+#define MODE_LOWEST      1u
 
 /* SDM 3A 11.11: address and data of a message-signalled interrupt. */
-#define MSI_ADDRESS	    0xfee00000ull
+#define MSI_ADDRESS         0xfee00000ull
 #define MSI_ADDRESS_LOGICAL 0x4u
 #define MSI_ADDRESS_HINT    0x8u
-#define MSI_DATA_ASSERT	    0x4000u
-#define MSI_DATA_LEVEL	    0x8000u
+#define MSI_DATA_ASSERT     0x4000u
+#define MSI_DATA_LEVEL      0x8000u
 
 static void pin_send(struct ioapic *ioapic, uint32_t pin)
 {
@@ -139,7 +139,9 @@ static void entry_write(struct ioapic *ioapic, uint32_t idx, uint32_t value)
 	entry = (entry & ~(0xffffffffull << shift)) | (uint64_t)value << shift;
 	entry = (entry & ENTRY_WRITABLE) | (ioapic->entries[pin] & ENTRY_REMOTE_IRR);
 	if (!(entry & ENTRY_LEVEL)) {
-		entry &= ~ENTRY_REMOTE_IRR; /* changing to edge clears it: kernels use that as an EOI */
+		entry &=
+			/* changing to edge clears it: kernels use that as an EOI */
+			~ENTRY_REMOTE_IRR;
 	}
 	ioapic->entries[pin] = entry;
 	pin_update_level(ioapic, pin);
@@ -195,7 +197,7 @@ static void ioapic_write(void *device, uint64_t offset, uint32_t width, uint64_t
 int ioapic_attach(struct ioapic *ioapic, struct bus *bus)
 {
 	const struct bus_range range = { IOAPIC_GPA,   IOAPIC_SIZE, ioapic_read,
-					 ioapic_write, ioapic,	    BUS_WIDTH_124 };
+		                         ioapic_write, ioapic,      BUS_WIDTH_124 };
 
 	return bus_mmio_add(bus, &range);
 }

@@ -2,9 +2,9 @@
 /*
  * One I/O APIC with 24 pins, version 0x20 (with the EOI register), at guest-physical 0xfec00000.
  *
- * Owns: the redirection table and the remote IRR bits. Sends by composing the message that the hardware would
- * write to the local APICs. Must never: send a level-triggered interrupt again before its EOI.
- * Manual: Intel 82093AA data sheet; SDM 3A 11.11 for the message.
+ * Owns: the redirection table and the remote IRR bits. Sends by composing the message that the
+ * hardware would write to the local APICs. Must never: send a level-triggered interrupt again
+ * before its EOI. Manual: Intel 82093AA data sheet; SDM 3A 11.11 for the message.
  */
 #pragma once
 
@@ -17,11 +17,12 @@
 
 struct ioapic {
 	uint64_t entries[IOAPIC_PINS]; /* redirection table */
-	uint32_t lines;		       /* level of each pin now */
-	uint32_t select;	       /* IOREGSEL */
-	uint32_t id;		       /* bits 27:24 of register 0 */
+	uint32_t lines;                /* level of each pin now */
+	uint32_t select;               /* IOREGSEL */
+	uint32_t id;                   /* bits 27:24 of register 0 */
 	uint64_t sent_count;
-	void (*send)(void *context, uint64_t address, uint32_t data); /* a message to the local APICs */
+	void (*send)(void *context, uint64_t address,
+	             uint32_t data); /* a message to the local APICs */
 	void *context;
 };
 

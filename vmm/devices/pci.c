@@ -14,15 +14,18 @@
 #define ADDRESS_ENABLE 0x80000000u
 #define ADDRESS_KEPT   0x80fffffcu
 
-/* A host bridge without a maker's quirks attached: the generic PCI Express host bridge that emulators share. */
-#define HOST_BRIDGE_ID	 0x00081b36u
-#define CLASS_HOST_BRIDGE 0x060000u
+/*
+ * A host bridge without a maker's quirks attached: the generic PCI Express host bridge that
+ * emulators share.
+ */
+#define HOST_BRIDGE_ID     0x00081b36u
+#define CLASS_HOST_BRIDGE  0x060000u
 
-#define BAR_IO_FLAG	0x1u
-#define BAR_64_FLAG	0x4u
-#define BAR_IO_MASK	0xfffffffcu
-#define BAR_MEMORY_MASK 0xfffffff0u
-#define BAR_MEMORY_LEAST 16u
+#define BAR_IO_FLAG        0x1u
+#define BAR_64_FLAG        0x4u
+#define BAR_IO_MASK        0xfffffffcu
+#define BAR_MEMORY_MASK    0xfffffff0u
+#define BAR_MEMORY_LEAST   16u
 
 #define CAPABILITIES_FIRST 0x40u
 
@@ -33,8 +36,8 @@ uint16_t pci_config_get16(const struct pci_function *function, uint32_t offset)
 
 uint32_t pci_config_get32(const struct pci_function *function, uint32_t offset)
 {
-	return pci_config_get16(function, offset) |
-	       (uint32_t)pci_config_get16(function, offset + 2) << 16;
+	return pci_config_get16(function, offset) | (uint32_t)pci_config_get16(function, offset + 2)
+	                                                    << 16;
 }
 
 void pci_config_set16(struct pci_function *function, uint32_t offset, uint32_t value)
@@ -91,17 +94,20 @@ static void bar_release(struct pci *pci, struct pci_bar *bar)
 	bar->is_claimed = false;
 }
 
-/* Makes the buses agree with the command register and the BAR. A range that is taken is not claimed. */
+/*
+ * Makes the buses agree with the command register and the BAR. A range that is taken is not
+ * claimed.
+ */
 static void bar_update(struct pci *pci, struct pci_function *function, uint32_t idx)
 {
 	struct pci_bar *bar = &function->bars[idx];
 	uint32_t command = pci_config_get16(function, PCI_COMMAND);
 	bool is_io = bar->kind == PCI_BAR_IO;
 	bool is_wanted = bar->kind != PCI_BAR_NONE &&
-			 (command & (is_io ? PCI_COMMAND_IO : PCI_COMMAND_MEMORY)) != 0;
+	                 (command & (is_io ? PCI_COMMAND_IO : PCI_COMMAND_MEMORY)) != 0;
 	uint64_t base = is_wanted ? bar_address(function, idx) : 0;
-	struct bus_range range = { base, bar->size, bar->read, bar->write, function->device,
-				   bar->widths };
+	struct bus_range range = { base,       bar->size,        bar->read,
+		                   bar->write, function->device, bar->widths };
 
 	if (bar->is_claimed && is_wanted && bar->claimed_base == base) {
 		return;
@@ -110,13 +116,13 @@ static void bar_update(struct pci *pci, struct pci_function *function, uint32_t 
 	if (!is_wanted || base == 0) {
 		return;
 	}
-	bar->is_claimed = (is_io ? bus_port_add(pci->bus, &range) :
-				   bus_mmio_add(pci->bus, &range)) == BH_OK;
+	bar->is_claimed = (is_io ? bus_port_add(pci->bus, &range)
+	                         : bus_mmio_add(pci->bus, &range)) == BH_OK;
 	bar->claimed_base = base;
 }
 
 static uint32_t config_read(const struct pci *pci, struct pci_function *function, uint32_t offset,
-			    uint32_t width)
+                            uint32_t width)
 {
 	uint32_t value = 0;
 
@@ -131,7 +137,7 @@ static uint32_t config_read(const struct pci *pci, struct pci_function *function
 }
 
 static void config_write(struct pci *pci, struct pci_function *function, uint32_t offset,
-			 uint32_t width, uint32_t value)
+                         uint32_t width, uint32_t value)
 {
 	if (offset + width > PCI_CONFIG_BYTES) {
 		return;
@@ -140,7 +146,7 @@ static void config_write(struct pci *pci, struct pci_function *function, uint32_
 		uint32_t at = offset + i;
 		uint8_t byte = (uint8_t)(value >> (i * 8));
 		uint8_t mask = function->writable[at];
-		uint8_t kept = function->config[at] & (uint8_t)~(byte & function->clears[at]);
+		uint8_t kept = function->config[at] & (uint8_t) ~(byte & function->clears[at]);
 
 		function->config[at] = (uint8_t)((kept & ~mask) | (byte & mask));
 	}
@@ -157,8 +163,8 @@ static void config_write(struct pci *pci, struct pci_function *function, uint32_
 static uint64_t ecam_read(void *device, uint64_t offset, uint32_t width)
 {
 	const struct pci *pci = device;
-	struct pci_function *function =
-		function_find(pci, (uint32_t)(offset >> 20), (uint32_t)(offset >> 12 & 0xffu));
+	struct pci_function *function = function_find(pci, (uint32_t)(offset >> 20),
+	                                              (uint32_t)(offset >> 12 & 0xffu));
 
 	return function ? config_read(pci, function, offset & 0xfffu, width) : UINT32_MAX;
 }
@@ -166,8 +172,8 @@ static uint64_t ecam_read(void *device, uint64_t offset, uint32_t width)
 static void ecam_write(void *device, uint64_t offset, uint32_t width, uint64_t value)
 {
 	struct pci *pci = device;
-	struct pci_function *function =
-		function_find(pci, (uint32_t)(offset >> 20), (uint32_t)(offset >> 12 & 0xffu));
+	struct pci_function *function = function_find(pci, (uint32_t)(offset >> 20),
+	                                              (uint32_t)(offset >> 12 & 0xffu));
 
 	if (function) {
 		config_write(pci, function, offset & 0xfffu, width, (uint32_t)value);
@@ -213,8 +219,8 @@ static uint64_t data_read(void *device, uint64_t offset, uint32_t width)
 	struct pci_function *function = addressed(pci);
 
 	return function ? config_read(pci, function, (pci->address & 0xfcu) + (uint32_t)offset,
-				      width) :
-			  UINT32_MAX;
+	                              width)
+	                : UINT32_MAX;
 }
 
 static void data_write(void *device, uint64_t offset, uint32_t width, uint64_t value)
@@ -224,7 +230,7 @@ static void data_write(void *device, uint64_t offset, uint32_t width, uint64_t v
 
 	if (function) {
 		config_write(pci, function, (pci->address & 0xfcu) + (uint32_t)offset, width,
-			     (uint32_t)value);
+		             (uint32_t)value);
 	}
 }
 
@@ -237,9 +243,9 @@ void pci_function_init(struct pci_function *function, uint32_t vendor_device, ui
 	pci_config_set32(function, PCI_VENDOR_ID, vendor_device);
 	pci_config_set32(function, PCI_REVISION, class_code << 8);
 	pci_config_set32(function, PCI_SUBSYSTEM_VENDOR, vendor_device);
-	function->writable[PCI_COMMAND] = 0x47; /* I/O, memory, master, parity */
+	function->writable[PCI_COMMAND] = 0x47;     /* I/O, memory, master, parity */
 	function->writable[PCI_COMMAND + 1] = 0x05; /* SERR, INTx disable */
-	function->writable[0x0c] = 0xff; /* cache line size */
+	function->writable[0x0c] = 0xff;            /* cache line size */
 	function->writable[PCI_INTERRUPT_LINE] = 0xff;
 	function->capabilities_end = CAPABILITIES_FIRST;
 }
@@ -274,7 +280,8 @@ int pci_capability_add(struct pci_function *function, uint8_t id, uint32_t lengt
 	return (int)at;
 }
 
-int pci_bar_set(struct pci_function *function, uint32_t idx, const struct pci_bar *bar, uint64_t base)
+int pci_bar_set(struct pci_function *function, uint32_t idx, const struct pci_bar *bar,
+                uint64_t base)
 {
 	uint64_t least = bar->kind == PCI_BAR_IO ? 4 : BAR_MEMORY_LEAST;
 	uint32_t bars = bar->kind == PCI_BAR_MEMORY64 ? 2 : 1;
@@ -319,11 +326,12 @@ void pci_reset(struct pci *pci)
 
 int pci_attach(struct pci *pci, struct bus *bus, uint64_t ecam_gpa)
 {
-	const struct bus_range address = { 0xcf8,	  4,   address_read,
-					   address_write, pci, BUS_WIDTH_124 };
+	const struct bus_range address = {
+		0xcf8, 4, address_read, address_write, pci, BUS_WIDTH_124
+	};
 	const struct bus_range data = { 0xcfc, 4, data_read, data_write, pci, BUS_WIDTH_124 };
-	const struct bus_range ecam = { ecam_gpa,   PCI_ECAM_BUS_BYTES, ecam_read,
-					ecam_write, pci,		BUS_WIDTH_124 };
+	const struct bus_range ecam = { ecam_gpa, PCI_ECAM_BUS_BYTES, ecam_read, ecam_write,
+		                        pci,      BUS_WIDTH_124 };
 	int error;
 
 	pci->bus = bus;

@@ -11,20 +11,20 @@
 
 #include "bulkhead/errors.h"
 
-#define ICW1_INIT   0x10u
-#define ICW1_LEVEL  0x08u
-#define ICW1_SINGLE 0x02u
-#define ICW1_ICW4   0x01u
+#define ICW1_INIT     0x10u
+#define ICW1_LEVEL    0x08u
+#define ICW1_SINGLE   0x02u
+#define ICW1_ICW4     0x01u
 
 #define ICW4_SFNM     0x10u
 #define ICW4_AUTO_EOI 0x02u
 
-#define OCW3_SELECT    0x08u
-#define OCW3_SMM_SET   0x40u
-#define OCW3_SMM       0x20u
-#define OCW3_POLL      0x04u
-#define OCW3_READ	   0x02u
-#define OCW3_READ_ISR  0x01u
+#define OCW3_SELECT   0x08u
+#define OCW3_SMM_SET  0x40u
+#define OCW3_SMM      0x20u
+#define OCW3_POLL     0x04u
+#define OCW3_READ     0x02u
+#define OCW3_READ_ISR 0x01u
 
 #define OCW2_ROTATE   0x80u
 #define OCW2_SPECIFIC 0x40u
@@ -82,7 +82,8 @@ static void chip_line_set(struct pic_chip *chip, uint32_t input, bool level)
 	} else if (level && !was) {
 		chip->irr |= bit;
 	} else if (!level) {
-		chip->irr = (uint8_t)(chip->irr & ~bit); /* the request must stay until the acknowledge */
+		chip->irr = (uint8_t)(chip->irr &
+		                      ~bit); /* the request must stay until the acknowledge */
 	}
 }
 
@@ -137,7 +138,10 @@ uint8_t pic_acknowledge(struct pic *pic)
 		vector = (uint8_t)(pic->chips[0].vector | 7u); /* spurious: ISR stays clear */
 	} else if (input == CASCADE_INPUT) {
 		slave_input = chip_acknowledge(&pic->chips[1], false);
-		/* The slave's request pulses for each interrupt: a further one must make a new edge at the master. */
+		/*
+		 * The slave's request pulses for each interrupt: a further one must make a new edge
+		 * at the master.
+		 */
 		chip_line_set(&pic->chips[0], CASCADE_INPUT, false);
 		vector = (uint8_t)(pic->chips[1].vector | (slave_input & 7u));
 		if (slave_input == 8) {
@@ -159,7 +163,10 @@ void pic_line_set(struct pic *pic, uint32_t number, bool level)
 	update(pic);
 }
 
-/* ICW1 clears all but the inputs; edge-triggered requests must come again (8259A, "Initialization"). */
+/*
+ * ICW1 clears all but the inputs; edge-triggered requests must come again (8259A,
+ * "Initialization").
+ */
 static void chip_init_start(struct pic_chip *chip, uint8_t value)
 {
 	uint8_t lines = chip->lines;
@@ -186,9 +193,8 @@ static void chip_write_ocw2(struct pic_chip *chip, uint8_t value)
 			chip_end_of_interrupt(chip, level, rotates);
 			return;
 		}
-		distance = chip_priority(chip, chip->is_special_mask ?
-						       chip->isr & (uint8_t)~chip->imr :
-						       chip->isr);
+		distance = chip_priority(
+			chip, chip->is_special_mask ? chip->isr & (uint8_t)~chip->imr : chip->isr);
 		if (distance < 8) {
 			chip_end_of_interrupt(chip, chip_input(chip, distance), rotates);
 		}

@@ -13,14 +13,19 @@
 
 #define PIC_PINS 16
 
-enum pic_init_step { PIC_INIT_NONE = 0, PIC_INIT_ICW2, PIC_INIT_ICW3, PIC_INIT_ICW4 };
+enum pic_init_step {
+	PIC_INIT_NONE = 0,
+	PIC_INIT_ICW2,
+	PIC_INIT_ICW3,
+	PIC_INIT_ICW4
+};
 
 struct pic_chip {
-	uint8_t irr;	/* requests latched (edge) or present (level) */
-	uint8_t isr;	/* in service */
-	uint8_t imr;	/* masked */
-	uint8_t lines;	/* level of the inputs now */
-	uint8_t elcr;	/* 1: level-triggered */
+	uint8_t irr;    /* requests latched (edge) or present (level) */
+	uint8_t isr;    /* in service */
+	uint8_t imr;    /* masked */
+	uint8_t lines;  /* level of the inputs now */
+	uint8_t elcr;   /* 1: level-triggered */
 	uint8_t vector; /* of input 0 */
 	uint8_t lowest; /* input of lowest priority */
 	uint8_t icw3;
@@ -50,5 +55,7 @@ int pic_attach(struct pic *pic, struct bus *bus);
 /* The level of ISA interrupt `number` (0-15; 2 is the cascade and ignored). */
 void pic_line_set(struct pic *pic, uint32_t number, bool level);
 
-/* The CPU's interrupt-acknowledge cycle: the vector, spurious (input 7) if the request went away. */
+/*
+ * The CPU's interrupt-acknowledge cycle: the vector, spurious (input 7) if the request went away.
+ */
 uint8_t pic_acknowledge(struct pic *pic);

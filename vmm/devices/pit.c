@@ -11,22 +11,22 @@
 
 #include "bulkhead/errors.h"
 
-#define CONTROL_READ_BACK  3u
-#define READ_BACK_NO_COUNT 0x20u
+#define CONTROL_READ_BACK   3u
+#define READ_BACK_NO_COUNT  0x20u
 #define READ_BACK_NO_STATUS 0x10u
 
-#define STATUS_OUT  0x80u
-#define STATUS_NULL 0x40u
+#define STATUS_OUT          0x80u
+#define STATUS_NULL         0x40u
 
-#define ACCESS_LOW  1u
-#define ACCESS_HIGH 2u
-#define ACCESS_BOTH 3u
+#define ACCESS_LOW          1u
+#define ACCESS_HIGH         2u
+#define ACCESS_BOTH         3u
 
-#define PORT61_GATE2   0x01u
-#define PORT61_WRITABLE 0x0fu
-#define PORT61_REFRESH 0x10u
-#define PORT61_OUT2    0x20u
-#define REFRESH_NS     15085u /* DRAM refresh toggles this often */
+#define PORT61_GATE2        0x01u
+#define PORT61_WRITABLE     0x0fu
+#define PORT61_REFRESH      0x10u
+#define PORT61_OUT2         0x20u
+#define REFRESH_NS          15085u /* DRAM refresh toggles this often */
 
 static uint64_t now_of(const struct pit *pit)
 {
@@ -47,12 +47,14 @@ static uint64_t channel_elapsed(const struct pit_channel *channel, uint64_t now_
 	if (!channel->is_running) {
 		return device_ns_to_ticks(channel->paused_ns, PIT_HZ);
 	}
-	return now_ns <= channel->start_ns ?
-		       0 :
-		       device_ns_to_ticks(now_ns - channel->start_ns, PIT_HZ);
+	return now_ns <= channel->start_ns ? 0
+	                                   : device_ns_to_ticks(now_ns - channel->start_ns, PIT_HZ);
 }
 
-/* A new count in a periodic mode begins with the next period: move the start there once it has passed. */
+/*
+ * A new count in a periodic mode begins with the next period: move the start there once it has
+ * passed.
+ */
 static void channel_settle(struct pit_channel *channel, uint64_t now_ns)
 {
 	uint64_t periods;
@@ -91,7 +93,7 @@ static uint32_t channel_count(const struct pit_channel *channel, uint64_t now_ns
 	if (channel->is_bcd) {
 		count %= 10000u;
 		count = count / 1000 << 12 | count / 100 % 10 << 8 | count / 10 % 10 << 4 |
-			count % 10;
+		        count % 10;
 	}
 	return count & 0xffffu;
 }
@@ -133,9 +135,8 @@ static uint64_t channel_next_rise(const struct pit_channel *channel, uint64_t no
 		periods = channel_elapsed(channel, now_ns) / channel->reload + 1;
 		return channel->start_ns + device_ticks_to_ns(periods * channel->reload, PIT_HZ);
 	}
-	return channel->has_fired ?
-		       DEVICE_NEVER :
-		       channel->start_ns + device_ticks_to_ns(channel->reload, PIT_HZ);
+	return channel->has_fired ? DEVICE_NEVER
+	                          : channel->start_ns + device_ticks_to_ns(channel->reload, PIT_HZ);
 }
 
 static void channel0_reschedule(struct pit *pit, uint64_t now_ns)
@@ -163,13 +164,16 @@ static uint32_t decode_count(const struct pit_channel *channel, uint32_t written
 
 	if (channel->is_bcd) {
 		count = (written >> 12) * 1000 + (written >> 8 & 15u) * 100 +
-			(written >> 4 & 15u) * 10 + (written & 15u);
+		        (written >> 4 & 15u) * 10 + (written & 15u);
 		count %= 10000u;
 	}
 	if (count == 0) {
 		count = channel_modulus(channel);
 	}
-	/* A count of 1 is not legal in modes 2 and 3 (8254, table "Minimum and Maximum Initial Counts"). */
+	/*
+	 * A count of 1 is not legal in modes 2 and 3 (8254, table "Minimum and Maximum Initial
+	 * Counts").
+	 */
 	return count == 1 && mode_is_periodic(channel) ? 2 : count;
 }
 
@@ -209,9 +213,9 @@ static void channel_latch_status(struct pit_channel *channel, uint64_t now_ns)
 	}
 	channel->is_status_latched = true;
 	channel->status = (uint8_t)((channel_out(channel, now_ns) ? STATUS_OUT : 0u) |
-				    (channel->is_loaded ? 0u : STATUS_NULL) |
-				    (uint32_t)channel->access << 4 | (uint32_t)channel->mode << 1 |
-				    (channel->is_bcd ? 1u : 0u));
+	                            (channel->is_loaded ? 0u : STATUS_NULL) |
+	                            (uint32_t)channel->access << 4 | (uint32_t)channel->mode << 1 |
+	                            (channel->is_bcd ? 1u : 0u));
 }
 
 static void read_back(struct pit *pit, uint32_t value)
@@ -430,8 +434,8 @@ void pit_reset(struct pit *pit)
 int pit_attach(struct pit *pit, struct bus *bus)
 {
 	const struct bus_range timer = { 0x40, 4, timer_read, timer_write, pit, BUS_WIDTH_1 };
-	const struct bus_range control = { 0x61, 1,   control_port_read, control_port_write,
-					   pit,	 BUS_WIDTH_1 };
+	const struct bus_range control = { 0x61, 1,          control_port_read, control_port_write,
+		                           pit,  BUS_WIDTH_1 };
 	int error = bus_port_add(bus, &timer);
 
 	return error == BH_OK ? bus_port_add(bus, &control) : error;

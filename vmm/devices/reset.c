@@ -2,7 +2,8 @@
 /*
  * Reset control, an 8042 whose keyboard is unplugged, port 0x92, debug exit.
  *
- * Must never: let a probing driver wait for a byte that does not come where a controller would send one.
+ * Must never: let a probing driver wait for a byte that does not come where a controller would send
+ * one.
  */
 #include "vmm/devices/reset.h"
 
@@ -10,33 +11,33 @@
 
 #include "bulkhead/errors.h"
 
-#define CONTROL_CPU    0x04u
-#define CONTROL_KEPT   0x0au
+#define CONTROL_CPU              0x04u
+#define CONTROL_KEPT             0x0au
 
-#define STATUS_OUTPUT_FULL 0x01u
-#define STATUS_SYSTEM	   0x04u
-#define STATUS_UNLOCKED	   0x10u
+#define STATUS_OUTPUT_FULL       0x01u
+#define STATUS_SYSTEM            0x04u
+#define STATUS_UNLOCKED          0x10u
 
-#define COMMAND_READ_BYTE   0x20u
-#define COMMAND_WRITE_BYTE  0x60u
-#define COMMAND_AUX_TEST    0xa9u
-#define COMMAND_SELF_TEST   0xaau
-#define COMMAND_KBD_TEST    0xabu
-#define COMMAND_READ_OUTPUT 0xd0u
-#define COMMAND_WRITE_OUTPUT 0xd1u
+#define COMMAND_READ_BYTE        0x20u
+#define COMMAND_WRITE_BYTE       0x60u
+#define COMMAND_AUX_TEST         0xa9u
+#define COMMAND_SELF_TEST        0xaau
+#define COMMAND_KBD_TEST         0xabu
+#define COMMAND_READ_OUTPUT      0xd0u
+#define COMMAND_WRITE_OUTPUT     0xd1u
 #define COMMAND_WRITE_KBD_BUFFER 0xd2u
 #define COMMAND_WRITE_AUX_BUFFER 0xd3u
-#define COMMAND_WRITE_AUX   0xd4u
-#define COMMAND_PULSE	    0xf0u /* to 0xff; a zero bit pulses that line */
+#define COMMAND_WRITE_AUX        0xd4u
+#define COMMAND_PULSE            0xf0u /* to 0xff; a zero bit pulses that line */
 
-#define OUTPUT_NO_RESET 0x01u
-#define OUTPUT_A20	0x02u
+#define OUTPUT_NO_RESET          0x01u
+#define OUTPUT_A20               0x02u
 
-#define SELF_TEST_PASSED 0x55u
-#define LINE_STUCK_HIGH	 0x02u /* answer to the interface tests: nobody there */
+#define SELF_TEST_PASSED         0x55u
+#define LINE_STUCK_HIGH          0x02u /* answer to the interface tests: nobody there */
 
-#define PORT92_RESET 0x01u
-#define PORT92_A20   0x02u
+#define PORT92_RESET             0x01u
+#define PORT92_A20               0x02u
 
 const char *reset_cause_name(enum reset_cause cause)
 {

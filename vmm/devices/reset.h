@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * The ways to reset a PC, and what kernels probe around them: reset control 0xcf9, the 8042 at 0x60/0x64 without
- * a keyboard, the fast A20 and reset port 0x92, and the debug-exit port 0xf4 when it is asked for.
+ * The ways to reset a PC, and what kernels probe around them: reset control 0xcf9, the 8042 at
+ * 0x60/0x64 without a keyboard, the fast A20 and reset port 0x92, and the debug-exit port 0xf4 when
+ * it is asked for.
  *
- * Owns: ports 0x60, 0x64, 0x92, 0xf4. 0xcf9 lies inside the PCI address port and comes through pci.c.
- * Must never: reset anything itself; requests go to the machine with their cause.
- * Manual: Intel PCH data sheet "RST_CNT"; IBM PS/2 HITRM, keyboard controller.
+ * Owns: ports 0x60, 0x64, 0x92, 0xf4. 0xcf9 lies inside the PCI address port and comes through
+ * pci.c. Must never: reset anything itself; requests go to the machine with their cause. Manual:
+ * Intel PCH data sheet "RST_CNT"; IBM PS/2 HITRM, keyboard controller.
  */
 #pragma once
 
@@ -23,8 +24,8 @@ struct reset {
 	uint8_t port92;
 	uint8_t command_byte; /* of the 8042 */
 	uint8_t output_port;
-	uint8_t pending;      /* command that waits for its data byte at 0x60; 0 = none */
-	uint8_t output;	      /* byte for the guest at 0x60 */
+	uint8_t pending; /* command that waits for its data byte at 0x60; 0 = none */
+	uint8_t output;  /* byte for the guest at 0x60 */
 	bool is_output_full;
 	void (*request)(void *context, enum reset_cause cause);
 	void (*debug_exit)(void *context, uint8_t code); /* NULL: no port 0xf4 */

@@ -2,54 +2,58 @@
 /*
  * MC146818: time of day from the clock, alarm, update and periodic interrupts.
  *
- * Must never: trust a time that the guest wrote; fields out of range are carried, never used as an index.
+ * Must never: trust a time that the guest wrote; fields out of range are carried, never used as an
+ * index.
  */
 #include "vmm/devices/rtc.h"
 
 #include <stddef.h>
 #include <string.h>
 
-#define REG_SECONDS	  0x0u
+#define REG_SECONDS       0x0u
 #define REG_SECONDS_ALARM 0x1u
-#define REG_MINUTES	  0x2u
+#define REG_MINUTES       0x2u
 #define REG_MINUTES_ALARM 0x3u
-#define REG_HOURS	  0x4u
-#define REG_HOURS_ALARM	  0x5u
-#define REG_WEEKDAY	  0x6u
-#define REG_DAY		  0x7u
-#define REG_MONTH	  0x8u
-#define REG_YEAR	  0x9u
-#define REG_A		  0xau
-#define REG_B		  0xbu
-#define REG_C		  0xcu
-#define REG_D		  0xdu
+#define REG_HOURS         0x4u
+#define REG_HOURS_ALARM   0x5u
+#define REG_WEEKDAY       0x6u
+#define REG_DAY           0x7u
+#define REG_MONTH         0x8u
+#define REG_YEAR          0x9u
+#define REG_A             0xau
+#define REG_B             0xbu
+#define REG_C             0xcu
+#define REG_D             0xdu
 
-#define A_UPDATING     0x80u
-#define A_RATE	       0x0fu
-#define A_DEFAULT      0x26u /* 32768 Hz base, 1024 Hz rate */
-#define B_SET	       0x80u
-#define B_PERIODIC     0x40u
-#define B_ALARM	       0x20u
-#define B_UPDATE       0x10u
-#define B_BINARY       0x04u
-#define B_24_HOURS     0x02u
-#define C_IRQ	       0x80u
-#define C_PERIODIC     0x40u
-#define C_ALARM	       0x20u
-#define C_UPDATE       0x10u
-#define D_VALID	       0x80u
-#define HOURS_PM       0x80u
-#define ALARM_ANY      0xc0u
-#define UPDATE_NS      244000u /* UIP is set this long before the second changes */
-#define DAY_S	       86400
-#define CRYSTAL_HZ     32768u
+#define A_UPDATING        0x80u
+#define A_RATE            0x0fu
+#define A_DEFAULT         0x26u /* 32768 Hz base, 1024 Hz rate */
+#define B_SET             0x80u
+#define B_PERIODIC        0x40u
+#define B_ALARM           0x20u
+#define B_UPDATE          0x10u
+#define B_BINARY          0x04u
+#define B_24_HOURS        0x02u
+#define C_IRQ             0x80u
+#define C_PERIODIC        0x40u
+#define C_ALARM           0x20u
+#define C_UPDATE          0x10u
+#define D_VALID           0x80u
+#define HOURS_PM          0x80u
+#define ALARM_ANY         0xc0u
+#define UPDATE_NS         244000u /* UIP is set this long before the second changes */
+#define DAY_S             86400
+#define CRYSTAL_HZ        32768u
 
 struct civil {
 	int64_t year;
 	uint32_t month, day, hours, minutes, seconds, weekday;
 };
 
-/* Days since 1970-01-01 of a date in the proleptic Gregorian calendar, by counting from 1 March of year 0. */
+/*
+ * Days since 1970-01-01 of a date in the proleptic Gregorian calendar, by counting from 1 March of
+ * year 0.
+ */
 static int64_t days_from_civil(int64_t year, int64_t month, int64_t day)
 {
 	int64_t shifted = month > 2 ? year : year - 1;
@@ -138,7 +142,7 @@ static void time_to_cmos(struct rtc *rtc, int64_t seconds)
 static int64_t time_from_cmos(const struct rtc *rtc)
 {
 	int64_t year = (int64_t)decode(rtc, rtc->cmos[RTC_CENTURY]) * 100 +
-		       decode(rtc, rtc->cmos[REG_YEAR]);
+	               decode(rtc, rtc->cmos[REG_YEAR]);
 	int64_t month = decode(rtc, rtc->cmos[REG_MONTH]);
 	int64_t days;
 
@@ -168,7 +172,10 @@ static bool alarm_matches(const struct rtc *rtc, int64_t seconds)
 	       field_matches(rtc, REG_HOURS_ALARM, of_day / 3600);
 }
 
-/* The first second in (from, to] at which the alarm matches, or -1. Steps by hours and minutes where it can. */
+/*
+ * The first second in (from, to] at which the alarm matches, or -1. Steps by hours and minutes
+ * where it can.
+ */
 static int64_t alarm_find(const struct rtc *rtc, int64_t from, int64_t to)
 {
 	int64_t at = from + 1;
@@ -177,10 +184,11 @@ static int64_t alarm_find(const struct rtc *rtc, int64_t from, int64_t to)
 		to = from + DAY_S; /* it repeats every day */
 	}
 	while (at <= to) {
-		if (at >= 0 && !field_matches(rtc, REG_HOURS_ALARM, (uint32_t)(at % DAY_S / 3600))) {
+		if (at >= 0 &&
+		    !field_matches(rtc, REG_HOURS_ALARM, (uint32_t)(at % DAY_S / 3600))) {
 			at += 3600 - at % 3600;
 		} else if (at >= 0 &&
-			   !field_matches(rtc, REG_MINUTES_ALARM, (uint32_t)(at / 60 % 60))) {
+		           !field_matches(rtc, REG_MINUTES_ALARM, (uint32_t)(at / 60 % 60))) {
 			at += 60 - at % 60;
 		} else if (alarm_matches(rtc, at)) {
 			return at;
@@ -229,7 +237,7 @@ static void flags_update(struct rtc *rtc, uint64_t now_ns)
 		}
 	}
 	if (ticks && device_ns_to_ticks(now_ns, CRYSTAL_HZ) / ticks !=
-			     device_ns_to_ticks(rtc->flags_checked_ns, CRYSTAL_HZ) / ticks) {
+	                     device_ns_to_ticks(rtc->flags_checked_ns, CRYSTAL_HZ) / ticks) {
 		rtc->cmos[REG_C] |= C_PERIODIC;
 	}
 	rtc->flags_checked_ns = now_ns;

@@ -2,60 +2,61 @@
 /*
  * 16550A: register file and interrupt identification.
  *
- * Must never: leave the interrupt line out of step with the registers: every change ends in irq_update().
+ * Must never: leave the interrupt line out of step with the registers: every change ends in
+ * irq_update().
  */
 #include "vmm/devices/uart.h"
 
 #include <stddef.h>
 
-#define REG_DATA    0u /* RBR, THR; divisor low with DLAB */
-#define REG_IER	    1u /* divisor high with DLAB */
-#define REG_IIR_FCR 2u
-#define REG_LCR	    3u
-#define REG_MCR	    4u
-#define REG_LSR	    5u
-#define REG_MSR	    6u
-#define REG_SCRATCH 7u
+#define REG_DATA          0u /* RBR, THR; divisor low with DLAB */
+#define REG_IER           1u /* divisor high with DLAB */
+#define REG_IIR_FCR       2u
+#define REG_LCR           3u
+#define REG_MCR           4u
+#define REG_LSR           5u
+#define REG_MSR           6u
+#define REG_SCRATCH       7u
 
-#define IER_RECEIVE  0x01u
-#define IER_TRANSMIT 0x02u
-#define IER_LINE     0x04u
-#define IER_MODEM    0x08u
+#define IER_RECEIVE       0x01u
+#define IER_TRANSMIT      0x02u
+#define IER_LINE          0x04u
+#define IER_MODEM         0x08u
 
-#define IIR_NONE     0x01u
-#define IIR_LINE     0x06u
-#define IIR_RECEIVE  0x04u
-#define IIR_TIMEOUT  0x0cu
-#define IIR_TRANSMIT 0x02u
-#define IIR_MODEM    0x00u
-#define IIR_FIFOS    0xc0u
+#define IIR_NONE          0x01u
+#define IIR_LINE          0x06u
+#define IIR_RECEIVE       0x04u
+#define IIR_TIMEOUT       0x0cu
+#define IIR_TRANSMIT      0x02u
+#define IIR_MODEM         0x00u
+#define IIR_FIFOS         0xc0u
 
-#define FCR_ENABLE  0x01u
+#define FCR_ENABLE        0x01u
 #define FCR_CLEAR_RECEIVE 0x02u
 
-#define LCR_DLAB 0x80u
+#define LCR_DLAB          0x80u
 
-#define MCR_DTR	  0x01u
-#define MCR_RTS	  0x02u
-#define MCR_OUT1  0x04u
-#define MCR_OUT2  0x08u
-#define MCR_LOOP  0x10u
+#define MCR_DTR           0x01u
+#define MCR_RTS           0x02u
+#define MCR_OUT1          0x04u
+#define MCR_OUT2          0x08u
+#define MCR_LOOP          0x10u
 
-#define LSR_READY    0x01u
-#define LSR_OVERRUN  0x02u
-#define LSR_BREAK    0x10u
-#define LSR_EMPTY    0x60u /* holding register and shift register */
+#define LSR_READY         0x01u
+#define LSR_OVERRUN       0x02u
+#define LSR_BREAK         0x10u
+#define LSR_EMPTY         0x60u /* holding register and shift register */
 
-#define MSR_DELTA_CTS 0x01u
-#define MSR_DELTA_DSR 0x02u
-#define MSR_TRAIL_RI  0x04u
-#define MSR_DELTA_DCD 0x08u
-#define MSR_CTS	      0x10u
-#define MSR_DSR	      0x20u
-#define MSR_RI	      0x40u
-#define MSR_DCD	      0x80u
+#define MSR_DELTA_CTS     0x01u
+#define MSR_DELTA_DSR     0x02u
+#define MSR_TRAIL_RI      0x04u
+#define MSR_DELTA_DCD     0x08u
+#define MSR_CTS           0x10u
+#define MSR_DSR           0x20u
+#define MSR_RI            0x40u
+#define MSR_DCD           0x80u
 
-#define DIVISOR_DEFAULT 1u /* 115200 baud */
+#define DIVISOR_DEFAULT   1u /* 115200 baud */
 
 static uint32_t capacity(const struct uart *uart)
 {
@@ -71,7 +72,8 @@ static uint8_t interrupt_id(const struct uart *uart)
 		return IIR_RECEIVE;
 	}
 	if ((uart->ier & IER_RECEIVE) && uart->fifo_count > 0) {
-		return IIR_TIMEOUT; /* nothing follows at once on this line: below the trigger it has timed out */
+		/* nothing follows at once on this line: below the trigger it has timed out */
+		return IIR_TIMEOUT;
 	}
 	if ((uart->ier & IER_TRANSMIT) && uart->is_thre_pending) {
 		return IIR_TRANSMIT;
@@ -82,7 +84,10 @@ static uint8_t interrupt_id(const struct uart *uart)
 	return IIR_NONE;
 }
 
-/* On a PC the interrupt leaves the chip only while OUT2 is set, and not in loop-back, where OUT2 is inside. */
+/*
+ * On a PC the interrupt leaves the chip only while OUT2 is set, and not in loop-back, where OUT2 is
+ * inside.
+ */
 static void irq_update(struct uart *uart)
 {
 	bool is_gated = (uart->mcr & MCR_OUT2) && !(uart->mcr & MCR_LOOP);

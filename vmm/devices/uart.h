@@ -2,9 +2,9 @@
 /*
  * A 16550A UART, as COM1 of a PC: registers, both FIFOs, modem lines, loop-back.
  *
- * Owns: eight ports and one interrupt line. Sends bytes through `send` at once (the line is infinitely fast), so
- * the transmitter is always empty; takes bytes from uart_receive(). Must never: lose a byte that it accepted.
- * Manual: National PC16550D data sheet.
+ * Owns: eight ports and one interrupt line. Sends bytes through `send` at once (the line is
+ * infinitely fast), so the transmitter is always empty; takes bytes from uart_receive(). Must
+ * never: lose a byte that it accepted. Manual: National PC16550D data sheet.
  */
 #pragma once
 
@@ -12,8 +12,8 @@
 #include "vmm/devices/device.h"
 
 #define UART_FIFO_BYTES 16
-#define UART_COM1_PORT	0x3f8
-#define UART_COM1_IRQ	4
+#define UART_COM1_PORT  0x3f8
+#define UART_COM1_IRQ   4
 
 struct uart {
 	uint8_t fifo[UART_FIFO_BYTES];
@@ -29,7 +29,7 @@ struct uart {
 	uint8_t divisor_low;
 	uint8_t divisor_high;
 	bool is_overrun;
-	bool is_break;	     /* the next byte in the FIFO is a break */
+	bool is_break;        /* the next byte in the FIFO is a break */
 	bool is_thre_pending; /* transmitter-empty interrupt not yet taken */
 	void (*send)(void *context, uint8_t byte);
 	void (*room)(void *context); /* the receiver can take bytes again; may be NULL */
