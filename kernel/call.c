@@ -1,21 +1,33 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The way into the kernel by a call: the frequent ones first and without lock, then the rest under kernel_lock, by a flat switch.
- * Arguments: RDI, RSI, RDX, R10. RAX is written here and nowhere else, but for calls that wait (event_wait, vcpu_run).
+ * The way into the kernel by a call: the three frequent ones first, then by the table. RAX is written here and nowhere else, but for
+ * calls that wait (event_wait, vcpu_run). Without kernel_lock run only calls that change nothing but one object's own state.
  */
 #include "kernel/call.h"
 
 #include "kernel/event.h"
-#include "kernel/interrupt.h"
 #include "kernel/limbo.h"
 #include "kernel/log.h"
 #include "kernel/message.h"
-#include "kernel/string.h"
-#include "kernel/thread.h"
 #include "kernel/vcpu.h"
 
 #define USER_END     0x0000800000000000ull /* first address that is not canonical */
 #define LOG_TEXT_MAX 256u
+
+#define READ         BH_RIGHT_READ
+#define WRITE        BH_RIGHT_WRITE
+#define CONTROL      BH_RIGHT_CONTROL
+
+#define MAKES        0x1u           /* makes a handle */
+#define DERIVES      (MAKES | 0x2u) /* ... derived from the first argument's */
+#define UNLOCKED     0x4u
+
+struct call_entry {
+	int64_t (*function)(struct call *call);
+	uint8_t type; /* of the first argument; 0 = it is no handle, or the function looks */
+	uint8_t rights;
+	uint8_t flags;
+};
 
 static bool range_is_user(uint64_t address, size_t size)
 {
@@ -34,244 +46,160 @@ int call_copy_out(uint64_t address, const void *record, size_t size)
 	                                    : BH_ERR_ADDRESS;
 }
 
-struct handle *call_handle_entry(struct domain *caller, uint64_t number, uint32_t type,
-                                 uint32_t rights, int *error)
+struct domain *call_target_domain(const struct call *call, uint64_t number, int *error)
 {
-	if (handle_find(caller, number, type, rights) == NULL) {
-		*error = handle_error(caller, number, type);
-		return NULL;
-	}
-	return handle_entry(caller, number);
-}
-
-struct domain *call_target_domain(struct domain *caller, uint64_t number, int *error)
-{
-	struct domain *domain = caller;
+	struct domain *domain = call->caller;
 
 	if (number != BH_HANDLE_SELF) {
-		struct object *object = handle_find(caller, number, BH_OBJECT_DOMAIN,
+		struct object *object = handle_find(call->caller, number, BH_OBJECT_DOMAIN,
 		                                    BH_RIGHT_CONTROL);
 
 		if (object == NULL) {
-			*error = handle_error(caller, number, BH_OBJECT_DOMAIN);
+			*error = handle_error(call->caller, number, BH_OBJECT_DOMAIN);
 			return NULL;
 		}
 		domain = domain_of(object);
 	}
-	if (domain->object.is_dying) {
-		*error = BH_ERR_DEAD;
-		return NULL;
-	}
-	return domain;
+	*error = domain->object.is_dying ? BH_ERR_DEAD : BH_OK;
+	return domain->object.is_dying ? NULL : domain;
 }
 
-static int64_t call_log_write(struct domain *caller, const struct arch_frame *frame)
+int call_event_argument(const struct call *call, uint64_t number, struct event **event)
+{
+	struct object *object = handle_find(call->caller, number, BH_OBJECT_EVENT, BH_RIGHT_WRITE);
+
+	*event = object != NULL ? event_of(object) : NULL;
+	return object != NULL || number == 0 ? BH_OK
+	                                     : handle_error(call->caller, number, BH_OBJECT_EVENT);
+}
+
+static int64_t call_log_write(struct call *call)
 {
 	char text[LOG_TEXT_MAX];
-
-	if (frame->rsi > LOG_TEXT_MAX) {
-		return BH_ERR_INVALID;
-	}
-	int error = call_copy_in(text, frame->rdi, frame->rsi);
+	uint64_t length = call->frame->rsi;
+	int error = length <= LOG_TEXT_MAX ? call_copy_in(text, call->frame->rdi, length)
+	                                   : BH_ERR_INVALID;
 
 	if (error == BH_OK) {
-		log_write_domain(caller->id, caller->name, text, frame->rsi);
+		log_write_domain(call->caller->id, call->caller->name, text, length);
 	}
 	return error;
 }
 
-static int64_t call_thread_exit(void)
+static int64_t call_thread_exit(struct call *call)
 {
 	struct cpu *cpu = cpu_self();
 
+	(void)call;
 	__atomic_store_n(&cpu->current->object.is_dying, 1, __ATOMIC_RELEASE);
 	__atomic_or_fetch(&cpu->work, CPU_WORK_SCHEDULE, __ATOMIC_RELAXED);
 	return BH_OK;
 }
 
-static int64_t call_thread_yield(void)
+static int64_t call_thread_yield(struct call *call)
 {
 	struct cpu *cpu = cpu_self();
 
+	(void)call;
 	cpu->is_yielding = true;
 	__atomic_or_fetch(&cpu->work, CPU_WORK_SCHEDULE, __ATOMIC_RELAXED);
 	return BH_OK;
 }
 
-static int64_t call_vcpu_kick(struct domain *caller, const struct arch_frame *frame)
-{
-	struct object *object = handle_find(caller, frame->rdi, BH_OBJECT_VCPU, BH_RIGHT_WRITE);
+static const struct call_entry calls[BH_CALL_COUNT] = {
+	[BH_CALL_LOG_WRITE] = { call_log_write, 0, 0, UNLOCKED },
+	[BH_CALL_DOMAIN_CREATE] = { call_domain_create, 0, 0, MAKES },
+	[BH_CALL_DOMAIN_DESTROY] = { call_domain_destroy, BH_OBJECT_DOMAIN, CONTROL, 0 },
+	[BH_CALL_DOMAIN_INFO] = { call_domain_info, BH_OBJECT_DOMAIN, READ, 0 },
+	[BH_CALL_THREAD_CREATE] = { call_thread_create, 0, 0, MAKES },
+	[BH_CALL_THREAD_EXIT] = { call_thread_exit, 0, 0, UNLOCKED },
+	[BH_CALL_THREAD_YIELD] = { call_thread_yield, 0, 0, UNLOCKED },
+	[BH_CALL_THREAD_SET_SHARE] = { call_thread_set_share, BH_OBJECT_THREAD, CONTROL, 0 },
+	[BH_CALL_THREAD_INFO] = { call_thread_info, BH_OBJECT_THREAD, READ, 0 },
+	[BH_CALL_REGION_ALLOCATE] = { call_region_allocate, 0, 0, MAKES },
+	[BH_CALL_REGION_ZERO] = { call_region_zero, BH_OBJECT_REGION, CONTROL, 0 },
+	[BH_CALL_REGION_SPLIT] = { call_region_split, BH_OBJECT_REGION, CONTROL, MAKES },
+	[BH_CALL_REGION_MAP] = { call_region_map, BH_OBJECT_REGION, 0, 0 },
+	[BH_CALL_REGION_UNMAP] = { call_region_unmap, BH_OBJECT_REGION, 0, 0 },
+	[BH_CALL_REGION_MAP_GUEST] = { call_region_map_guest, BH_OBJECT_REGION, 0, 0 },
+	[BH_CALL_REGION_UNMAP_GUEST] = { call_region_unmap_guest, BH_OBJECT_REGION, 0, 0 },
+	[BH_CALL_REGION_INFO] = { call_region_info, BH_OBJECT_REGION, READ, 0 },
+	[BH_CALL_EVENT_SET_CREATE] = { call_event_set_create, 0, 0, MAKES },
+	[BH_CALL_EVENT_CREATE] = { call_event_create, BH_OBJECT_EVENT_SET, CONTROL, DERIVES },
+	[BH_CALL_VM_CREATE] = { call_vm_create, 0, 0, MAKES },
+	[BH_CALL_VCPU_CREATE] = { call_vcpu_create, BH_OBJECT_VM, CONTROL, DERIVES },
+	[BH_CALL_VCPU_PAGE] = { call_vcpu_page, BH_OBJECT_VCPU, CONTROL, DERIVES },
+	[BH_CALL_VCPU_GET_STATE] = { call_vcpu_get_state, BH_OBJECT_VCPU, READ, 0 },
+	[BH_CALL_VCPU_SET_STATE] = { call_vcpu_set_state, BH_OBJECT_VCPU, WRITE, 0 },
+	[BH_CALL_VCPU_KICK] = { call_vcpu_kick, BH_OBJECT_VCPU, WRITE, UNLOCKED },
+	[BH_CALL_VM_SET_CPUID] = { call_vm_set_cpuid, BH_OBJECT_VM, CONTROL, 0 },
+	[BH_CALL_DOORBELL_BIND] = { call_doorbell_bind, BH_OBJECT_VM, CONTROL, 0 },
+	[BH_CALL_DOORBELL_UNBIND] = { call_doorbell_unbind, BH_OBJECT_VM, CONTROL, 0 },
+	[BH_CALL_VM_MSI] = { call_vm_msi, BH_OBJECT_VM, WRITE, UNLOCKED },
+	[BH_CALL_GUEST_INTERRUPT_BIND] = { call_guest_interrupt_bind, BH_OBJECT_VM, CONTROL,
+	                                   DERIVES },
+	[BH_CALL_VCPU_EXTINT] = { call_vcpu_extint, BH_OBJECT_VCPU, WRITE, UNLOCKED },
+	[BH_CALL_PORTS_CREATE] = { call_ports_create, BH_OBJECT_HOST, CONTROL, DERIVES },
+	[BH_CALL_PORT_READ] = { call_port_read, BH_OBJECT_PORTS, READ, UNLOCKED },
+	[BH_CALL_PORT_WRITE] = { call_port_write, BH_OBJECT_PORTS, WRITE, UNLOCKED },
+	[BH_CALL_INTERRUPT_BIND] = { call_interrupt_bind, BH_OBJECT_HOST, CONTROL, DERIVES },
+	[BH_CALL_INTERRUPT_ACK] = { call_interrupt_ack, BH_OBJECT_INTERRUPT, WRITE, UNLOCKED },
+	[BH_CALL_REGION_DEVICE] = { call_region_device, BH_OBJECT_HOST, CONTROL, DERIVES },
+	[BH_CALL_HOST_INFO] = { call_host_info, BH_OBJECT_HOST, READ, 0 },
+	[BH_CALL_HOST_CONTROL] = { call_host_control, BH_OBJECT_HOST, CONTROL, 0 },
+	[BH_CALL_HANDLE_GIVE] = { call_handle_give, 0, 0, 0 },
+	[BH_CALL_HANDLE_NARROW] = { call_handle_narrow, 0, 0, 0 },
+	[BH_CALL_HANDLE_REVOKE] = { call_handle_revoke, 0, 0, 0 },
+	[BH_CALL_HANDLE_CLOSE] = { call_handle_close, 0, 0, 0 },
+	[BH_CALL_VCPU_STATS] = { call_vcpu_stats, BH_OBJECT_VCPU, READ, UNLOCKED },
+};
 
-	if (object == NULL) {
-		return handle_error(caller, frame->rdi, BH_OBJECT_VCPU);
+static int64_t call_decode_and_do(struct call *call, const struct call_entry *entry)
+{
+	if (entry->type != 0) {
+		call->object = handle_find(call->caller, call->frame->rdi, entry->type,
+		                           entry->rights);
+		if (call->object == NULL) {
+			return handle_error(call->caller, call->frame->rdi, entry->type);
+		}
+		call->handle = handle_entry(call->caller, call->frame->rdi);
 	}
-	vcpu_kick(container_of(object, struct vcpu, object));
-	return BH_OK;
+	if ((entry->flags & DERIVES) == DERIVES && call->handle->depth + 1u >= HANDLE_DEPTH_MAX) {
+		return BH_ERR_LIMIT;
+	}
+	if ((entry->flags & MAKES) == 0) {
+		return entry->function(call);
+	}
+	call->number = handle_reserve(call->caller, 0);
+	int64_t result = call->number < 0 ? call->number : entry->function(call);
+
+	if (result < 0 && call->number > 0) {
+		handle_unreserve(call->caller, call->number);
+	}
+	return result;
 }
 
-static int64_t call_vcpu_extint(struct domain *caller, const struct arch_frame *frame)
+static out_of_line int64_t call_by_table(struct thread *thread, uint64_t number,
+                                         const struct arch_frame *frame)
 {
-	struct object *object = handle_find(caller, frame->rdi, BH_OBJECT_VCPU, BH_RIGHT_WRITE);
-
-	if (object == NULL) {
-		return handle_error(caller, frame->rdi, BH_OBJECT_VCPU);
-	}
-	if (frame->rsi > 1) {
-		return BH_ERR_INVALID;
-	}
-	vcpu_set_extint(container_of(object, struct vcpu, object), frame->rsi == 1);
-	return BH_OK;
-}
-
-static int64_t call_vm_msi(struct domain *caller, const struct arch_frame *frame)
-{
-	struct object *object = handle_find(caller, frame->rdi, BH_OBJECT_VM, BH_RIGHT_WRITE);
-
-	if (object == NULL) {
-		return handle_error(caller, frame->rdi, BH_OBJECT_VM);
-	}
-	return vm_msi_deliver(container_of(object, struct vm, object), frame->rsi,
-	                      (uint32_t)frame->rdx);
-}
-
-static int64_t call_vcpu_stats(struct domain *caller, const struct arch_frame *frame)
-{
-	struct object *object = handle_find(caller, frame->rdi, BH_OBJECT_VCPU, BH_RIGHT_READ);
-
-	if (object == NULL) {
-		return handle_error(caller, frame->rdi, BH_OBJECT_VCPU);
-	}
-	return call_copy_out(frame->rsi, container_of(object, struct vcpu, object)->stats,
-	                     sizeof(struct bh_vcpu_stats));
-}
-
-static int64_t call_interrupt_ack(struct domain *caller, const struct arch_frame *frame)
-{
-	struct object *object = handle_find(caller, frame->rdi, BH_OBJECT_INTERRUPT,
-	                                    BH_RIGHT_WRITE);
-
-	if (object == NULL) {
-		return handle_error(caller, frame->rdi, BH_OBJECT_INTERRUPT);
-	}
-	interrupt_ack(interrupt_of(object));
-	return BH_OK;
-}
-
-static bool port_range_is_ok(const struct ports *ports, uint64_t port, uint64_t width)
-{
-	return (width == 1 || width == 2 || width == 4) && port >= ports->first && port <= 0xffff &&
-	       port + width <= ports->first + ports->count;
-}
-
-static int64_t call_port(struct domain *caller, const struct arch_frame *frame, bool is_write)
-{
-	struct object *object = handle_find(caller, frame->rdi, BH_OBJECT_PORTS,
-	                                    is_write ? BH_RIGHT_WRITE : BH_RIGHT_READ);
-
-	if (object == NULL) {
-		return handle_error(caller, frame->rdi, BH_OBJECT_PORTS);
-	}
-	if (!port_range_is_ok(ports_of(object), frame->rsi, frame->rdx)) {
-		return BH_ERR_INVALID;
-	}
-	if (is_write) {
-		arch_port_write((uint16_t)frame->rsi, (uint32_t)frame->rdx, (uint32_t)frame->r10);
-		return BH_OK;
-	}
-	return arch_port_read((uint16_t)frame->rsi, (uint32_t)frame->rdx);
-}
-
-static int64_t call_locked(struct domain *caller, uint64_t number, const struct arch_frame *frame)
-{
-	switch (number) {
-	case BH_CALL_DOMAIN_CREATE:
-	case BH_CALL_DOMAIN_DESTROY:
-	case BH_CALL_DOMAIN_INFO:
-	case BH_CALL_THREAD_CREATE:
-	case BH_CALL_THREAD_SET_SHARE:
-	case BH_CALL_THREAD_INFO:
-		return call_domain(caller, number, frame);
-	case BH_CALL_REGION_ALLOCATE:
-	case BH_CALL_REGION_ZERO:
-	case BH_CALL_REGION_SPLIT:
-	case BH_CALL_REGION_MAP:
-	case BH_CALL_REGION_UNMAP:
-	case BH_CALL_REGION_MAP_GUEST:
-	case BH_CALL_REGION_UNMAP_GUEST:
-	case BH_CALL_REGION_INFO:
-		return call_region(caller, number, frame);
-	case BH_CALL_EVENT_SET_CREATE:
-	case BH_CALL_EVENT_CREATE:
-		return call_event(caller, number, frame);
-	case BH_CALL_VM_CREATE:
-	case BH_CALL_VM_SET_CPUID:
-	case BH_CALL_VCPU_CREATE:
-	case BH_CALL_VCPU_PAGE:
-	case BH_CALL_VCPU_GET_STATE:
-	case BH_CALL_VCPU_SET_STATE:
-	case BH_CALL_DOORBELL_BIND:
-	case BH_CALL_DOORBELL_UNBIND:
-	case BH_CALL_GUEST_INTERRUPT_BIND:
-		return call_vm(caller, number, frame);
-	case BH_CALL_PORTS_CREATE:
-	case BH_CALL_INTERRUPT_BIND:
-	case BH_CALL_REGION_DEVICE:
-	case BH_CALL_HOST_INFO:
-	case BH_CALL_HOST_CONTROL:
-		return call_host(caller, number, frame);
-	case BH_CALL_HANDLE_GIVE:
-	case BH_CALL_HANDLE_NARROW:
-	case BH_CALL_HANDLE_REVOKE:
-	case BH_CALL_HANDLE_CLOSE:
-		return call_handles(caller, number, frame);
-	default:
-		return BH_ERR_CALL;
-	}
-}
-
-/* Killed while it waited for the lock: nothing may be changed any more. */
-static int64_t call_with_lock(struct thread *thread, uint64_t number,
-                              const struct arch_frame *frame)
-{
+	const struct call_entry *entry = number < BH_CALL_COUNT ? &calls[number] : NULL;
+	struct call call = { .caller = thread->domain, .frame = frame };
 	int64_t result = BH_ERR_DEAD;
 
+	if (entry == NULL || entry->function == NULL) {
+		return BH_ERR_CALL;
+	}
+	if ((entry->flags & UNLOCKED) != 0) {
+		return call_decode_and_do(&call, entry);
+	}
 	kernel_lock_take();
+	/* Killed while it waited for the lock: it may change nothing any more. */
 	if (__atomic_load_n(&thread->object.is_dying, __ATOMIC_ACQUIRE) == 0) {
-		result = call_locked(thread->domain, number, frame);
+		result = call_decode_and_do(&call, entry);
 	}
 	limbo_flush();
 	kernel_lock_drop();
 	return result;
-}
-
-static out_of_line int64_t call_other(struct thread *thread, uint64_t number, const struct arch_frame *frame)
-{
-	struct domain *caller = thread->domain;
-
-	switch (number) {
-	case BH_CALL_LOG_WRITE:
-		return call_log_write(caller, frame);
-	case BH_CALL_THREAD_EXIT:
-		return call_thread_exit();
-	case BH_CALL_THREAD_YIELD:
-		return call_thread_yield();
-	case BH_CALL_VCPU_KICK:
-		return call_vcpu_kick(caller, frame);
-	case BH_CALL_VCPU_EXTINT:
-		return call_vcpu_extint(caller, frame);
-	case BH_CALL_VCPU_STATS:
-		return call_vcpu_stats(caller, frame);
-	case BH_CALL_VM_MSI:
-		return call_vm_msi(caller, frame);
-	case BH_CALL_INTERRUPT_ACK:
-		return call_interrupt_ack(caller, frame);
-	case BH_CALL_PORT_READ:
-		return call_port(caller, frame, false);
-	case BH_CALL_PORT_WRITE:
-		return call_port(caller, frame, true);
-	default:
-		return call_with_lock(thread, number, frame);
-	}
 }
 
 static void call_vcpu_run(struct thread *thread, struct arch_frame *frame)
@@ -303,10 +231,9 @@ static int64_t call_event_wait(struct domain *caller, const struct arch_frame *f
 	struct object *object = handle_find(caller, frame->rdi, BH_OBJECT_EVENT_SET,
 	                                    BH_RIGHT_CONTROL);
 
-	if (unlikely(object == NULL)) {
-		return handle_error(caller, frame->rdi, BH_OBJECT_EVENT_SET);
-	}
-	return event_wait(event_set_of(object), frame->rsi, HVA(frame->rdx));
+	return likely(object != NULL)
+	               ? event_wait(event_set_of(object), frame->rsi, HVA(frame->rdx))
+	               : handle_error(caller, frame->rdi, BH_OBJECT_EVENT_SET);
 }
 
 void call_handle(struct arch_frame *frame)
@@ -326,7 +253,7 @@ void call_handle(struct arch_frame *frame)
 	} else if (number == BH_CALL_EVENT_WAIT) {
 		result = call_event_wait(thread->domain, frame);
 	} else {
-		result = call_other(thread, number, frame);
+		result = call_by_table(thread, number, frame);
 	}
 	frame->rax = (uint64_t)result;
 }

@@ -3,72 +3,45 @@
 #include "kernel/call.h"
 #include "kernel/event.h"
 #include "kernel/sched.h"
-#include "kernel/string.h"
 #include "kernel/thread.h"
 
-static int64_t domain_create_decode(struct domain *caller, const struct bh_domain_params *params,
-                                    struct event **event)
-{
-	struct object *object = NULL;
-
-	if ((params->flags & ~(BH_DOMAIN_SEES_LOG | BH_DOMAIN_SUPERVISES)) != 0) {
-		return BH_ERR_INVALID;
-	}
-	if (!caller->is_supervisor) {
-		return BH_ERR_RIGHTS;
-	}
-	if (caller->depth >= DOMAIN_DEPTH_MAX) {
-		return BH_ERR_LIMIT;
-	}
-	if (params->death_event != 0) {
-		object = handle_find(caller, params->death_event, BH_OBJECT_EVENT, BH_RIGHT_WRITE);
-		if (object == NULL) {
-			return handle_error(caller, params->death_event, BH_OBJECT_EVENT);
-		}
-	}
-	*event = object != NULL ? event_of(object) : NULL;
-	return BH_OK;
-}
-
-static int64_t call_domain_create(struct domain *caller, const struct arch_frame *frame)
+int64_t call_domain_create(struct call *call)
 {
 	struct bh_domain_params params;
-	struct event *event = NULL;
+	struct event *event;
 	struct domain *domain;
-	int64_t error = call_copy_in(&params, frame->rdi, sizeof(params));
+	int error = call_copy_in(&params, call->frame->rdi, sizeof(params));
 
-	error = error < 0 ? error : domain_create_decode(caller, &params, &event);
 	if (error < 0) {
 		return error;
 	}
-	int number = handle_reserve(caller, 0);
-
-	if (number < 0) {
-		return number;
+	if ((params.flags & ~(BH_DOMAIN_SEES_LOG | BH_DOMAIN_SUPERVISES)) != 0) {
+		return BH_ERR_INVALID;
 	}
-	error = domain_create(caller, &params, event, &domain);
+	if (!call->caller->is_supervisor) {
+		return BH_ERR_RIGHTS;
+	}
+	if (call->caller->depth >= DOMAIN_DEPTH_MAX) {
+		return BH_ERR_LIMIT;
+	}
+	error = call_event_argument(call, params.death_event, &event);
+	error = error < 0 ? error : domain_create(call->caller, &params, event, &domain);
 	return error < 0 ? error
-	                 : handle_fill(caller, number, &domain->object, BH_RIGHTS_ALL, NULL);
+	                 : handle_fill(call->caller, call->number, &domain->object, BH_RIGHTS_ALL,
+	                               NULL);
 }
 
-static int64_t call_domain_destroy(struct domain *caller, const struct arch_frame *frame)
+int64_t call_domain_destroy(struct call *call)
 {
-	struct object *object = handle_find(caller, frame->rdi, BH_OBJECT_DOMAIN, BH_RIGHT_CONTROL);
-
-	return object != NULL ? handle_reap_domain(domain_of(object))
-	                      : handle_error(caller, frame->rdi, BH_OBJECT_DOMAIN);
+	return handle_reap_domain(domain_of(call->object));
 }
 
-static int64_t call_domain_info(struct domain *caller, const struct arch_frame *frame)
+int64_t call_domain_info(struct call *call)
 {
-	struct object *object = handle_find(caller, frame->rdi, BH_OBJECT_DOMAIN, BH_RIGHT_READ);
 	struct bh_domain_info info;
 
-	if (object == NULL) {
-		return handle_error(caller, frame->rdi, BH_OBJECT_DOMAIN);
-	}
-	domain_info(domain_of(object), &info);
-	return call_copy_out(frame->rsi, &info, sizeof(info));
+	domain_info(domain_of(call->object), &info);
+	return call_copy_out(call->frame->rsi, &info, sizeof(info));
 }
 
 static bool share_is_ok(uint64_t weight, uint64_t cap_percent)
@@ -76,90 +49,53 @@ static bool share_is_ok(uint64_t weight, uint64_t cap_percent)
 	return weight >= 1 && weight <= SCHED_WEIGHT_MAX && cap_percent <= 100;
 }
 
-static int thread_create_decode(struct bh_thread_params *params)
+static bool thread_params_are_ok(const struct bh_thread_params *params)
 {
-	if (params->pcpu == BH_CPU_ANY) {
-		params->pcpu = cpu_self()->idx;
-	}
-	if (params->reserved != 0 || params->pcpu >= cpus_count || cpus[params->pcpu] == NULL ||
-	    !__atomic_load_n(&cpus[params->pcpu]->is_online, __ATOMIC_ACQUIRE) ||
-	    !share_is_ok(params->weight, params->cap_percent) || params->tls >= BH_VA_USER_MAX ||
-	    params->entry >= BH_VA_USER_MAX || params->stack > BH_VA_USER_MAX) {
-		return BH_ERR_INVALID;
-	}
-	return BH_OK;
+	return params->reserved == 0 && params->pcpu < cpus_count && cpus[params->pcpu] != NULL &&
+	       __atomic_load_n(&cpus[params->pcpu]->is_online, __ATOMIC_ACQUIRE) &&
+	       share_is_ok(params->weight, params->cap_percent) && params->tls < BH_VA_USER_MAX &&
+	       params->entry < BH_VA_USER_MAX && params->stack <= BH_VA_USER_MAX;
 }
 
-static int64_t call_thread_create(struct domain *caller, const struct arch_frame *frame)
+int64_t call_thread_create(struct call *call)
 {
 	struct bh_thread_params params;
 	struct thread *thread;
-	int error = BH_OK;
-	struct domain *domain = call_target_domain(caller, frame->rdi, &error);
+	int error;
+	struct domain *domain = call_target_domain(call, call->frame->rdi, &error);
 
-	error = error < 0 || caller->is_supervisor ? error : BH_ERR_RIGHTS;
-	error = error < 0 ? error : call_copy_in(&params, frame->rsi, sizeof(params));
-	error = error < 0 ? error : thread_create_decode(&params);
+	error = error < 0 || call->caller->is_supervisor ? error : BH_ERR_RIGHTS;
+	error = error < 0 ? error : call_copy_in(&params, call->frame->rsi, sizeof(params));
 	if (error < 0) {
 		return error;
 	}
-	int number = handle_reserve(caller, 0);
-
-	if (number < 0) {
-		return number;
-	}
-	error = thread_create(caller, domain, &params, &thread);
-	if (error < 0) {
-		return error;
-	}
-	handle_fill(caller, number, &thread->object, BH_RIGHTS_ALL, NULL);
-	thread_wake(thread);
-	return number;
-}
-
-static int64_t call_thread_set_share(struct domain *caller, const struct arch_frame *frame)
-{
-	struct object *object = handle_find(caller, frame->rdi, BH_OBJECT_THREAD, BH_RIGHT_CONTROL);
-
-	if (object == NULL) {
-		return handle_error(caller, frame->rdi, BH_OBJECT_THREAD);
-	}
-	if (!share_is_ok(frame->rsi, frame->rdx)) {
+	params.pcpu = params.pcpu == BH_CPU_ANY ? cpu_self()->idx : params.pcpu;
+	if (!thread_params_are_ok(&params)) {
 		return BH_ERR_INVALID;
 	}
-	thread_of(object)->weight = (uint32_t)frame->rsi;
-	thread_of(object)->cap_percent = (uint32_t)frame->rdx;
+	error = thread_create(call->caller, domain, &params, &thread);
+	if (error < 0) {
+		return error;
+	}
+	handle_fill(call->caller, call->number, &thread->object, BH_RIGHTS_ALL, NULL);
+	thread_wake(thread);
+	return call->number;
+}
+
+int64_t call_thread_set_share(struct call *call)
+{
+	if (!share_is_ok(call->frame->rsi, call->frame->rdx)) {
+		return BH_ERR_INVALID;
+	}
+	thread_of(call->object)->weight = (uint32_t)call->frame->rsi;
+	thread_of(call->object)->cap_percent = (uint32_t)call->frame->rdx;
 	return BH_OK;
 }
 
-static int64_t call_thread_info(struct domain *caller, const struct arch_frame *frame)
+int64_t call_thread_info(struct call *call)
 {
-	struct object *object = handle_find(caller, frame->rdi, BH_OBJECT_THREAD, BH_RIGHT_READ);
 	struct bh_thread_info info;
 
-	if (object == NULL) {
-		return handle_error(caller, frame->rdi, BH_OBJECT_THREAD);
-	}
-	thread_info(thread_of(object), &info);
-	return call_copy_out(frame->rsi, &info, sizeof(info));
-}
-
-int64_t call_domain(struct domain *caller, uint64_t number, const struct arch_frame *frame)
-{
-	switch (number) {
-	case BH_CALL_DOMAIN_CREATE:
-		return call_domain_create(caller, frame);
-	case BH_CALL_DOMAIN_DESTROY:
-		return call_domain_destroy(caller, frame);
-	case BH_CALL_DOMAIN_INFO:
-		return call_domain_info(caller, frame);
-	case BH_CALL_THREAD_CREATE:
-		return call_thread_create(caller, frame);
-	case BH_CALL_THREAD_SET_SHARE:
-		return call_thread_set_share(caller, frame);
-	case BH_CALL_THREAD_INFO:
-		return call_thread_info(caller, frame);
-	default:
-		return BH_ERR_CALL;
-	}
+	thread_info(thread_of(call->object), &info);
+	return call_copy_out(call->frame->rsi, &info, sizeof(info));
 }

@@ -1,125 +1,95 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Calls on the machine itself: ports, interrupts, device memory, information, power (see call.h). */
+/* Calls on the machine itself: ports, interrupts, information, power (see call.h). */
 #include "kernel/call.h"
 #include "kernel/event.h"
 #include "kernel/interrupt.h"
 #include "kernel/memory.h"
 #include "kernel/message.h"
 #include "kernel/quota.h"
-#include "kernel/region.h"
-#include "kernel/start.h"
 
 #define PORTS_END       0x10000u
 #define QUIESCE_WAIT_MS 100u
 
 struct object host_object __attribute__((aligned(64))) = { .type = BH_OBJECT_HOST };
 
-/* The caller's handle of the machine, with CONTROL; what is made from it is derived from it. */
-static struct handle *host_find(struct domain *caller, uint64_t number, int *error)
+int64_t call_ports_create(struct call *call)
 {
-	struct handle *handle = call_handle_entry(caller, number, BH_OBJECT_HOST, BH_RIGHT_CONTROL,
-	                                          error);
+	uint64_t first = call->frame->rsi;
+	uint64_t count = call->frame->rdx;
 
-	if (handle != NULL && handle->depth + 1u >= HANDLE_DEPTH_MAX) {
-		*error = BH_ERR_LIMIT;
-		return NULL;
-	}
-	return handle;
-}
-
-static int64_t call_ports_create(struct domain *caller, const struct arch_frame *frame)
-{
-	int error = BH_OK;
-	struct handle *host = host_find(caller, frame->rdi, &error);
-
-	if (host == NULL) {
-		return error;
-	}
-	if (frame->rdx == 0 || frame->rsi >= PORTS_END || frame->rdx > PORTS_END - frame->rsi) {
+	if (count == 0 || first >= PORTS_END || count > PORTS_END - first) {
 		return BH_ERR_INVALID;
 	}
-	int number = handle_reserve(caller, 0);
-
-	if (number < 0) {
-		return number;
-	}
-	struct ports *ports = quota_object_allocate(caller, sizeof(*ports));
+	struct ports *ports = quota_object_allocate(call->caller, sizeof(*ports));
 
 	if (ports == NULL) {
 		return BH_ERR_QUOTA;
 	}
-	object_init(&ports->object, BH_OBJECT_PORTS, caller);
-	ports->first = (uint32_t)frame->rsi;
-	ports->count = (uint32_t)frame->rdx;
-	return handle_fill(caller, number, &ports->object, BH_RIGHTS_ALL, host);
+	object_init(&ports->object, BH_OBJECT_PORTS, call->caller);
+	ports->first = (uint32_t)first;
+	ports->count = (uint32_t)count;
+	return handle_fill(call->caller, call->number, &ports->object, BH_RIGHTS_ALL, call->handle);
 }
 
-static int64_t call_interrupt_bind(struct domain *caller, const struct arch_frame *frame)
+static bool port_is_ok(const struct call *call)
 {
-	int error = BH_OK;
-	struct handle *host = host_find(caller, frame->rdi, &error);
-	struct object *event = handle_find(caller, frame->rdx, BH_OBJECT_EVENT, BH_RIGHT_WRITE);
+	const struct ports *ports = ports_of(call->object);
+	uint64_t port = call->frame->rsi;
+	uint64_t width = call->frame->rdx;
+
+	return (width == 1 || width == 2 || width == 4) && port >= ports->first &&
+	       port < PORTS_END && port + width <= ports->first + ports->count;
+}
+
+int64_t call_port_read(struct call *call)
+{
+	if (!port_is_ok(call)) {
+		return BH_ERR_INVALID;
+	}
+	return arch_port_read((uint16_t)call->frame->rsi, (uint32_t)call->frame->rdx);
+}
+
+int64_t call_port_write(struct call *call)
+{
+	if (!port_is_ok(call)) {
+		return BH_ERR_INVALID;
+	}
+	arch_port_write((uint16_t)call->frame->rsi, (uint32_t)call->frame->rdx,
+	                (uint32_t)call->frame->r10);
+	return BH_OK;
+}
+
+int64_t call_interrupt_bind(struct call *call)
+{
+	uint64_t gsi = call->frame->rsi;
+	uint64_t flags = call->frame->r10;
 	struct interrupt *interrupt;
+	struct event *event;
+	int error = call_event_argument(call, call->frame->rdx, &event);
 
-	if (host == NULL) {
+	if (error < 0) {
 		return error;
 	}
-	if (event == NULL) {
-		return handle_error(caller, frame->rdx, BH_OBJECT_EVENT);
-	}
-	if (frame->rsi >= INTERRUPT_GSIS ||
-	    (frame->r10 & ~(uint64_t)(BH_IRQ_LEVEL | BH_IRQ_LOW)) != 0) {
+	if (event == NULL || gsi >= INTERRUPT_GSIS ||
+	    (flags & ~(uint64_t)(BH_IRQ_LEVEL | BH_IRQ_LOW)) != 0) {
 		return BH_ERR_INVALID;
 	}
-	int number = handle_reserve(caller, 0);
-
-	if (number < 0) {
-		return number;
-	}
-	error = interrupt_bind(caller, (uint32_t)frame->rsi, (uint32_t)frame->r10, event_of(event),
-	                       &interrupt);
+	error = interrupt_bind(call->caller, (uint32_t)gsi, (uint32_t)flags, event, &interrupt);
 	return error < 0 ? error
-	                 : handle_fill(caller, number, &interrupt->object, BH_RIGHTS_ALL, host);
+	                 : handle_fill(call->caller, call->number, &interrupt->object,
+	                               BH_RIGHTS_ALL, call->handle);
 }
 
-static int64_t call_region_device(struct domain *caller, const struct arch_frame *frame)
+int64_t call_interrupt_ack(struct call *call)
 {
-	const struct bh_info *info = phys_to_virt(info_page());
-	uint64_t end = BIT(info->physical_address_bits % 64);
-	uint64_t pa = frame->rsi;
-	uint64_t size = frame->rdx;
-	int error = BH_OK;
-	struct handle *host = host_find(caller, frame->rdi, &error);
-	struct region *region;
-
-	if (host == NULL) {
-		return error;
-	}
-	if (size == 0 || !IS_ALIGNED(pa, PAGE_SIZE) || !IS_ALIGNED(size, PAGE_SIZE) || pa >= end ||
-	    size > end - pa) {
-		return BH_ERR_INVALID;
-	}
-	if (!memory_is_outside(HPA(pa), size)) {
-		return BH_ERR_RIGHTS;
-	}
-	int number = handle_reserve(caller, 0);
-
-	if (number < 0) {
-		return number;
-	}
-	error = region_create_at(caller, HPA(pa), size, REGION_DEVICE, &region);
-	return error < 0 ? error
-	                 : handle_fill(caller, number, &region->object,
-	                               BH_RIGHTS_ALL & ~BH_RIGHT_EXECUTE, host);
+	interrupt_ack(interrupt_of(call->object));
+	return BH_OK;
 }
 
-static int64_t call_host_info(struct domain *caller, const struct arch_frame *frame)
+int64_t call_host_info(struct call *call)
 {
 	struct bh_host_info info = { 0 };
 
-	if (handle_find(caller, frame->rdi, BH_OBJECT_HOST, BH_RIGHT_READ) == NULL) {
-		return handle_error(caller, frame->rdi, BH_OBJECT_HOST);
-	}
 	arch_host_info_fill(&info);
 	info.memory_total = memory_total();
 	info.memory_free = memory_free_bytes();
@@ -127,7 +97,7 @@ static int64_t call_host_info(struct domain *caller, const struct arch_frame *fr
 	for (uint32_t i = 0; i < cpus_count && i < ARRAY_SIZE(info.cpu_idle_tsc); i++) {
 		info.cpu_idle_tsc[i] = cpus[i]->idle_tsc;
 	}
-	return call_copy_out(frame->rsi, &info, sizeof(info));
+	return call_copy_out(call->frame->rsi, &info, sizeof(info));
 }
 
 /* Other pCPUs halt for ever. Bounded: one that does not answer must not keep the machine from going down. */
@@ -151,12 +121,9 @@ static void host_quiesce(void)
 	arch_console_claimed = false;
 }
 
-static int64_t call_host_control(struct domain *caller, const struct arch_frame *frame)
+int64_t call_host_control(struct call *call)
 {
-	if (handle_find(caller, frame->rdi, BH_OBJECT_HOST, BH_RIGHT_CONTROL) == NULL) {
-		return handle_error(caller, frame->rdi, BH_OBJECT_HOST);
-	}
-	switch (frame->rsi) {
+	switch (call->frame->rsi) {
 	case BH_HOST_QUIESCE:
 		host_quiesce();
 		return BH_OK;
@@ -168,23 +135,5 @@ static int64_t call_host_control(struct domain *caller, const struct arch_frame 
 		return BH_OK;
 	default:
 		return BH_ERR_INVALID;
-	}
-}
-
-int64_t call_host(struct domain *caller, uint64_t number, const struct arch_frame *frame)
-{
-	switch (number) {
-	case BH_CALL_PORTS_CREATE:
-		return call_ports_create(caller, frame);
-	case BH_CALL_INTERRUPT_BIND:
-		return call_interrupt_bind(caller, frame);
-	case BH_CALL_REGION_DEVICE:
-		return call_region_device(caller, frame);
-	case BH_CALL_HOST_INFO:
-		return call_host_info(caller, frame);
-	case BH_CALL_HOST_CONTROL:
-		return call_host_control(caller, frame);
-	default:
-		return BH_ERR_CALL;
 	}
 }

@@ -1,117 +1,90 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Calls on regions: decode and hand on (see call.h). */
 #include "kernel/call.h"
+#include "kernel/memory.h"
 #include "kernel/region.h"
+#include "kernel/start.h"
 #include "kernel/vcpu.h"
 
 #define GUEST_ADDRESS_END (1ull << 47)
+#define MAP_RIGHTS        (BH_MAP_READ | BH_MAP_WRITE | BH_MAP_EXECUTE)
+_Static_assert(MAP_RIGHTS == (BH_RIGHT_READ | BH_RIGHT_WRITE | BH_RIGHT_EXECUTE),
+               "rights and map flags are the same bits");
 
-static int64_t call_region_allocate(struct domain *caller, const struct arch_frame *frame)
+int64_t call_region_allocate(struct call *call)
 {
-	uint64_t size = frame->rdi;
-	uint64_t alignment = frame->rsi;
 	struct region *region;
-
-	if (size == 0 || !IS_ALIGNED(size, PAGE_SIZE) || alignment < PAGE_SIZE ||
-	    !IS_ALIGNED(alignment, alignment) || frame->rdx != 0) {
-		return BH_ERR_INVALID;
-	}
-	int number = handle_reserve(caller, 0);
-
-	if (number < 0) {
-		return number;
-	}
-	int error = region_create(caller, size, alignment, &region);
+	int error = call->frame->rdx == 0 ? region_create(call->caller, call->frame->rdi,
+	                                                  call->frame->rsi, &region)
+	                                  : BH_ERR_INVALID;
 
 	return error < 0 ? error
-	                 : handle_fill(caller, number, &region->object, BH_RIGHTS_ALL, NULL);
+	                 : handle_fill(call->caller, call->number, &region->object, BH_RIGHTS_ALL,
+	                               NULL);
 }
 
-static int64_t call_region_zero(struct domain *caller, const struct arch_frame *frame)
+int64_t call_region_zero(struct call *call)
 {
-	struct object *object = handle_find(caller, frame->rdi, BH_OBJECT_REGION, BH_RIGHT_CONTROL);
+	struct region *region = region_of(call->object);
 
-	if (object == NULL) {
-		return handle_error(caller, frame->rdi, BH_OBJECT_REGION);
-	}
 	/* Once it has been clear it may be in use: nothing to do. */
-	return region_of(object)->zeroed_bytes == region_of(object)->size
-	               ? BH_OK
-	               : region_zero(region_of(object));
+	return region->zeroed_bytes == region->size ? BH_OK : region_zero(region);
 }
 
-static int64_t call_region_split(struct domain *caller, const struct arch_frame *frame)
+int64_t call_region_split(struct call *call)
 {
-	int error = BH_OK;
-	struct handle *handle = call_handle_entry(caller, frame->rdi, BH_OBJECT_REGION,
-	                                          BH_RIGHT_CONTROL, &error);
+	struct region *region = region_of(call->object);
+	uint64_t offset = call->frame->rsi;
 	struct region *upper;
 
-	if (handle == NULL) {
-		return error;
-	}
-	struct region *region = region_of(handle_object(handle));
-
-	if (frame->rsi == 0 || frame->rsi >= region->size || !IS_ALIGNED(frame->rsi, PAGE_SIZE)) {
+	if (offset == 0 || offset >= region->size || !IS_ALIGNED(offset, PAGE_SIZE)) {
 		return BH_ERR_INVALID;
 	}
 	if (region->object.handles_count != 1 || region->mappings_count != 0 ||
 	    region->kind == REGION_BORROWED) {
 		return BH_ERR_BUSY;
 	}
-	int number = handle_reserve(caller, 0);
+	int error = region_split(region, offset, &upper);
 
-	if (number < 0) {
-		return number;
-	}
-	error = region_split(region, frame->rsi, &upper);
 	return error < 0 ? error
-	                 : handle_fill(caller, number, &upper->object, handle_rights(handle),
-	                               handle->parent);
+	                 : handle_fill(call->caller, call->number, &upper->object,
+	                               handle_rights(call->handle), call->handle->parent);
 }
 
-/* What is to be mapped: the record, and the rights of the handle. */
-static struct handle *map_decode(struct domain *caller, const struct arch_frame *frame,
-                                 struct bh_map *map, int *error)
+/* [at, at + size) lies on pages within [first, end). */
+static bool range_is_in(uint64_t at, uint64_t size, uint64_t first, uint64_t end)
 {
-	*error = call_copy_in(map, frame->r10, sizeof(*map));
-	if (*error < 0) {
-		return NULL;
-	}
-	/* BH_MAP_READ, WRITE, EXECUTE and the rights of the same names have the same bits. */
-	uint32_t rights = map->flags & (BH_MAP_READ | BH_MAP_WRITE | BH_MAP_EXECUTE);
-	struct handle *handle = call_handle_entry(caller, frame->rdi, BH_OBJECT_REGION, rights,
-	                                          error);
-
-	if (handle == NULL) {
-		return NULL;
-	}
-	struct region *region = region_of(handle_object(handle));
-
-	*error = BH_ERR_INVALID;
-	if ((map->flags & ~(BH_MAP_READ | BH_MAP_WRITE | BH_MAP_EXECUTE | BH_MAP_UNCACHED)) != 0 ||
-	    (rights & BH_MAP_READ) == 0 || map->reserved != 0 || map->size == 0 ||
-	    !IS_ALIGNED(map->size, PAGE_SIZE) || !IS_ALIGNED(map->offset, PAGE_SIZE) ||
-	    map->offset > region->size || map->size > region->size - map->offset ||
-	    ((map->flags & BH_MAP_UNCACHED) != 0 && region->kind != REGION_DEVICE)) {
-		return NULL;
-	}
-	if (region->zeroed_bytes != region->size) {
-		*error = BH_ERR_STATE;
-		return NULL;
-	}
-	*error = BH_OK;
-	return handle;
+	return IS_ALIGNED(at | size, PAGE_SIZE) && size != 0 && at >= first && at < end &&
+	       size <= end - at;
 }
 
-static int64_t call_region_map(struct domain *caller, const struct arch_frame *frame)
+/* The record, against the region and the rights of the handle. */
+static int map_decode(struct call *call, struct bh_map *map)
+{
+	const struct region *region = region_of(call->object);
+	int error = call_copy_in(map, call->frame->r10, sizeof(*map));
+
+	if (error < 0) {
+		return error;
+	}
+	if ((map->flags & MAP_RIGHTS & ~handle_rights(call->handle)) != 0) {
+		return BH_ERR_RIGHTS;
+	}
+	if ((map->flags & ~(MAP_RIGHTS | BH_MAP_UNCACHED)) != 0 ||
+	    (map->flags & BH_MAP_READ) == 0 || map->reserved != 0 ||
+	    !range_is_in(map->offset, map->size, 0, region->size) ||
+	    ((map->flags & BH_MAP_UNCACHED) != 0 && region->kind != REGION_DEVICE)) {
+		return BH_ERR_INVALID;
+	}
+	return region->zeroed_bytes == region->size ? BH_OK : BH_ERR_STATE;
+}
+
+int64_t call_region_map(struct call *call)
 {
 	struct bh_map map;
-	int error;
-	struct handle *handle = map_decode(caller, frame, &map, &error);
-	struct domain *domain = handle != NULL ? call_target_domain(caller, frame->rsi, &error)
-	                                       : NULL;
-	uint64_t va = frame->rdx;
+	int error = map_decode(call, &map);
+	struct domain *domain = error < 0 ? NULL
+	                                  : call_target_domain(call, call->frame->rsi, &error);
 
 	if (domain == NULL) {
 		return error;
@@ -119,54 +92,34 @@ static int64_t call_region_map(struct domain *caller, const struct arch_frame *f
 	if ((map.flags & BH_MAP_WRITE) != 0 && (map.flags & BH_MAP_EXECUTE) != 0) {
 		return BH_ERR_INVALID;
 	}
-	if (!IS_ALIGNED(va, PAGE_SIZE) || va < BH_VA_USER_MIN || va >= BH_VA_USER_MAX ||
-	    map.size > BH_VA_USER_MAX - va) {
-		return BH_ERR_INVALID;
-	}
-	return region_map(handle, domain, NULL, va, &map);
+	return range_is_in(call->frame->rdx, map.size, BH_VA_USER_MIN, BH_VA_USER_MAX)
+	               ? region_map(call->handle, domain, NULL, call->frame->rdx, &map)
+	               : BH_ERR_INVALID;
 }
 
-static int64_t call_region_map_guest(struct domain *caller, const struct arch_frame *frame)
+int64_t call_region_map_guest(struct call *call)
 {
 	struct bh_map map;
-	int error;
-	struct handle *handle = map_decode(caller, frame, &map, &error);
-	uint64_t gpa = frame->rdx;
+	struct object *vm = handle_find(call->caller, call->frame->rsi, BH_OBJECT_VM,
+	                                BH_RIGHT_CONTROL);
+	int error = map_decode(call, &map);
 
-	if (handle == NULL) {
+	if (error < 0) {
 		return error;
 	}
-	struct object *vm = handle_find(caller, frame->rsi, BH_OBJECT_VM, BH_RIGHT_CONTROL);
-
 	if (vm == NULL) {
-		return handle_error(caller, frame->rsi, BH_OBJECT_VM);
+		return handle_error(call->caller, call->frame->rsi, BH_OBJECT_VM);
 	}
-	if (!IS_ALIGNED(gpa, PAGE_SIZE) || gpa >= GUEST_ADDRESS_END ||
-	    map.size > GUEST_ADDRESS_END - gpa) {
-		return BH_ERR_INVALID;
-	}
-	return region_map(handle, NULL, container_of(vm, struct vm, object), gpa, &map);
+	return range_is_in(call->frame->rdx, map.size, 0, GUEST_ADDRESS_END)
+	               ? region_map(call->handle, NULL, container_of(vm, struct vm, object),
+	                            call->frame->rdx, &map)
+	               : BH_ERR_INVALID;
 }
 
-static int64_t call_region_unmap(struct domain *caller, const struct arch_frame *frame,
-                                 bool is_guest)
+static int64_t mapping_remove_at(struct call *call, const struct domain *domain,
+                                 const struct vm *vm)
 {
-	int error = BH_OK;
-	struct handle *handle = call_handle_entry(caller, frame->rdi, BH_OBJECT_REGION, 0, &error);
-	uint32_t type = is_guest ? BH_OBJECT_VM : BH_OBJECT_DOMAIN;
-	bool is_self = !is_guest && frame->rsi == BH_HANDLE_SELF;
-	struct object *target = is_self ? &caller->object
-	                                : handle_find(caller, frame->rsi, type, BH_RIGHT_CONTROL);
-
-	if (handle == NULL) {
-		return error;
-	}
-	if (target == NULL) {
-		return handle_error(caller, frame->rsi, type);
-	}
-	struct mapping *mapping = region_find_mapping(
-		handle, is_guest ? NULL : domain_of(target),
-		is_guest ? container_of(target, struct vm, object) : NULL, frame->rdx);
+	struct mapping *mapping = region_find_mapping(call->handle, domain, vm, call->frame->rdx);
 
 	if (mapping == NULL) {
 		return BH_ERR_NOT_FOUND;
@@ -175,14 +128,31 @@ static int64_t call_region_unmap(struct domain *caller, const struct arch_frame 
 	return BH_OK;
 }
 
-static int64_t call_region_info(struct domain *caller, const struct arch_frame *frame)
+/* A dead domain's mappings may be undone, too. */
+int64_t call_region_unmap(struct call *call)
 {
-	struct object *object = handle_find(caller, frame->rdi, BH_OBJECT_REGION, BH_RIGHT_READ);
+	uint64_t number = call->frame->rsi;
+	struct object *domain = number == BH_HANDLE_SELF
+	                                ? &call->caller->object
+	                                : handle_find(call->caller, number, BH_OBJECT_DOMAIN,
+	                                              BH_RIGHT_CONTROL);
 
-	if (object == NULL) {
-		return handle_error(caller, frame->rdi, BH_OBJECT_REGION);
-	}
-	const struct region *region = region_of(object);
+	return domain != NULL ? mapping_remove_at(call, domain_of(domain), NULL)
+	                      : handle_error(call->caller, number, BH_OBJECT_DOMAIN);
+}
+
+int64_t call_region_unmap_guest(struct call *call)
+{
+	struct object *vm = handle_find(call->caller, call->frame->rsi, BH_OBJECT_VM,
+	                                BH_RIGHT_CONTROL);
+
+	return vm != NULL ? mapping_remove_at(call, NULL, container_of(vm, struct vm, object))
+	                  : handle_error(call->caller, call->frame->rsi, BH_OBJECT_VM);
+}
+
+int64_t call_region_info(struct call *call)
+{
+	const struct region *region = region_of(call->object);
 	const struct bh_region_info info = {
 		.size = region->size,
 		.zeroed_bytes = region->zeroed_bytes,
@@ -190,29 +160,25 @@ static int64_t call_region_info(struct domain *caller, const struct arch_frame *
 		.is_device = region->kind == REGION_DEVICE,
 	};
 
-	return call_copy_out(frame->rsi, &info, sizeof(info));
+	return call_copy_out(call->frame->rsi, &info, sizeof(info));
 }
 
-int64_t call_region(struct domain *caller, uint64_t number, const struct arch_frame *frame)
+int64_t call_region_device(struct call *call)
 {
-	switch (number) {
-	case BH_CALL_REGION_ALLOCATE:
-		return call_region_allocate(caller, frame);
-	case BH_CALL_REGION_ZERO:
-		return call_region_zero(caller, frame);
-	case BH_CALL_REGION_SPLIT:
-		return call_region_split(caller, frame);
-	case BH_CALL_REGION_MAP:
-		return call_region_map(caller, frame);
-	case BH_CALL_REGION_UNMAP:
-		return call_region_unmap(caller, frame, false);
-	case BH_CALL_REGION_MAP_GUEST:
-		return call_region_map_guest(caller, frame);
-	case BH_CALL_REGION_UNMAP_GUEST:
-		return call_region_unmap(caller, frame, true);
-	case BH_CALL_REGION_INFO:
-		return call_region_info(caller, frame);
-	default:
-		return BH_ERR_CALL;
+	const struct bh_info *info = phys_to_virt(info_page());
+	uint64_t pa = call->frame->rsi;
+	uint64_t size = call->frame->rdx;
+	struct region *region;
+
+	if (!range_is_in(pa, size, 0, BIT(info->physical_address_bits % 64))) {
+		return BH_ERR_INVALID;
 	}
+	if (!memory_is_outside(HPA(pa), size)) {
+		return BH_ERR_RIGHTS;
+	}
+	int error = region_create_at(call->caller, HPA(pa), size, REGION_DEVICE, &region);
+
+	return error < 0 ? error
+	                 : handle_fill(call->caller, call->number, &region->object,
+	                               BH_RIGHTS_ALL & ~BH_RIGHT_EXECUTE, call->handle);
 }

@@ -30,31 +30,11 @@ static struct vcpu *vcpu_of(struct object *object)
 	return container_of(object, struct vcpu, object);
 }
 
-static struct vm *vm_find(struct domain *caller, uint64_t number, int64_t *error)
-{
-	struct object *object = handle_find(caller, number, BH_OBJECT_VM, BH_RIGHT_CONTROL);
-
-	*error = object != NULL ? BH_OK : handle_error(caller, number, BH_OBJECT_VM);
-	return object != NULL ? vm_of(object) : NULL;
-}
-
-/* The entry from which something is derived: a handle of the caller's, with CONTROL, with room below it. */
-static struct handle *parent_find(struct domain *caller, uint64_t number, uint32_t type, int *error)
-{
-	struct handle *handle = call_handle_entry(caller, number, type, BH_RIGHT_CONTROL, error);
-
-	if (handle != NULL && handle->depth + 1u >= HANDLE_DEPTH_MAX) {
-		*error = BH_ERR_LIMIT;
-		return NULL;
-	}
-	return handle;
-}
-
-static int64_t call_vm_create(struct domain *caller, const struct arch_frame *frame)
+int64_t call_vm_create(struct call *call)
 {
 	struct bh_vm_params params;
 	struct vm *vm;
-	int error = call_copy_in(&params, frame->rdi, sizeof(params));
+	int error = call_copy_in(&params, call->frame->rdi, sizeof(params));
 
 	if (error < 0) {
 		return error;
@@ -67,100 +47,95 @@ static int64_t call_vm_create(struct domain *caller, const struct arch_frame *fr
 	    (params.reserved[0] | params.reserved[1] | params.reserved[2]) != 0) {
 		return BH_ERR_INVALID;
 	}
-	int number = handle_reserve(caller, 0);
-
-	if (number < 0) {
-		return number;
-	}
-	error = vm_create(caller, &params, &vm);
+	error = vm_create(call->caller, &params, &vm);
 	if (error < 0) {
 		return error;
 	}
-	object_init(&vm->object, BH_OBJECT_VM, caller);
+	object_init(&vm->object, BH_OBJECT_VM, call->caller);
 	list_init(&vm->mappings);
 	list_insert_before(&vms, &vm->node);
-	return handle_fill(caller, number, &vm->object, BH_RIGHTS_ALL, NULL);
+	return handle_fill(call->caller, call->number, &vm->object, BH_RIGHTS_ALL, NULL);
 }
 
-static int64_t call_vm_set_cpuid(struct domain *caller, const struct arch_frame *frame)
+int64_t call_vm_set_cpuid(struct call *call)
 {
-	int64_t error;
-	struct vm *vm = vm_find(caller, frame->rdi, &error);
+	uint64_t count = call->frame->rdx;
+	int error = count <= BH_CPUID_MAX ? call_copy_in(bounce.cpuid, call->frame->rsi,
+	                                                 count * sizeof(struct bh_cpuid_entry))
+	                                  : BH_ERR_INVALID;
 
-	if (vm == NULL) {
-		return error;
-	}
-	if (frame->rdx > BH_CPUID_MAX) {
-		return BH_ERR_INVALID;
-	}
-	error = call_copy_in(bounce.cpuid, frame->rsi, frame->rdx * sizeof(struct bh_cpuid_entry));
-	return error < 0 ? error : vm_set_cpuid(vm, bounce.cpuid, (uint32_t)frame->rdx);
+	return error < 0 ? error : vm_set_cpuid(vm_of(call->object), bounce.cpuid, (uint32_t)count);
 }
 
-static int64_t call_vcpu_create(struct domain *caller, const struct arch_frame *frame)
+int64_t call_vm_msi(struct call *call)
 {
-	int error = BH_OK;
-	struct handle *parent = parent_find(caller, frame->rdi, BH_OBJECT_VM, &error);
+	return vm_msi_deliver(vm_of(call->object), call->frame->rsi, (uint32_t)call->frame->rdx);
+}
+
+int64_t call_vcpu_create(struct call *call)
+{
+	struct vm *vm = vm_of(call->object);
+	uint64_t idx = call->frame->rsi;
 	struct vcpu *vcpu;
 
-	if (parent == NULL) {
-		return error;
-	}
-	struct vm *vm = vm_of(handle_object(parent));
-
-	if (frame->rsi >= vm->vcpus_max) {
+	if (idx >= vm->vcpus_max) {
 		return BH_ERR_INVALID;
 	}
-	if (vm->vcpus[frame->rsi] != NULL) {
+	if (vm->vcpus[idx] != NULL) {
 		return BH_ERR_EXISTS;
 	}
-	int number = handle_reserve(caller, 0);
+	int error = vcpu_create(call->caller, vm, (uint32_t)idx, &vcpu);
 
-	if (number < 0) {
-		return number;
-	}
-	error = vcpu_create(caller, vm, (uint32_t)frame->rsi, &vcpu);
 	if (error < 0) {
 		return error;
 	}
-	object_init(&vcpu->object, BH_OBJECT_VCPU, caller);
-	return handle_fill(caller, number, &vcpu->object, BH_RIGHTS_ALL, parent);
+	object_init(&vcpu->object, BH_OBJECT_VCPU, call->caller);
+	return handle_fill(call->caller, call->number, &vcpu->object, BH_RIGHTS_ALL, call->handle);
 }
 
-static int64_t call_vcpu_page(struct domain *caller, const struct arch_frame *frame)
+int64_t call_vcpu_page(struct call *call)
 {
-	int error = BH_OK;
-	struct handle *parent = parent_find(caller, frame->rdi, BH_OBJECT_VCPU, &error);
+	const struct vcpu *vcpu = vcpu_of(call->object);
+	const hpa_t pages[] = {
+		[BH_VCPU_PAGE_RUN] = vcpu->run_page,
+		[BH_VCPU_PAGE_LAPIC] = vcpu->lapic.page,
+		[BH_VCPU_PAGE_STATS] = vcpu->stats_page,
+	};
 	uint32_t rights = BH_RIGHT_READ | BH_RIGHT_CONTROL | BH_RIGHT_GIVE;
+	uint64_t which = call->frame->rsi;
 	struct region *region;
-	hpa_t pa;
 
-	if (parent == NULL) {
-		return error;
-	}
-	const struct vcpu *vcpu = vcpu_of(handle_object(parent));
-
-	switch (frame->rsi) {
-	case BH_VCPU_PAGE_RUN:
-		pa = vcpu->run_page;
-		rights |= BH_RIGHT_WRITE;
-		break;
-	case BH_VCPU_PAGE_LAPIC:
-		pa = vcpu->lapic.page;
-		break;
-	case BH_VCPU_PAGE_STATS:
-		pa = vcpu->stats_page;
-		break;
-	default:
+	if (which >= ARRAY_SIZE(pages)) {
 		return BH_ERR_INVALID;
 	}
-	int number = handle_reserve(caller, 0);
+	rights |= which == BH_VCPU_PAGE_RUN ? BH_RIGHT_WRITE : 0;
+	int error = region_create_at(call->caller, pages[which], PAGE_SIZE, REGION_BORROWED,
+	                             &region);
 
-	if (number < 0) {
-		return number;
+	return error < 0 ? error
+	                 : handle_fill(call->caller, call->number, &region->object, rights,
+	                               call->handle);
+}
+
+int64_t call_vcpu_kick(struct call *call)
+{
+	vcpu_kick(vcpu_of(call->object));
+	return BH_OK;
+}
+
+int64_t call_vcpu_extint(struct call *call)
+{
+	if (call->frame->rsi > 1) {
+		return BH_ERR_INVALID;
 	}
-	error = region_create_at(caller, pa, PAGE_SIZE, REGION_BORROWED, &region);
-	return error < 0 ? error : handle_fill(caller, number, &region->object, rights, parent);
+	vcpu_set_extint(vcpu_of(call->object), call->frame->rsi == 1);
+	return BH_OK;
+}
+
+int64_t call_vcpu_stats(struct call *call)
+{
+	return call_copy_out(call->frame->rsi, vcpu_of(call->object)->stats,
+	                     sizeof(struct bh_vcpu_stats));
 }
 
 /* Nobody runs it, and nobody can until vcpu_release(); its registers can be reached from this pCPU. */
@@ -184,31 +159,24 @@ static void vcpu_release(struct vcpu *vcpu)
 	__atomic_store_n(&vcpu->thread, NULL, __ATOMIC_RELEASE);
 }
 
-static int64_t call_vcpu_get_state(struct domain *caller, const struct arch_frame *frame)
+int64_t call_vcpu_get_state(struct call *call)
 {
-	struct object *object = handle_find(caller, frame->rdi, BH_OBJECT_VCPU, BH_RIGHT_READ);
-
-	if (object == NULL) {
-		return handle_error(caller, frame->rdi, BH_OBJECT_VCPU);
-	}
-	int error = vcpu_claim(vcpu_of(object));
+	struct vcpu *vcpu = vcpu_of(call->object);
+	int error = vcpu_claim(vcpu);
 
 	if (error < 0) {
 		return error;
 	}
-	error = vcpu_get_state(vcpu_of(object), &bounce.state);
-	vcpu_release(vcpu_of(object));
-	return error < 0 ? error : call_copy_out(frame->rsi, &bounce.state, sizeof(bounce.state));
+	error = vcpu_get_state(vcpu, &bounce.state);
+	vcpu_release(vcpu);
+	return error < 0 ? error
+	                 : call_copy_out(call->frame->rsi, &bounce.state, sizeof(bounce.state));
 }
 
-static int64_t call_vcpu_set_state(struct domain *caller, const struct arch_frame *frame)
+int64_t call_vcpu_set_state(struct call *call)
 {
-	struct object *object = handle_find(caller, frame->rdi, BH_OBJECT_VCPU, BH_RIGHT_WRITE);
-
-	if (object == NULL) {
-		return handle_error(caller, frame->rdi, BH_OBJECT_VCPU);
-	}
-	int error = call_copy_in(&bounce.state, frame->rsi, sizeof(bounce.state));
+	struct vcpu *vcpu = vcpu_of(call->object);
+	int error = call_copy_in(&bounce.state, call->frame->rsi, sizeof(bounce.state));
 
 	if (error < 0) {
 		return error;
@@ -216,69 +184,51 @@ static int64_t call_vcpu_set_state(struct domain *caller, const struct arch_fram
 	if (bounce.state.version != BH_ABI_VERSION || (bounce.state.groups & ~BH_STATE_ALL) != 0) {
 		return BH_ERR_INVALID;
 	}
-	error = vcpu_claim(vcpu_of(object));
+	error = vcpu_claim(vcpu);
 	if (error < 0) {
 		return error;
 	}
-	error = vcpu_set_state(vcpu_of(object), &bounce.state);
-	vcpu_release(vcpu_of(object));
+	error = vcpu_set_state(vcpu, &bounce.state);
+	vcpu_release(vcpu);
 	return error;
 }
 
-static int64_t doorbell_decode(struct domain *caller, const struct arch_frame *frame,
-                               struct bh_doorbell *record, struct event **event)
+static bool doorbell_is_ok(const struct bh_doorbell *record)
 {
-	struct object *object;
-	int64_t error = call_copy_in(record, frame->rsi, sizeof(*record));
 	uint32_t length = record->length_bytes;
 
-	*event = NULL;
-	if (error < 0) {
-		return error;
-	}
-	if ((record->flags & ~(BH_DOORBELL_PORT | BH_DOORBELL_MATCH)) != 0 ||
-	    record->reserved != 0 ||
-	    (length != 0 && length != 1 && length != 2 && length != 4 && length != 8) ||
-	    ((record->flags & BH_DOORBELL_PORT) != 0 &&
-	     (record->address > 0xffff || length == 8))) {
-		return BH_ERR_INVALID;
-	}
-	if (record->event == 0) {
-		return BH_OK;
-	}
-	object = handle_find(caller, record->event, BH_OBJECT_EVENT, BH_RIGHT_WRITE);
-	if (object == NULL) {
-		return handle_error(caller, record->event, BH_OBJECT_EVENT);
-	}
-	*event = event_of(object);
-	return BH_OK;
+	return (record->flags & ~(BH_DOORBELL_PORT | BH_DOORBELL_MATCH)) == 0 &&
+	       record->reserved == 0 &&
+	       (length == 0 || length == 1 || length == 2 || length == 4 || length == 8) &&
+	       ((record->flags & BH_DOORBELL_PORT) == 0 ||
+	        (record->address <= 0xffff && length != 8));
 }
 
-static int64_t call_doorbell_bind(struct domain *caller, const struct arch_frame *frame)
+int64_t call_doorbell_bind(struct call *call)
 {
-	struct bh_doorbell record = { 0 };
+	struct bh_doorbell record;
 	struct event *event;
-	int64_t error;
-	struct vm *vm = vm_find(caller, frame->rdi, &error);
+	int error = call_copy_in(&record, call->frame->rsi, sizeof(record));
 
-	error = error < 0 ? error : doorbell_decode(caller, frame, &record, &event);
 	if (error < 0) {
 		return error;
+	}
+	error = call_event_argument(call, record.event, &event);
+	if (error < 0 || !doorbell_is_ok(&record)) {
+		return error < 0 ? error : BH_ERR_INVALID;
 	}
 	if (event != NULL) {
 		event->is_bound = true;
 	}
-	return vm_doorbell_bind(vm, &record, event);
+	return vm_doorbell_bind(vm_of(call->object), &record, event);
 }
 
-static int64_t call_doorbell_unbind(struct domain *caller, const struct arch_frame *frame)
+int64_t call_doorbell_unbind(struct call *call)
 {
 	struct bh_doorbell record;
-	int64_t error;
-	struct vm *vm = vm_find(caller, frame->rdi, &error);
+	int error = call_copy_in(&record, call->frame->rsi, sizeof(record));
 
-	error = error < 0 ? error : call_copy_in(&record, frame->rsi, sizeof(record));
-	return error < 0 ? error : vm_doorbell_unbind(vm, &record);
+	return error < 0 ? error : vm_doorbell_unbind(vm_of(call->object), &record);
 }
 
 /* A write in flight may still use the event: limbo frees it after every pCPU has passed a safe point. */
@@ -301,51 +251,15 @@ void call_vm_forget_event(const struct event *event)
 	}
 }
 
-static int64_t call_guest_interrupt_bind(struct domain *caller, const struct arch_frame *frame)
+int64_t call_guest_interrupt_bind(struct call *call)
 {
-	int error = BH_OK;
-	struct handle *parent = parent_find(caller, frame->rdi, BH_OBJECT_VM, &error);
+	uint64_t data = call->frame->rdx;
 	struct event *event;
+	int error = data <= UINT32_MAX ? event_create_msi(call->caller, vm_of(call->object),
+	                                                  call->frame->rsi, (uint32_t)data, &event)
+	                               : BH_ERR_INVALID;
 
-	if (parent == NULL) {
-		return error;
-	}
-	if (frame->rdx > UINT32_MAX) {
-		return BH_ERR_INVALID;
-	}
-	int number = handle_reserve(caller, 0);
-
-	if (number < 0) {
-		return number;
-	}
-	error = event_create_msi(caller, vm_of(handle_object(parent)), frame->rsi,
-	                         (uint32_t)frame->rdx, &event);
 	return error < 0 ? error
-	                 : handle_fill(caller, number, &event->object, BH_RIGHTS_ALL, parent);
-}
-
-int64_t call_vm(struct domain *caller, uint64_t number, const struct arch_frame *frame)
-{
-	switch (number) {
-	case BH_CALL_VM_CREATE:
-		return call_vm_create(caller, frame);
-	case BH_CALL_VM_SET_CPUID:
-		return call_vm_set_cpuid(caller, frame);
-	case BH_CALL_VCPU_CREATE:
-		return call_vcpu_create(caller, frame);
-	case BH_CALL_VCPU_PAGE:
-		return call_vcpu_page(caller, frame);
-	case BH_CALL_VCPU_GET_STATE:
-		return call_vcpu_get_state(caller, frame);
-	case BH_CALL_VCPU_SET_STATE:
-		return call_vcpu_set_state(caller, frame);
-	case BH_CALL_DOORBELL_BIND:
-		return call_doorbell_bind(caller, frame);
-	case BH_CALL_DOORBELL_UNBIND:
-		return call_doorbell_unbind(caller, frame);
-	case BH_CALL_GUEST_INTERRUPT_BIND:
-		return call_guest_interrupt_bind(caller, frame);
-	default:
-		return BH_ERR_CALL;
-	}
+	                 : handle_fill(call->caller, call->number, &event->object, BH_RIGHTS_ALL,
+	                               call->handle);
 }

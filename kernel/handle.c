@@ -118,6 +118,15 @@ int handle_reserve(struct domain *domain, uint64_t wanted)
 	return (int)number;
 }
 
+void handle_unreserve(struct domain *domain, int number)
+{
+	uint32_t page_idx = (uint32_t)number / HANDLES_PER_PAGE;
+
+	if (page_idx != 0 && domain->handle_pages[page_idx][0].page_used == 0) {
+		table_page_remove(domain, page_idx);
+	}
+}
+
 static void tree_insert(struct handle *handle, struct handle *parent)
 {
 	handle->parent = parent;

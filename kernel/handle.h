@@ -77,6 +77,8 @@ void handle_table_free(struct domain *domain);
 
 /* A free handle number, its table page present; `wanted` 0 = any. Nothing is taken before handle_fill(). EXISTS, LIMIT, QUOTA, MEMORY. */
 int handle_reserve(struct domain *domain, uint64_t wanted) must_check;
+/* What was reserved is not needed: a page that was added for it goes again. */
+void handle_unreserve(struct domain *domain, int number);
 /* Make handle `number` (just reserved) name `object`; derived from `parent` if that is not NULL. Returns number. */
 int handle_fill(struct domain *domain, int number, struct object *object, uint32_t rights,
                 struct handle *parent);
