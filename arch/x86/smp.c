@@ -19,7 +19,7 @@
 #include "kernel/string.h"
 
 #define INIT_WAIT_US    200u
-#define STARTUP_WAIT_US 20000u
+#define STARTUP_WAIT_US 100000u
 #define STARTUP_TRIES   10u
 #define NET_TICK_HZ     50u
 #define XAPIC_ID_LAST   254u
@@ -28,7 +28,7 @@ extern const char trampoline_start[], trampoline_end[];
 
 uint64_t smp_ap_stack; /* read by the trampoline of the pCPU being started */
 
-static uint32_t is_released; /* set by the boot pCPU, polled by the others */
+static uint32_t is_released; /* set by the boot pCPU, looked at by the others after each interrupt */
 
 static bool wait_online(const struct cpu *cpu, uint32_t us)
 {
@@ -124,7 +124,7 @@ void smp_ap_start(void)
 	apic_cpu_init();
 	__atomic_store_n(&cpu->is_online, true, __ATOMIC_RELEASE);
 	while (__atomic_load_n(&is_released, __ATOMIC_ACQUIRE) == 0) {
-		cpu_pause();
+		arch_cpu_idle();
 	}
 	smp_hvm_on();
 	kernel_cpu_loop();
@@ -133,6 +133,9 @@ void smp_ap_start(void)
 void smp_release(void)
 {
 	__atomic_store_n(&is_released, 1, __ATOMIC_RELEASE);
+	for (uint32_t i = 1; i < cpus_count; i++) {
+		arch_cpu_notify(cpus[i]);
+	}
 	if (cpus_count > 1 && feature_is_tcg()) {
 		time_pit_start(NET_TICK_HZ);
 		ioapic_broadcast(acpi_isa_route(0).gsi, VECTOR_NET);
