@@ -64,8 +64,10 @@
 	(KVM_CLOCK_OLD | KVM_NO_IO_DELAY | KVM_CLOCK | KVM_STEAL_TIME | KVM_PV_UNHALT | \
 	 KVM_PV_SEND_IPI | KVM_PV_YIELD | KVM_CLOCK_STABLE)
 
-#define TOPOLOGY_SMT  1u
-#define TOPOLOGY_CORE 2u
+#define LINEAR_ADDRESS_BITS 48u /* 57 belong to five-level paging, which is not offered */
+
+#define TOPOLOGY_SMT        1u
+#define TOPOLOGY_CORE       2u
 
 struct table {
 	struct bh_cpuid_entry *entries;
@@ -289,7 +291,7 @@ static void put_extended(struct table *table)
 	}
 	put(table, LEAF_X_VENDOR, 0, 0, values);
 	values = host_leaf(table, LEAF_X_SIZES, 0);
-	values.reg[CPUID_EAX] &= 0xffffu;
+	values.reg[CPUID_EAX] = (values.reg[CPUID_EAX] & 0xffu) | LINEAR_ADDRESS_BITS << 8;
 	if (bits != 0 && bits < (values.reg[CPUID_EAX] & 0xffu)) {
 		values.reg[CPUID_EAX] = (values.reg[CPUID_EAX] & 0xff00u) | bits;
 	}
