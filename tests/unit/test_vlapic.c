@@ -1,0 +1,373 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The guest's local APIC: priorities, end of interrupt, who receives what, illegal vectors, modes, and the timer's arithmetic. */
+// sources: tests/unit/vcpu_fakes.c kernel/vlapic.c kernel/vlapic_timer.c kernel/cpuid.c kernel/doorbell.c
+#include "tests/unit/vcpu_fakes.h"
+
+#include "arch/x86/reg/msr.h"
+#include "kernel/cpuid.h"
+#include "kernel/vlapic.h"
+
+static uint32_t received(uint32_t *who)
+{
+	uint32_t count = 0;
+
+	*who = 0;
+	for (uint32_t i = 0; i < FAKE_VCPUS; i++) {
+		uint32_t vectors = fake_take_irr(i, NULL);
+
+		count += vectors;
+		*who |= vectors != 0 ? 1u << i : 0;
+	}
+	return count;
+}
+
+static void send_xapic(uint32_t from, uint32_t destination, uint32_t low)
+{
+	assert_int_equal(vlapic_write(fake(from), APIC_ICR_HIGH, destination << 24), BH_OK);
+	assert_int_equal(vlapic_write(fake(from), APIC_ICR, low), BH_OK);
+}
+
+static void offer_x2apic(void)
+{
+	static const struct bh_cpuid_entry leaf = { .leaf = 1, .ecx = CPUID_1_ECX_X2APIC | CPUID_1_ECX_TSC_DEADLINE };
+
+	assert_int_equal(vm_set_cpuid(fake_vm, &leaf, 1), BH_OK);
+}
+
+static void all_x2apic(void)
+{
+	offer_x2apic();
+	for (uint32_t i = 0; i < FAKE_VCPUS; i++) {
+		assert_int_equal(vlapic_set_base(fake(i), fake(i)->lapic.apic_base | APIC_BASE_X2APIC), BH_OK);
+	}
+}
+
+static void priorities_decide(void **state)
+{
+	struct vcpu *vcpu = fake(0);
+
+	(void)state;
+	assert_true(vlapic_accept(vcpu, 0x31, false));
+	assert_true(vlapic_accept(vcpu, 0x85, false));
+	assert_true(vlapic_accept(vcpu, 0x84, false));
+	assert_int_equal(vcpu->requests, VCPU_REQUEST_INTERRUPT);
+	assert_int_equal(vlapic_update(vcpu), 0x85);
+	vlapic_take(vcpu, 0x85);
+	assert_int_equal(vlapic_processor_priority(vcpu), 0x80);
+	assert_int_equal(vlapic_update(vcpu), 0x84); /* same class: not above what is in service */
+	vlapic_eoi(vcpu);
+	assert_int_equal(vlapic_processor_priority(vcpu), 0);
+	vlapic_set_tpr(vcpu, 0x35);
+	assert_int_equal(fake_vcpus[0].cr8, 3);
+	assert_int_equal(vlapic_processor_priority(vcpu), 0x35);
+	fake_vcpus[0].cr8 = 9; /* the guest moved it without an exit */
+	(void)vlapic_update(vcpu);
+	assert_int_equal(vlapic_processor_priority(vcpu), 0x90);
+	vlapic_take(vcpu, 0xa0);
+	assert_int_equal(vlapic_processor_priority(vcpu), 0xa0);
+}
+
+static void level_interrupts_report_their_end(void **state)
+{
+	struct vcpu *vcpu = fake(0);
+
+	(void)state;
+	vlapic_accept(vcpu, 0x61, true);
+	vlapic_accept(vcpu, 0x62, false);
+	assert_int_equal(vlapic_update(vcpu), 0x62);
+	vlapic_take(vcpu, 0x62);
+	vlapic_eoi(vcpu);
+	assert_int_equal(vcpu->requests & VCPU_REQUEST_EOI, 0);
+	vlapic_take(vcpu, vlapic_update(vcpu));
+	vlapic_eoi(vcpu);
+	assert_int_not_equal(vcpu->requests & VCPU_REQUEST_EOI, 0);
+	assert_int_equal(vcpu->lapic.eoi_level[1], BIT(0x61 - 64));
+	vlapic_accept(vcpu, 0x61, false); /* the same vector by edge: TMR is clear again */
+	vcpu->lapic.eoi_level[1] = 0;
+	vlapic_take(vcpu, vlapic_update(vcpu));
+	vlapic_eoi(vcpu);
+	assert_int_equal(vcpu->lapic.eoi_level[1], 0);
+	vlapic_eoi(vcpu); /* nothing in service: nothing happens */
+}
+
+static void disabled_takes_nothing(void **state)
+{
+	(void)state;
+	assert_int_equal(vlapic_write(fake(1), APIC_SVR, 0xff), BH_OK);
+	assert_false(vlapic_accept(fake(1), 0x40, false));
+	assert_int_equal(vlapic_reg(fake(1), APIC_LVT_TIMER) & APIC_LVT_MASKED, APIC_LVT_MASKED);
+	assert_int_equal(vlapic_write(fake(1), APIC_LVT_TIMER, 0x40), BH_OK);
+	assert_int_equal(vlapic_reg(fake(1), APIC_LVT_TIMER), 0x40 | APIC_LVT_MASKED);
+}
+
+static void physical_destinations(void **state)
+{
+	uint32_t who;
+
+	(void)state;
+	send_xapic(0, 3, 0x4040);
+	assert_int_equal(received(&who), 1);
+	assert_int_equal(who, 1u << 3);
+	send_xapic(0, 0xff, 0x4040);
+	assert_int_equal(received(&who), FAKE_VCPUS);
+	send_xapic(0, 77, 0x4040);
+	assert_int_equal(received(&who), 0);
+}
+
+static void shorthands(void **state)
+{
+	uint32_t who;
+
+	(void)state;
+	send_xapic(2, 0, 0x44041);
+	assert_int_equal(received(&who), 1);
+	assert_int_equal(who, 1u << 2);
+	send_xapic(2, 0, 0x84041);
+	assert_int_equal(received(&who), FAKE_VCPUS);
+	send_xapic(2, 0, 0xc4041);
+	assert_int_equal(received(&who), FAKE_VCPUS - 1);
+	assert_int_equal(who & (1u << 2), 0);
+}
+
+static void logical_flat(void **state)
+{
+	uint32_t who;
+
+	(void)state;
+	for (uint32_t i = 0; i < 8; i++) {
+		assert_int_equal(vlapic_write(fake(i), APIC_LDR, 1u << (24 + i)), BH_OK);
+	}
+	send_xapic(0, 0x0a, 0x4840);
+	received(&who);
+	assert_int_equal(who, 0x0a);
+	send_xapic(0, 0xff, 0x4840);
+	received(&who);
+	assert_int_equal(who, (1u << FAKE_VCPUS) - 1); /* FFh is all, also those without a logical id */
+}
+
+static void logical_cluster(void **state)
+{
+	uint32_t who;
+
+	(void)state;
+	for (uint32_t i = 0; i < FAKE_VCPUS; i++) {
+		assert_int_equal(vlapic_write(fake(i), APIC_DFR, 0x0fffffff), BH_OK);
+		assert_int_equal(vlapic_write(fake(i), APIC_LDR, ((i / 4) << 28) | (1u << (24 + i % 4))), BH_OK);
+	}
+	send_xapic(0, 0x13, 0x4840); /* cluster 1, members 0 and 1 */
+	received(&who);
+	assert_int_equal(who, 0x30);
+	send_xapic(0, 0xf1, 0x4840); /* member 0 of every cluster */
+	received(&who);
+	assert_int_equal(who, 0x111);
+}
+
+static void x2apic_destinations(void **state)
+{
+	uint32_t who;
+
+	(void)state;
+	all_x2apic();
+	assert_int_equal(vlapic_reg(fake(9), APIC_ID), 9);
+	assert_int_equal(vlapic_reg(fake(9), APIC_LDR), 0x200);
+	vlapic_send(fake(0), (9ull << 32) | 0x4050);
+	received(&who);
+	assert_int_equal(who, 1u << 9);
+	vlapic_send(fake(0), (0x105ull << 32) | 0x4850); /* logical, cluster 0: 0, 2, 8 */
+	received(&who);
+	assert_int_equal(who, 0x105);
+	vlapic_send(fake(0), (0xffffffffull << 32) | 0x4050);
+	assert_int_equal(received(&who), FAKE_VCPUS);
+	vlapic_send(fake(0), (0xffull << 32) | 0x4050); /* no broadcast in x2APIC mode */
+	assert_int_equal(received(&who), 0);
+	assert_int_equal(vlapic_write(fake(4), APIC_SELF_IPI, 0x51), BH_OK);
+	received(&who);
+	assert_int_equal(who, 1u << 4);
+}
+
+static void lowest_priority_spares_the_busy(void **state)
+{
+	uint32_t who;
+
+	(void)state;
+	for (uint32_t i = 0; i < FAKE_VCPUS; i++) {
+		vlapic_set_tpr(fake(i), i == 6 ? 0x10 : 0x20);
+	}
+	send_xapic(0, 0xff, 0x4140);
+	assert_int_equal(received(&who), 1);
+	assert_int_equal(who, 1u << 6);
+}
+
+static void special_deliveries(void **state)
+{
+	(void)state;
+	send_xapic(0, 1, 0x4400);
+	assert_int_equal(fake(1)->requests, VCPU_REQUEST_NMI);
+	send_xapic(0, 2, 0x4500);
+	assert_int_equal(fake(2)->requests, VCPU_REQUEST_INIT);
+	send_xapic(0, 3, 0x8500); /* de-assert: ignored */
+	assert_int_equal(fake(3)->requests, 0);
+	send_xapic(0, 4, 0x469f);
+	assert_int_equal(fake(4)->requests, VCPU_REQUEST_SIPI);
+	assert_int_equal(fake(4)->sipi_vector, 0x9f);
+}
+
+static void illegal_vectors(void **state)
+{
+	uint32_t value;
+
+	(void)state;
+	assert_int_equal(vlapic_write(fake(0), APIC_LVT_ERROR, 0xfe), BH_OK);
+	send_xapic(0, 1, 0x400f);
+	assert_int_equal(fake(1)->requests, 0);
+	assert_int_equal(vlapic_update(fake(0)), 0xfe);
+	assert_int_equal(vlapic_write(fake(0), APIC_ESR, 0), BH_OK);
+	assert_int_equal(vlapic_read(fake(0), APIC_ESR, &value), BH_OK);
+	assert_int_equal(value, 1u << 5);
+	assert_int_equal(vlapic_write(fake(0), APIC_ESR, 0), BH_OK);
+	assert_int_equal(vlapic_read(fake(0), APIC_ESR, &value), BH_OK);
+	assert_int_equal(value, 0);
+}
+
+static void message_signalled(void **state)
+{
+	uint32_t who;
+
+	(void)state;
+	assert_int_equal(vm_msi_deliver(fake_vm, 0xfee05000, 0x4070), BH_OK);
+	received(&who);
+	assert_int_equal(who, 1u << 5);
+	assert_int_equal(vm_msi_deliver(fake_vm, 0xfec05000, 0x70), BH_ERR_INVALID);
+	assert_int_equal(vm_msi_deliver(fake_vm, 0x1fee05000, 0x70), BH_ERR_INVALID);
+	assert_int_equal(vm_msi_deliver(fake_vm, 0xfee05000, 0x0f), BH_ERR_INVALID);
+	assert_int_equal(vm_msi_deliver(fake_vm, 0xfee05000, 0x400), BH_OK);
+	assert_int_not_equal(fake(5)->requests & VCPU_REQUEST_NMI, 0);
+}
+
+static void modes_follow_the_manual(void **state)
+{
+	struct vcpu *vcpu = fake(1);
+	uint64_t xapic = APIC_BASE_RESET | APIC_BASE_ENABLE;
+
+	(void)state;
+	assert_int_equal(vlapic_set_base(vcpu, xapic | APIC_BASE_X2APIC), BH_ERR_INVALID); /* not in CPUID */
+	offer_x2apic();
+	assert_int_equal(vlapic_set_base(vcpu, APIC_BASE_RESET | APIC_BASE_X2APIC), BH_ERR_INVALID);
+	assert_int_equal(vlapic_set_base(vcpu, 0xfed00000 | APIC_BASE_ENABLE), BH_ERR_INVALID);
+	assert_int_equal(vlapic_set_base(vcpu, xapic | BIT(0)), BH_ERR_INVALID);
+	assert_int_equal(vlapic_set_base(vcpu, xapic | APIC_BASE_X2APIC), BH_OK);
+	assert_int_equal(vlapic_set_base(vcpu, xapic), BH_ERR_INVALID);
+	assert_int_equal(vlapic_write(vcpu, APIC_DFR, 0), BH_ERR_INVALID);
+	assert_int_equal(vlapic_write(vcpu, APIC_EOI, 1), BH_ERR_INVALID);
+	assert_int_equal(vlapic_set_base(vcpu, APIC_BASE_RESET), BH_OK);
+	assert_int_equal(vlapic_set_base(vcpu, xapic | APIC_BASE_X2APIC), BH_ERR_INVALID);
+	assert_int_equal(vlapic_set_base(vcpu, xapic), BH_OK);
+}
+
+static void every_offset_is_harmless(void **state)
+{
+	uint32_t value;
+
+	(void)state;
+	for (uint32_t mode = 0; mode < 2; mode++) {
+		for (uint32_t offset = 0; offset < 0x1000; offset += 4) {
+			(void)!vlapic_read(fake(0), offset, &value);
+			(void)!vlapic_write(fake(0), offset, 0xffffffff);
+			(void)!vlapic_write(fake(0), offset, 0);
+		}
+		all_x2apic();
+	}
+}
+
+static void external_interrupt_line(void **state)
+{
+	struct vcpu *vcpu = fake(0);
+
+	(void)state;
+	vcpu->lapic.is_extint_asserted = true;
+	assert_false(vlapic_extint_pending(vcpu)); /* LINT0 is masked after reset */
+	assert_int_equal(vlapic_write(vcpu, APIC_LVT_LINT0, 0x700), BH_OK);
+	assert_true(vlapic_extint_pending(vcpu));
+	assert_int_equal(vlapic_write(vcpu, APIC_LVT_LINT0, 0x10700), BH_OK);
+	assert_false(vlapic_extint_pending(vcpu));
+	assert_int_equal(vlapic_set_base(vcpu, APIC_BASE_RESET), BH_OK);
+	assert_true(vlapic_extint_pending(vcpu)); /* the APIC is off: the line goes straight in */
+}
+
+static void timer_arithmetic(void **state)
+{
+	(void)state;
+	assert_int_equal(vlapic_timer_ticks_to_tsc(1000, 0xb, 1000000000), 1000);
+	assert_int_equal(vlapic_timer_ticks_to_tsc(1000, 0x0, 1000000000), 2000);
+	assert_int_equal(vlapic_timer_ticks_to_tsc(1000, 0xa, 1000000000), 128000);
+	assert_int_equal(vlapic_timer_ticks_to_tsc(0xffffffff, 0xa, 5000000000ull), 0xffffffffull * 128 * 5);
+	for (uint64_t hz = 100000000; hz < 6000000000ull; hz += 777777777) {
+		for (uint64_t ticks = 1; ticks < 0xffffffff; ticks = ticks * 7 + 3) {
+			uint64_t back = vlapic_timer_tsc_to_ticks(vlapic_timer_ticks_to_tsc(ticks, 3, hz), 3, hz);
+
+			assert_in_range(ticks - back, 0, 1);
+		}
+	}
+}
+
+static void timer_modes(void **state)
+{
+	struct vcpu *vcpu = fake(0);
+	uint32_t value;
+
+	(void)state;
+	assert_int_equal(vlapic_write(vcpu, APIC_LVT_TIMER, 0x60), BH_OK);
+	assert_int_equal(vlapic_write(vcpu, APIC_TIMER_DIVIDE, 0xb), BH_OK);
+	assert_int_equal(vlapic_write(vcpu, APIC_TIMER_INITIAL, 4000000000u), BH_OK);
+	assert_ptr_equal(fake_armed, &vcpu->lapic.timer);
+	assert_int_equal(vlapic_read(vcpu, APIC_TIMER_CURRENT, &value), BH_OK);
+	assert_in_range(value, 3000000000u, 4000000000u);
+	vcpu->lapic.timer_deadline = 1;
+	fake_armed->fire(fake_armed);
+	assert_int_equal(vlapic_update(vcpu), 0x60);
+	assert_int_equal(vlapic_timer_current(vcpu), 0);
+	(void)fake_take_irr(0, NULL);
+	assert_int_equal(vlapic_write(vcpu, APIC_LVT_TIMER, 0x20060), BH_OK);
+	assert_int_equal(vlapic_write(vcpu, APIC_TIMER_INITIAL, 1000000000u), BH_OK);
+	vcpu->lapic.timer_deadline = 1;
+	fake_armed->fire(fake_armed);
+	assert_true(vcpu->lapic.timer_deadline > arch_tsc_read()); /* the next round */
+	assert_int_equal(fake_take_irr(0, NULL), 1);
+	assert_int_equal(vlapic_write(vcpu, APIC_TIMER_INITIAL, 0), BH_OK);
+	assert_null(fake_armed);
+}
+
+static void timer_deadline(void **state)
+{
+	struct vcpu *vcpu = fake(0);
+
+	(void)state;
+	vcpu->tsc_offset = 0 - 1000ull;
+	vlapic_timer_write_deadline(vcpu, 5000); /* not in this mode: ignored */
+	assert_int_equal(vlapic_timer_read_deadline(vcpu), 0);
+	assert_int_equal(vlapic_write(vcpu, APIC_LVT_TIMER, 0x40061), BH_OK);
+	vlapic_timer_write_deadline(vcpu, 5000);
+	assert_int_equal(vlapic_timer_read_deadline(vcpu), 5000);
+	assert_int_equal(fake_armed->deadline_tsc, 6000);
+	fake_armed->fire(fake_armed);
+	assert_int_equal(vlapic_timer_read_deadline(vcpu), 0);
+	assert_int_equal(vlapic_update(vcpu), 0x61);
+	vlapic_timer_write_deadline(vcpu, 1ull << 62);
+	assert_int_equal(vlapic_write(vcpu, APIC_LVT_TIMER, 0x61), BH_OK);
+	assert_int_equal(vcpu->lapic.timer_deadline, 0);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, fake_setup, fake_teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(priorities_decide), TEST(level_interrupts_report_their_end), TEST(disabled_takes_nothing),
+		TEST(physical_destinations), TEST(shorthands), TEST(logical_flat), TEST(logical_cluster), TEST(x2apic_destinations),
+		TEST(lowest_priority_spares_the_busy), TEST(special_deliveries), TEST(illegal_vectors), TEST(message_signalled),
+		TEST(modes_follow_the_manual), TEST(every_offset_is_harmless), TEST(external_interrupt_line), TEST(timer_arithmetic),
+		TEST(timer_modes), TEST(timer_deadline),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

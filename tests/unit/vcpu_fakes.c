@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* See vcpu_fakes.h. */
+#include "tests/unit/vcpu_fakes.h"
+
+#include "arch/x86/feature.h"
+#include "arch/x86/reg/msr.h"
+#include "kernel/cpuid.h"
+#include "kernel/doorbell.h"
+#include "kernel/vlapic.h"
+
+struct vm *fake_vm;
+struct fake_vcpu fake_vcpus[FAKE_VCPUS];
+struct timer *fake_armed;
+uint32_t fake_signals;
+struct event *fake_signalled;
+uint8_t fake_memory[4096];
+
+uint64_t arch_tsc_hz = 1000000000;
+uint64_t arch_xcr0_supported = 7;
+uint64_t feature_bits[(FEATURE_COUNT + 63) / 64];
+static struct cpuid_slot slots[VM_CPUID_SLOTS];
+static struct bh_info info_record;
+
+void panic(const char *format, ...)
+{
+	va_list arguments;
+
+	va_start(arguments, format);
+	vprintf(format, arguments);
+	va_end(arguments);
+	abort();
+}
+
+void log_print_limited(const char *format, ...)
+{
+	(void)format;
+}
+
+void timer_arm(struct timer *timer, uint64_t deadline_tsc)
+{
+	timer->deadline_tsc = deadline_tsc;
+	fake_armed = timer;
+}
+
+void timer_cancel(struct timer *timer)
+{
+	fake_armed = fake_armed == timer ? NULL : fake_armed;
+}
+
+void vcpu_request(struct vcpu *vcpu, uint32_t bits)
+{
+	vcpu->requests |= bits;
+}
+
+void event_signal(struct event *event)
+{
+	fake_signals++;
+	fake_signalled = event;
+}
+
+hpa_t info_page(void)
+{
+	return virt_to_phys(&info_record);
+}
+
+void *vm_guest_memory(struct vm *vm, uint64_t gpa, uint32_t size)
+{
+	(void)vm;
+	return gpa >= 0x1000 && gpa + size <= 0x2000 ? fake_memory + (gpa - 0x1000) : NULL;
+}
+
+static struct fake_vcpu *of(struct vcpu *vcpu)
+{
+	return container_of(vcpu, struct fake_vcpu, vcpu);
+}
+
+static void get_state(struct vcpu *vcpu, uint32_t groups, struct bh_cpu_state *state)
+{
+	(void)groups;
+	*state = of(vcpu)->state;
+}
+
+static uint64_t *field(struct vcpu *vcpu, uint32_t msr)
+{
+	switch (msr) {
+	case MSR_PAT:
+		return &of(vcpu)->pat;
+	case MSR_EFER:
+		return &of(vcpu)->efer;
+	case MSR_LSTAR:
+		return &of(vcpu)->lstar;
+	default:
+		return &of(vcpu)->star;
+	}
+}
+
+static uint64_t get_msr(struct vcpu *vcpu, uint32_t msr)
+{
+	return *field(vcpu, msr);
+}
+
+static void set_msr(struct vcpu *vcpu, uint32_t msr, uint64_t value)
+{
+	*field(vcpu, msr) = value;
+}
+
+static uint32_t get_cr8(struct vcpu *vcpu)
+{
+	return of(vcpu)->cr8;
+}
+
+static void set_cr8(struct vcpu *vcpu, uint32_t cr8)
+{
+	of(vcpu)->cr8 = cr8;
+}
+
+static uint64_t get_rip(struct vcpu *vcpu)
+{
+	return of(vcpu)->state.rip;
+}
+
+static void set_tsc_offset(struct vcpu *vcpu, uint64_t offset)
+{
+	(void)vcpu;
+	(void)offset;
+}
+
+static void doorbell_key(uint16_t port, uint32_t length_bytes, uint32_t *key, uint32_t *mask)
+{
+	*key = (uint32_t)port << 16 | length_bytes;
+	*mask = length_bytes != 0 ? 0xffff000f : 0xffff0000;
+}
+
+static const struct hvm_ops ops = {
+	.get_state = get_state,
+	.get_msr = get_msr,
+	.set_msr = set_msr,
+	.get_cr8 = get_cr8,
+	.set_cr8 = set_cr8,
+	.get_rip = get_rip,
+	.set_tsc_offset = set_tsc_offset,
+	.doorbell_key = doorbell_key,
+};
+const struct hvm_ops *hvm = &ops;
+
+int fake_setup(void **state)
+{
+	(void)state;
+	memset(fake_vcpus, 0, sizeof(fake_vcpus));
+	memset(fake_memory, 0, sizeof(fake_memory));
+	fake_vm = calloc(1, sizeof(*fake_vm));
+	fake_vm->vcpus_max = FAKE_VCPUS;
+	fake_vm->cpuid_slots = slots;
+	fake_armed = NULL;
+	fake_signals = 0;
+	doorbell_slots_clear(fake_vm);
+	cpuid_slots_fill(fake_vm);
+	for (uint32_t i = 0; i < FAKE_VCPUS; i++) {
+		struct vcpu *vcpu = fake(i);
+
+		vcpu->vm = fake_vm;
+		vcpu->idx = i;
+		vcpu->stats = &fake_vcpus[i].stats;
+		vcpu->run = &fake_vcpus[i].run;
+		vcpu->lapic.regs = fake_vcpus[i].regs;
+		vcpu->cpu = (struct cpu *)(uintptr_t)0x10000; /* bound; never dereferenced */
+		vlapic_timer_init(vcpu);
+		vlapic_reset(vcpu, false);
+		assert_int_equal(vlapic_write(vcpu, APIC_SVR, 0x1ff), BH_OK);
+		vcpu->requests = 0;
+		fake_vm->vcpus[i] = vcpu;
+	}
+	return 0;
+}
+
+int fake_teardown(void **state)
+{
+	(void)state;
+	free(fake_vm);
+	return 0;
+}
+
+uint32_t fake_take_irr(uint32_t idx, uint32_t *vector)
+{
+	uint32_t count = 0;
+
+	for (uint32_t found = vlapic_update(fake(idx)); found != 0; found = vlapic_update(fake(idx))) {
+		if (count++ == 0 && vector != NULL) {
+			*vector = found;
+		}
+		vlapic_take(fake(idx), found);
+	}
+	while (vlapic_in_service(fake(idx)) != 0) {
+		vlapic_eoi(fake(idx));
+	}
+	return count;
+}
