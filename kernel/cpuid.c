@@ -9,14 +9,15 @@
 #include "arch/x86/reg/cr.h"
 #include "kernel/string.h"
 
-#define LEAF_HYPERVISOR 0x40000000u
-#define LEAF_KVM_FEATURES 0x40000001u
+#define LEAF_HYPERVISOR     0x40000000u
+#define LEAF_KVM_FEATURES   0x40000001u
 #define LEAF_HYPERVISOR_END 0x40010000u
-#define LEAF_EXTENDED 0x80000000u
-#define LEAF_AMD_TOPOLOGY 0x8000001eu
+#define LEAF_EXTENDED       0x80000000u
+#define LEAF_AMD_TOPOLOGY   0x8000001eu
 
 /* Clock (0, 3), no I/O delay (1), steal time (5), PV unhalt (7), PV send IPI (11), poll control (12), PV yield (13), stable clock (24). */
-#define KVM_FEATURES_KEPT (BIT(0) | BIT(1) | BIT(3) | BIT(5) | BIT(7) | BIT(11) | BIT(12) | BIT(13) | BIT(24))
+#define KVM_FEATURES_KEPT \
+	(BIT(0) | BIT(1) | BIT(3) | BIT(5) | BIT(7) | BIT(11) | BIT(12) | BIT(13) | BIT(24))
 
 #define XSAVE_LEGACY_SIZE 576u
 
@@ -25,7 +26,8 @@ static const struct bh_cpuid_entry *find(const struct vm *vm, uint32_t leaf, uin
 	for (uint32_t i = 0; i < vm->cpuid_count; i++) {
 		const struct bh_cpuid_entry *entry = &vm->cpuid[i];
 
-		if (entry->leaf == leaf && ((entry->flags & BH_CPUID_SUBLEAF_MATTERS) == 0 || entry->subleaf == subleaf)) {
+		if (entry->leaf == leaf &&
+		    ((entry->flags & BH_CPUID_SUBLEAF_MATTERS) == 0 || entry->subleaf == subleaf)) {
 			return entry;
 		}
 	}
@@ -63,7 +65,11 @@ void cpuid_slots_fill(struct vm *vm)
 			continue;
 		}
 		*slot = (struct cpuid_slot){
-			.leaf = entry->leaf, .eax = entry->eax, .ebx = entry->ebx, .ecx = entry->ecx, .edx = entry->edx,
+			.leaf = entry->leaf,
+			.eax = entry->eax,
+			.ebx = entry->ebx,
+			.ecx = entry->ecx,
+			.edx = entry->edx,
 		};
 		if (entry->leaf == CPUID_LEAF_FEATURES) {
 			slot->leaf = CPUID_SLOT_FEATURES;
@@ -82,7 +88,8 @@ int vm_set_cpuid(struct vm *vm, const struct bh_cpuid_entry *entries, uint32_t c
 		return BH_ERR_STATE;
 	}
 	for (uint32_t i = 0; i < count; i++) {
-		if ((entries[i].flags & ~BH_CPUID_SUBLEAF_MATTERS) != 0 || entries[i].reserved != 0) {
+		if ((entries[i].flags & ~BH_CPUID_SUBLEAF_MATTERS) != 0 ||
+		    entries[i].reserved != 0) {
 			return BH_ERR_INVALID;
 		}
 	}
@@ -111,7 +118,9 @@ static uint32_t xsave_size(const struct vm *vm, uint64_t components, bool is_com
 	uint32_t size = XSAVE_LEGACY_SIZE;
 
 	for (uint32_t i = 2; i < 63; i++) {
-		const struct bh_cpuid_entry *entry = (components & BIT(i)) != 0 ? find(vm, CPUID_LEAF_XSAVE, i) : NULL;
+		const struct bh_cpuid_entry *entry = (components & BIT(i)) != 0
+		                                             ? find(vm, CPUID_LEAF_XSAVE, i)
+		                                             : NULL;
 
 		if (entry == NULL) {
 			continue;
@@ -125,7 +134,8 @@ static uint32_t xsave_size(const struct vm *vm, uint64_t components, bool is_com
 	return size;
 }
 
-static void add_dynamic(struct vcpu *vcpu, uint32_t leaf, uint32_t subleaf, struct cpuid_values *values)
+static void add_dynamic(struct vcpu *vcpu, uint32_t leaf, uint32_t subleaf,
+                        struct cpuid_values *values)
 {
 	switch (leaf) {
 	case CPUID_LEAF_FEATURES:
@@ -186,7 +196,9 @@ struct cpuid_values cpuid_guest(struct vcpu *vcpu, uint32_t leaf, uint32_t suble
 		add_dynamic(vcpu, leaf, subleaf, &values);
 	} else if (leaf == CPUID_LEAF_TOPOLOGY || leaf == CPUID_LEAF_TOPOLOGY_V2) {
 		values.ecx = subleaf & 0xff;
-		values.edx = find(vcpu->vm, leaf, 0) != NULL ? vcpu->idx : 0; /* ids are valid in every subleaf (SDM 2A) */
+		values.edx = find(vcpu->vm, leaf, 0) != NULL
+		                     ? vcpu->idx
+		                     : 0; /* ids are valid in every subleaf (SDM 2A) */
 	}
 	return values;
 }

@@ -7,19 +7,19 @@
 
 #include "kernel/vcpu.h"
 
-#define CPUID_LEAF_FEATURES 1u
-#define CPUID_1_EBX_APIC_ID_SHIFT 24
-#define CPUID_1_ECX_X2APIC (1u << 21)
-#define CPUID_1_ECX_TSC_DEADLINE (1u << 24)
-#define CPUID_1_ECX_XSAVE (1u << 26)
-#define CPUID_1_ECX_OSXSAVE (1u << 27)
-#define CPUID_1_EDX_APIC (1u << 9)
+#define CPUID_LEAF_FEATURES          1u
+#define CPUID_1_EBX_APIC_ID_SHIFT    24
+#define CPUID_1_ECX_X2APIC           (1u << 21)
+#define CPUID_1_ECX_TSC_DEADLINE     (1u << 24)
+#define CPUID_1_ECX_XSAVE            (1u << 26)
+#define CPUID_1_ECX_OSXSAVE          (1u << 27)
+#define CPUID_1_EDX_APIC             (1u << 9)
 #define CPUID_LEAF_EXTENDED_FEATURES 7u
-#define CPUID_7_ECX_PKU (1u << 3)
-#define CPUID_7_ECX_OSPKE (1u << 4)
-#define CPUID_LEAF_TOPOLOGY 0xbu
-#define CPUID_LEAF_XSAVE 0xdu
-#define CPUID_LEAF_TOPOLOGY_V2 0x1fu
+#define CPUID_7_ECX_PKU              (1u << 3)
+#define CPUID_7_ECX_OSPKE            (1u << 4)
+#define CPUID_LEAF_TOPOLOGY          0xbu
+#define CPUID_LEAF_XSAVE             0xdu
+#define CPUID_LEAF_TOPOLOGY_V2       0x1fu
 
 /* Basic leaves fall into slots 0..31, hypervisor leaves 0x400000xx into 32.., extended ones 0x800000xx into 64... */
 static inline uint32_t cpuid_slot_number(uint32_t leaf)
@@ -37,7 +37,8 @@ static inline const struct cpuid_slot *cpuid_slot(const struct vm *vm, uint32_t 
 
 static inline bool cpuid_slot_is(const struct cpuid_slot *slot, uint32_t leaf)
 {
-	return slot->leaf == leaf || (leaf == CPUID_LEAF_FEATURES && slot->leaf == CPUID_SLOT_FEATURES);
+	return slot->leaf == leaf ||
+	       (leaf == CPUID_LEAF_FEATURES && slot->leaf == CPUID_SLOT_FEATURES);
 }
 
 struct cpuid_values {

@@ -10,14 +10,16 @@
 
 static bool is_same(const struct doorbell *doorbell, const struct bh_doorbell *record)
 {
-	return doorbell->is_used && doorbell->port == record->address && doorbell->length_bytes == record->length_bytes &&
+	return doorbell->is_used && doorbell->port == record->address &&
+	       doorbell->length_bytes == record->length_bytes &&
 	       doorbell->is_match == ((record->flags & BH_DOORBELL_MATCH) != 0) &&
 	       (!doorbell->is_match || doorbell->value == record->value);
 }
 
 static bool overlaps(const struct doorbell *doorbell, const struct bh_doorbell *record)
 {
-	bool same_length = doorbell->length_bytes == 0 || record->length_bytes == 0 || doorbell->length_bytes == record->length_bytes;
+	bool same_length = doorbell->length_bytes == 0 || record->length_bytes == 0 ||
+	                   doorbell->length_bytes == record->length_bytes;
 	bool both_match = doorbell->is_match && (record->flags & BH_DOORBELL_MATCH) != 0;
 
 	return doorbell->is_used && doorbell->port == record->address && same_length &&
@@ -26,7 +28,8 @@ static bool overlaps(const struct doorbell *doorbell, const struct bh_doorbell *
 
 static int check(const struct bh_doorbell *record)
 {
-	if ((record->flags & ~(BH_DOORBELL_PORT | BH_DOORBELL_MATCH)) != 0 || record->reserved != 0) {
+	if ((record->flags & ~(BH_DOORBELL_PORT | BH_DOORBELL_MATCH)) != 0 ||
+	    record->reserved != 0) {
 		return BH_ERR_INVALID;
 	}
 	if ((record->flags & BH_DOORBELL_PORT) == 0) {
@@ -75,7 +78,8 @@ static struct port_slot *slot_of(struct vm *vm, const struct doorbell *doorbell)
 static bool has_match(const struct vm *vm, uint16_t port)
 {
 	for (uint32_t i = 0; i < BH_DOORBELLS_MAX; i++) {
-		if (vm->doorbells[i].is_used && vm->doorbells[i].is_match && vm->doorbells[i].port == port) {
+		if (vm->doorbells[i].is_used && vm->doorbells[i].is_match &&
+		    vm->doorbells[i].port == port) {
 			return true;
 		}
 	}
@@ -158,7 +162,8 @@ bool doorbell_ring(struct vm *vm, uint16_t port, uint32_t length_bytes, uint64_t
 	for (uint32_t i = 0; i < BH_DOORBELLS_MAX; i++) {
 		const struct doorbell *doorbell = &vm->doorbells[i];
 
-		if (__atomic_load_n(&doorbell->is_used, __ATOMIC_ACQUIRE) && doorbell->port == port &&
+		if (__atomic_load_n(&doorbell->is_used, __ATOMIC_ACQUIRE) &&
+		    doorbell->port == port &&
 		    (doorbell->length_bytes == 0 || doorbell->length_bytes == length_bytes) &&
 		    (!doorbell->is_match || doorbell->value == value)) {
 			struct event *event = __atomic_load_n(&doorbell->event, __ATOMIC_ACQUIRE);

@@ -9,7 +9,8 @@ void doorbell_slots_clear(struct vm *vm);
 /* Quick no: nothing is bound to any port with these low bits. */
 static inline bool doorbell_may_ring(const struct vm *vm, uint16_t port)
 {
-	return (__atomic_load_n(&vm->doorbell_buckets, __ATOMIC_RELAXED) & BIT(port % VM_PORT_SLOTS)) != 0;
+	return (__atomic_load_n(&vm->doorbell_buckets, __ATOMIC_RELAXED) &
+	        BIT(port % VM_PORT_SLOTS)) != 0;
 }
 
 /* A guest's port write on the slow path: true if a doorbell took it. Any pCPU, no lock. */

@@ -7,7 +7,8 @@
 
 static struct vcpu *vcpu_by_apic_id(struct vm *vm, uint64_t apic_id)
 {
-	return apic_id < vm->vcpus_max ? __atomic_load_n(&vm->vcpus[apic_id], __ATOMIC_ACQUIRE) : NULL;
+	return apic_id < vm->vcpus_max ? __atomic_load_n(&vm->vcpus[apic_id], __ATOMIC_ACQUIRE)
+	                               : NULL;
 }
 
 /* One message for each bit of two words; the count of those that had a target is the result. */
@@ -23,13 +24,15 @@ static uint64_t send_ipi(struct vcpu *vcpu)
 		.delivery = (uint8_t)field_get(APIC_ICR_MODE, icr),
 	};
 
-	if (message.delivery != APIC_DELIVERY_NMI && (message.delivery != APIC_DELIVERY_FIXED || message.vector < 16)) {
+	if (message.delivery != APIC_DELIVERY_NMI &&
+	    (message.delivery != APIC_DELIVERY_FIXED || message.vector < 16)) {
 		return (uint64_t)-22; /* EINVAL in KVM's ABI */
 	}
 	for (uint32_t bit = 0; bit < 128; bit++) {
 		uint64_t target = first + bit;
 
-		if ((words[bit / 64] & BIT(bit % 64)) != 0 && vcpu_by_apic_id(vcpu->vm, target) != NULL) {
+		if ((words[bit / 64] & BIT(bit % 64)) != 0 &&
+		    vcpu_by_apic_id(vcpu->vm, target) != NULL) {
 			message.destination = (uint32_t)target;
 			vlapic_deliver(vcpu->vm, &message);
 			count++;

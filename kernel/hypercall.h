@@ -7,14 +7,14 @@
 
 #include "kernel/types.h"
 
-#define HYPERCALL_POLL_IRQ 1u  /* does nothing but exit */
-#define HYPERCALL_KICK_CPU 5u  /* RCX: APIC id to wake from HLT */
-#define HYPERCALL_SEND_IPI 10u /* RBX, RCX: bitmap of 128 APIC ids from RDX on; RSI: ICR */
-#define HYPERCALL_YIELD_TO 11u /* RBX: APIC id; a hint */
-#define HYPERCALL_VMM_FIRST 0x10000u
-#define HYPERCALL_NONE_FIRST 0x20000u
+#define HYPERCALL_POLL_IRQ        1u  /* does nothing but exit */
+#define HYPERCALL_KICK_CPU        5u  /* RCX: APIC id to wake from HLT */
+#define HYPERCALL_SEND_IPI        10u /* RBX, RCX: bitmap of 128 APIC ids from RDX on; RSI: ICR */
+#define HYPERCALL_YIELD_TO        11u /* RBX: APIC id; a hint */
+#define HYPERCALL_VMM_FIRST       0x10000u
+#define HYPERCALL_NONE_FIRST      0x20000u
 
-#define HYPERCALL_ERROR_PERM ((uint64_t)-1)
+#define HYPERCALL_ERROR_PERM      ((uint64_t)-1)
 #define HYPERCALL_ERROR_NOT_THERE ((uint64_t)-1000)
 
 static inline bool hypercall_is_fast(uint64_t number)

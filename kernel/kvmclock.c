@@ -9,15 +9,15 @@
 #include "kernel/cpuid.h"
 #include "kernel/start.h"
 
-#define NS_PER_SECOND 1000000000ull
-#define LEAF_KVM_FEATURES 0x40000001u
-#define FEATURE_CLOCK_OLD BIT(0)
-#define FEATURE_CLOCK BIT(3)
-#define FEATURE_STEAL_TIME BIT(5)
+#define NS_PER_SECOND        1000000000ull
+#define LEAF_KVM_FEATURES    0x40000001u
+#define FEATURE_CLOCK_OLD    BIT(0)
+#define FEATURE_CLOCK        BIT(3)
+#define FEATURE_STEAL_TIME   BIT(5)
 #define FEATURE_POLL_CONTROL BIT(12)
-#define ENABLED BIT(0)
-#define CLOCK_TSC_STABLE BIT(0)
-#define STEAL_RECORD_SIZE 64u
+#define ENABLED              BIT(0)
+#define CLOCK_TSC_STABLE     BIT(0)
+#define STEAL_RECORD_SIZE    64u
 
 struct clock_record {
 	uint32_t version; /* odd while it is written */
@@ -120,7 +120,8 @@ void kvmclock_update_steal(struct vcpu *vcpu)
 	if ((vcpu->kvm_steal_time & ENABLED) == 0) {
 		return;
 	}
-	record = vm_guest_memory(vcpu->vm, vcpu->kvm_steal_time & ~(STEAL_RECORD_SIZE - 1ull), sizeof(*record));
+	record = vm_guest_memory(vcpu->vm, vcpu->kvm_steal_time & ~(STEAL_RECORD_SIZE - 1ull),
+	                         sizeof(*record));
 	if (record == NULL) {
 		return;
 	}

@@ -16,11 +16,11 @@
 #include "kernel/vlapic.h"
 
 enum msr_policy {
-	POLICY_CONSTANT,   /* reads `value`; a write is #GP */
-	POLICY_IGNORE,     /* reads `value`; writes go nowhere */
-	POLICY_HVM,        /* in the vendor's structure, any value */
+	POLICY_CONSTANT,    /* reads `value`; a write is #GP */
+	POLICY_IGNORE,      /* reads `value`; writes go nowhere */
+	POLICY_HVM,         /* in the vendor's structure, any value */
 	POLICY_HVM_ADDRESS, /* the same, canonical values only */
-	POLICY_FUNCTION,   /* read_special, write_special */
+	POLICY_FUNCTION,    /* read_special, write_special */
 };
 
 struct msr_row {
@@ -29,23 +29,23 @@ struct msr_row {
 	uint64_t value;
 };
 
-#define MSR_PLATFORM_ID 0x17u
-#define MSR_TSC_ADJUST 0x3bu
-#define MSR_UCODE_REVISION 0x8bu
-#define MSR_ARCH_CAPABILITIES 0x10au
-#define MSR_MTRR_FIRST 0x200u
-#define MSR_MTRR_LAST 0x20fu
-#define MSR_MTRR_FIX64K 0x250u
-#define MSR_MTRR_FIX16K_80000 0x258u
-#define MSR_MTRR_FIX16K_A0000 0x259u
-#define MSR_MTRR_FIX4K_FIRST 0x268u
-#define MSR_MTRR_FIX4K_LAST 0x26fu
-#define MTRR_CAPABILITIES 0x508u /* 8 variable ranges, fixed ranges, write combining */
-#define MSR_X2APIC_LAST 0x8ffu
-#define HWCR_TSC_FREQ_SEL BIT(24) /* the TSC counts at P0's rate: Linux asks */
+#define MSR_PLATFORM_ID           0x17u
+#define MSR_TSC_ADJUST            0x3bu
+#define MSR_UCODE_REVISION        0x8bu
+#define MSR_ARCH_CAPABILITIES     0x10au
+#define MSR_MTRR_FIRST            0x200u
+#define MSR_MTRR_LAST             0x20fu
+#define MSR_MTRR_FIX64K           0x250u
+#define MSR_MTRR_FIX16K_80000     0x258u
+#define MSR_MTRR_FIX16K_A0000     0x259u
+#define MSR_MTRR_FIX4K_FIRST      0x268u
+#define MSR_MTRR_FIX4K_LAST       0x26fu
+#define MTRR_CAPABILITIES         0x508u /* 8 variable ranges, fixed ranges, write combining */
+#define MSR_X2APIC_LAST           0x8ffu
+#define HWCR_TSC_FREQ_SEL         BIT(24) /* the TSC counts at P0's rate: Linux asks */
 #define DE_CFG_LFENCE_SERIALIZING BIT(1)
-#define VM_CR_OFF 0x18ull /* locked, SVM disabled */
-#define IBPB BIT(0)
+#define VM_CR_OFF                 0x18ull /* locked, SVM disabled */
+#define IBPB                      BIT(0)
 
 /* Sorted by nothing: rows are few and this is the slow path; first match counts. */
 static const struct msr_row rows[] = {
@@ -53,17 +53,17 @@ static const struct msr_row rows[] = {
 	{ MSR_KVM_WALL_CLOCK_OLD, MSR_KVM_SYSTEM_TIME_OLD, POLICY_FUNCTION, 0 },
 	{ MSR_PLATFORM_ID, MSR_PLATFORM_ID, POLICY_CONSTANT, 0 },
 	{ MSR_APIC_BASE, MSR_APIC_BASE, POLICY_FUNCTION, 0 },
-	{ 0x2a, 0x2a, POLICY_IGNORE, 0 }, /* EBL_CR_POWERON */
-	{ 0x34, 0x34, POLICY_CONSTANT, 0 }, /* SMI_COUNT */
+	{ 0x2a, 0x2a, POLICY_IGNORE, 0 },                                 /* EBL_CR_POWERON */
+	{ 0x34, 0x34, POLICY_CONSTANT, 0 },                               /* SMI_COUNT */
 	{ MSR_FEATURE_CONTROL, MSR_FEATURE_CONTROL, POLICY_CONSTANT, 1 }, /* locked, without VMX */
 	{ MSR_TSC_ADJUST, MSR_TSC_ADJUST, POLICY_FUNCTION, 0 },
 	{ MSR_SPEC_CTRL, MSR_PRED_CMD, POLICY_FUNCTION, 0 },
 	{ 0x79, 0x79, POLICY_IGNORE, 0 }, /* microcode update */
 	{ MSR_UCODE_REVISION, MSR_UCODE_REVISION, POLICY_IGNORE, 1ull << 32 },
-	{ 0xc1, 0xc8, POLICY_IGNORE, 0 }, /* performance counters: none */
+	{ 0xc1, 0xc8, POLICY_IGNORE, 0 },   /* performance counters: none */
 	{ 0xcd, 0xcd, POLICY_CONSTANT, 3 }, /* FSB_FREQ */
-	{ 0xce, 0xce, POLICY_IGNORE, 0 }, /* PLATFORM_INFO */
-	{ 0xe7, 0xe8, POLICY_IGNORE, 0 }, /* MPERF, APERF */
+	{ 0xce, 0xce, POLICY_IGNORE, 0 },   /* PLATFORM_INFO */
+	{ 0xe7, 0xe8, POLICY_IGNORE, 0 },   /* MPERF, APERF */
 	{ MSR_MTRR_CAP, MSR_MTRR_CAP, POLICY_CONSTANT, MTRR_CAPABILITIES },
 	{ MSR_ARCH_CAPABILITIES, MSR_ARCH_CAPABILITIES, POLICY_FUNCTION, 0 },
 	{ 0x10b, 0x10b, POLICY_IGNORE, 0 }, /* FLUSH_CMD */
@@ -72,13 +72,13 @@ static const struct msr_row rows[] = {
 	{ MSR_SYSENTER_ESP, MSR_SYSENTER_EIP, POLICY_HVM_ADDRESS, 0 },
 	{ MSR_MCG_CAP, MSR_MCG_CAP, POLICY_IGNORE, 0 }, /* no banks */
 	{ MSR_MCG_STATUS, MSR_MCG_CTL, POLICY_IGNORE, 0 },
-	{ 0x186, 0x18d, POLICY_IGNORE, 0 }, /* PERFEVTSEL */
+	{ 0x186, 0x18d, POLICY_IGNORE, 0 },                      /* PERFEVTSEL */
 	{ 0x198, 0x198, POLICY_CONSTANT, 1000ull | 4ull << 40 }, /* PERF_STATUS */
 	{ 0x199, 0x19c, POLICY_IGNORE, 0 }, /* PERF_CTL, clock modulation, thermal */
 	{ MSR_MISC_ENABLE, MSR_MISC_ENABLE, POLICY_FUNCTION, 0 },
 	{ 0x1a2, 0x1a2, POLICY_CONSTANT, 0 }, /* TEMPERATURE_TARGET */
-	{ 0x1b0, 0x1b2, POLICY_IGNORE, 0 }, /* energy bias, package thermal */
-	{ 0x1d9, 0x1de, POLICY_IGNORE, 0 }, /* DEBUGCTL, last branch: not kept */
+	{ 0x1b0, 0x1b2, POLICY_IGNORE, 0 },   /* energy bias, package thermal */
+	{ 0x1d9, 0x1de, POLICY_IGNORE, 0 },   /* DEBUGCTL, last branch: not kept */
 	{ MSR_MTRR_FIRST, MSR_MTRR_LAST, POLICY_FUNCTION, 0 },
 	{ MSR_MTRR_FIX64K, MSR_MTRR_FIX64K, POLICY_FUNCTION, 0 },
 	{ MSR_MTRR_FIX16K_80000, MSR_MTRR_FIX16K_A0000, POLICY_FUNCTION, 0 },
@@ -173,7 +173,8 @@ static int write_mtrr(struct vcpu *vcpu, uint32_t msr, uint64_t value)
 		return BH_OK;
 	}
 	if (msr <= MSR_MTRR_LAST) {
-		if ((value & GENMASK(63, 52)) != 0 || ((msr & 1) == 0 && !is_memory_type(value & 0xff))) {
+		if ((value & GENMASK(63, 52)) != 0 ||
+		    ((msr & 1) == 0 && !is_memory_type(value & 0xff))) {
 			return BH_ERR_INVALID;
 		}
 	} else {
@@ -235,7 +236,8 @@ static int write_efer(struct vcpu *vcpu, uint64_t value)
 
 static bool has_spec_ctrl(const struct vm *vm)
 {
-	return cpuid_guest_has(vm, 7, 3, BIT(26) | BIT(27) | BIT(31)) || cpuid_guest_has(vm, 0x80000008, 1, BIT(14) | BIT(15) | BIT(24));
+	return cpuid_guest_has(vm, 7, 3, BIT(26) | BIT(27) | BIT(31)) ||
+	       cpuid_guest_has(vm, 0x80000008, 1, BIT(14) | BIT(15) | BIT(24));
 }
 
 static int write_speculation(struct vcpu *vcpu, uint32_t msr, uint64_t value)
@@ -247,7 +249,9 @@ static int write_speculation(struct vcpu *vcpu, uint32_t msr, uint64_t value)
 		vcpu->msr_spec_ctrl = value;
 		return BH_OK;
 	}
-	if ((!cpuid_guest_has(vcpu->vm, 7, 3, BIT(26)) && !cpuid_guest_has(vcpu->vm, 0x80000008, 1, BIT(12))) || (value & ~IBPB) != 0) {
+	if ((!cpuid_guest_has(vcpu->vm, 7, 3, BIT(26)) &&
+	     !cpuid_guest_has(vcpu->vm, 0x80000008, 1, BIT(12))) ||
+	    (value & ~IBPB) != 0) {
 		return BH_ERR_INVALID;
 	}
 	if (value != 0 && (feature_has(FEATURE_IBPB) || feature_has(FEATURE_IBRS))) {
@@ -331,10 +335,13 @@ static int read_special(struct vcpu *vcpu, uint32_t msr, uint64_t *value)
 		return BH_OK;
 	case MSR_TSC_DEADLINE:
 		*value = vlapic_timer_read_deadline(vcpu);
-		return cpuid_guest_has(vcpu->vm, CPUID_LEAF_FEATURES, 2, CPUID_1_ECX_TSC_DEADLINE) ? BH_OK : BH_ERR_INVALID;
+		return cpuid_guest_has(vcpu->vm, CPUID_LEAF_FEATURES, 2, CPUID_1_ECX_TSC_DEADLINE)
+		               ? BH_OK
+		               : BH_ERR_INVALID;
 	case MSR_XSS:
 		*value = vcpu->xss;
-		return cpuid_guest_has(vcpu->vm, CPUID_LEAF_XSAVE, 0, ~0ull) ? BH_OK : BH_ERR_INVALID;
+		return cpuid_guest_has(vcpu->vm, CPUID_LEAF_XSAVE, 0, ~0ull) ? BH_OK
+		                                                             : BH_ERR_INVALID;
 	case MSR_TSC_AUX:
 		*value = vcpu->msr_tsc_aux;
 		return BH_OK;
@@ -387,7 +394,9 @@ static int write_special(struct vcpu *vcpu, uint32_t msr, uint64_t value)
 		vlapic_timer_write_deadline(vcpu, value);
 		return BH_OK;
 	case MSR_XSS:
-		return value == 0 && cpuid_guest_has(vcpu->vm, CPUID_LEAF_XSAVE, 0, ~0ull) ? BH_OK : BH_ERR_INVALID;
+		return value == 0 && cpuid_guest_has(vcpu->vm, CPUID_LEAF_XSAVE, 0, ~0ull)
+		               ? BH_OK
+		               : BH_ERR_INVALID;
 	case MSR_TSC_AUX:
 		if (value > 0xffffffff) {
 			return BH_ERR_INVALID;
@@ -411,7 +420,8 @@ static int write_special(struct vcpu *vcpu, uint32_t msr, uint64_t value)
 static int unknown(struct vcpu *vcpu, uint32_t msr, const char *what)
 {
 	vcpu->stats->unclaimed++;
-	log_print_limited("vm %u vcpu %u: %s of unknown MSR %x at %lx", vcpu->vm->id, vcpu->idx, what, msr, hvm->get_rip(vcpu));
+	log_print_limited("vm %u vcpu %u: %s of unknown MSR %x at %lx", vcpu->vm->id, vcpu->idx,
+	                  what, msr, hvm->get_rip(vcpu));
 	return BH_ERR_NOT_FOUND;
 }
 
@@ -471,7 +481,8 @@ bool msr_guest_fast(struct vcpu *vcpu, uint32_t msr, bool is_write, uint64_t *va
 		return false;
 	}
 	if (!is_write) {
-		return msr == MSR_X2APIC + APIC_TPR / 0x10 && read_x2apic(vcpu, msr, value) == BH_OK;
+		return msr == MSR_X2APIC + APIC_TPR / 0x10 &&
+		       read_x2apic(vcpu, msr, value) == BH_OK;
 	}
 	switch (msr) {
 	case MSR_X2APIC + APIC_EOI / 0x10:

@@ -262,7 +262,8 @@ void *vm_guest_memory(struct vm *vm, uint64_t gpa, uint32_t size)
 	uint64_t left;
 	hpa_t pa;
 
-	if ((gpa & 3) != 0 || !ptable_lookup(&vm->npt, gpa, &pa, &flags, &left) || left < size || (flags & PTABLE_WRITE) == 0 ||
+	if ((gpa & 3) != 0 || !ptable_lookup(&vm->npt, gpa, &pa, &flags, &left) || left < size ||
+	    (flags & PTABLE_WRITE) == 0 ||
 	    memory_is_outside(HPA(ALIGN_DOWN(pa.raw, PAGE_SIZE)), PAGE_SIZE)) {
 		return NULL;
 	}
@@ -278,7 +279,8 @@ bool vcpu_inject_is_valid(uint32_t inject)
 	if (inject == 0) {
 		return true;
 	}
-	if ((inject & BH_INJECT_VALID) == 0 || (inject & ~(BH_INJECT_VALID | BH_INJECT_ERROR_CODE | 0x7ffu)) != 0) {
+	if ((inject & BH_INJECT_VALID) == 0 ||
+	    (inject & ~(BH_INJECT_VALID | BH_INJECT_ERROR_CODE | 0x7ffu)) != 0) {
 		return false;
 	}
 	switch (inject & 0x700u) {
@@ -399,7 +401,8 @@ int vcpu_run_begin(struct vcpu *vcpu)
 	struct thread *nobody = NULL;
 	int error;
 
-	if (!__atomic_compare_exchange_n(&vcpu->thread, &nobody, cpu->current, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) {
+	if (!__atomic_compare_exchange_n(&vcpu->thread, &nobody, cpu->current, false,
+	                                 __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) {
 		return BH_ERR_STATE;
 	}
 	error = begin(vcpu, cpu);
@@ -446,7 +449,8 @@ static bool prepare(struct vcpu *vcpu, struct cpu *cpu)
 		if (unlikely(__atomic_load_n(&cpu->work, __ATOMIC_ACQUIRE) != 0)) {
 			return false;
 		}
-		if (unlikely(__atomic_load_n(&vcpu->requests, __ATOMIC_ACQUIRE) != 0) && !vcpu_requests_handle(vcpu)) {
+		if (unlikely(__atomic_load_n(&vcpu->requests, __ATOMIC_ACQUIRE) != 0) &&
+		    !vcpu_requests_handle(vcpu)) {
 			return false;
 		}
 		if (likely(vcpu->activity == BH_ACTIVITY_RUNNING)) {

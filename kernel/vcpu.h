@@ -8,7 +8,7 @@
 
 #include "kernel/object.h"
 
-#define VM_PORT_SLOTS 64u   /* one-probe table of port doorbells, by the port's low bits */
+#define VM_PORT_SLOTS  64u  /* one-probe table of port doorbells, by the port's low bits */
 #define VM_CPUID_SLOTS 128u /* one-probe table of CPUID leaves (kernel/cpuid.h) */
 
 struct doorbell {
@@ -47,10 +47,11 @@ struct vm {
 	struct port_slot port_slots[VM_PORT_SLOTS];
 	struct ptable npt; /* guest-physical to host-physical; made by hvm->vm_init */
 	hpa_t io_bitmap, msr_bitmap;
-	void *hvm;          /* vendor data */
+	void *hvm; /* vendor data */
 	bool has_run;
 	uint64_t tsc_offset; /* guest TSC = TSC + tsc_offset */
-	struct vcpu *vcpus[BH_MAX_VCPUS]; /* by index = initial APIC id; set once, read by any pCPU */
+	struct vcpu
+		*vcpus[BH_MAX_VCPUS]; /* by index = initial APIC id; set once, read by any pCPU */
 	struct doorbell doorbells[BH_DOORBELLS_MAX];
 	uint32_t doorbells_count;
 	uint64_t doorbell_buckets; /* bit n: some doorbell's port is n modulo 64 */
@@ -61,16 +62,17 @@ _Static_assert(sizeof(struct vm) <= 2 * PAGE_SIZE, "a VM is an order-1 block");
 
 /* vcpu->requests: rare work before entry, tested as one word. */
 #define VCPU_REQUEST_KICK 0x01u
-#define VCPU_REQUEST_INTERRUPT 0x02u /* irr_remote has bits, or priorities changed: look at the local APIC */
-#define VCPU_REQUEST_NMI 0x04u
-#define VCPU_REQUEST_INIT 0x08u
-#define VCPU_REQUEST_SIPI 0x10u
+#define VCPU_REQUEST_INTERRUPT \
+	0x02u /* irr_remote has bits, or priorities changed: look at the local APIC */
+#define VCPU_REQUEST_NMI    0x04u
+#define VCPU_REQUEST_INIT   0x08u
+#define VCPU_REQUEST_SIPI   0x10u
 #define VCPU_REQUEST_EXTINT 0x20u
-#define VCPU_REQUEST_FLUSH 0x40u     /* guest-physical map changed: flush this guest's translations */
-#define VCPU_REQUEST_INJECT 0x100u   /* inject_* below holds an event */
-#define VCPU_REQUEST_UNHALT 0x200u   /* hypercall KICK_CPU: leave HLT */
-#define VCPU_REQUEST_EOI 0x400u      /* lapic.eoi_level has bits: tell the VMM */
-#define VCPU_REQUEST_CLOCK 0x800u    /* write the guest's kvmclock page again */
+#define VCPU_REQUEST_FLUSH  0x40u  /* guest-physical map changed: flush this guest's translations */
+#define VCPU_REQUEST_INJECT 0x100u /* inject_* below holds an event */
+#define VCPU_REQUEST_UNHALT 0x200u /* hypercall KICK_CPU: leave HLT */
+#define VCPU_REQUEST_EOI    0x400u /* lapic.eoi_level has bits: tell the VMM */
+#define VCPU_REQUEST_CLOCK  0x800u /* write the guest's kvmclock page again */
 
 struct vlapic {
 	uint32_t *regs; /* the LAPIC page: register at offset o is regs[o / 4] */
@@ -90,40 +92,43 @@ struct vlapic {
  * kernel or the VMM completes (IO that is no string, CPUID, MSR, HLT, HYPERCALL, XSETBV, INVALIDATE, PAUSE).
  */
 struct vm_exit {
-	uint32_t reason;      /* enum bh_reason, or VM_EXIT_* */
-	uint32_t vendor_code; /* as the CPU gave it: for dumps and run.failure */
+	uint32_t reason;        /* enum bh_reason, or VM_EXIT_* */
+	uint32_t vendor_code;   /* as the CPU gave it: for dumps and run.failure */
 	uint64_t qualification; /* EXITINFO1 / exit qualification */
 	uint64_t next_rip;
-	gpa_t gpa;            /* MMIO */
-	uint16_t port;        /* IO */
-	uint8_t width_bytes;  /* IO */
-	bool is_write;        /* IO, MMIO */
-	bool is_string;       /* IO: INS, OUTS */
-	bool is_fetch;        /* MMIO */
+	gpa_t gpa;                  /* MMIO */
+	uint16_t port;              /* IO */
+	uint8_t width_bytes;        /* IO */
+	bool is_write;              /* IO, MMIO */
+	bool is_string;             /* IO: INS, OUTS */
+	bool is_fetch;              /* MMIO */
 	uint8_t instruction_length; /* MMIO: bytes in instruction[]; 0 = the CPU does not tell them */
 	uint8_t instruction[16];
-	uint32_t inject;      /* EXCEPTION: give it to the guest (BH_INJECT_*) ... */
-	uint32_t error_code;  /* ... with this */
+	uint32_t inject;     /* EXCEPTION: give it to the guest (BH_INJECT_*) ... */
+	uint32_t error_code; /* ... with this */
 };
 
 /* Beyond enum bh_reason. */
-#define VM_EXIT_NONE 64u         /* nothing for the slow path: look at the work and request words, and go on */
+#define VM_EXIT_NONE \
+	64u /* nothing for the slow path: look at the work and request words, and go on */
 #define VM_EXIT_FAILED_ENTRY 65u /* the CPU refused the state; vendor_code says why */
 
 struct vcpu {
 	struct object object;
 	/* first cache lines: the fast path */
-	uint64_t gpr[BH_GPR_COUNT]; /* while out of the guest, all but RSP; on SVM's fast path RAX is in the VMCB */
+	uint64_t gpr
+		[BH_GPR_COUNT]; /* while out of the guest, all but RSP; on SVM's fast path RAX is in the VMCB */
 	struct vm *vm;
-	void *hvm_state;  /* SVM: VMCB (direct map); VMX: VMCS region */
+	void *hvm_state; /* SVM: VMCB (direct map); VMX: VMCS region */
 	hpa_t hvm_page;
 	struct bh_vcpu_stats *stats;
 	const struct cpuid_slot *cpuid_slots; /* vm->cpuid_slots */
-	struct bh_run *run; /* direct map of the run page */
-	uint32_t requests;  /* VCPU_REQUEST_*; others set bits atomically */
+	struct bh_run *run;                   /* direct map of the run page */
+	uint32_t requests;                    /* VCPU_REQUEST_*; others set bits atomically */
 	uint32_t idx;
 	struct thread *thread; /* inside vcpu_run, else NULL; others read it atomically */
-	struct cpu *cpu;       /* bound by vcpu_run until vcpu_unload, NULL else; its VMCS / ASID, FPU and timer live there */
+	struct cpu *
+		cpu; /* bound by vcpu_run until vcpu_unload, NULL else; its VMCS / ASID, FPU and timer live there */
 
 	/* Written by its own pCPU, then `requests` is read; others set `requests`, then read these (sequentially consistent). */
 	uint32_t in_guest;  /* entering or in the guest: notify the pCPU */
@@ -138,9 +143,11 @@ struct vcpu {
 	uint64_t dr6; /* VMX: not in the VMCS */
 	uint64_t msr_tsc_aux, msr_spec_ctrl, msr_mtrr_def_type, msr_misc_enable;
 	uint64_t msr_tsc_adjust;
-	uint64_t tsc_offset; /* guest TSC = TSC + tsc_offset; the VM's, moved by the guest's own writes */
+	uint64_t
+		tsc_offset; /* guest TSC = TSC + tsc_offset; the VM's, moved by the guest's own writes */
 	uint64_t mtrr[32]; /* variable (0..15) and fixed (16..26) ranges: kept, without effect */
-	uint64_t kvm_system_time, kvm_wall_clock, kvm_steal_time, kvm_async_pf, kvm_pv_eoi, kvm_poll_control;
+	uint64_t kvm_system_time, kvm_wall_clock, kvm_steal_time, kvm_async_pf, kvm_pv_eoi,
+		kvm_poll_control;
 	uint32_t kvmclock_version;
 	uint64_t steal_told_tsc; /* thread->wait_tsc as last told to the guest */
 
@@ -152,10 +159,11 @@ struct vcpu {
 	uint32_t nmi_pending; /* 0..2 */
 	uint8_t activity;     /* enum bh_activity */
 	uint8_t sipi_vector;  /* written by the sender before VCPU_REQUEST_SIPI */
-	uint8_t io_width;     /* BH_EXIT_IO read: that many bytes of the answer go to RAX at the next vcpu_run; 0 = none */
+	uint8_t io_width; /* BH_EXIT_IO read: that many bytes of the answer go to RAX at the next vcpu_run; 0 = none */
 	bool is_triple_fault; /* a fault in the delivery of #DF: shut down before the next entry */
 
-	uint32_t irr_remote[8]; /* interrupts accepted, not yet in IRR: atomic OR, then VCPU_REQUEST_INTERRUPT */
+	uint32_t irr_remote
+		[8]; /* interrupts accepted, not yet in IRR: atomic OR, then VCPU_REQUEST_INTERRUPT */
 	struct vlapic lapic;
 	struct vm_exit exit; /* the exit being handled */
 	uint64_t halt_since_tsc;
@@ -188,7 +196,8 @@ int vcpu_get_state(struct vcpu *vcpu, struct bh_vcpu_state *state) must_check;
 int vcpu_set_state(struct vcpu *vcpu, const struct bh_vcpu_state *state) must_check;
 int vm_set_cpuid(struct vm *vm, const struct bh_cpuid_entry *entries, uint32_t count) must_check;
 /* Doorbells on memory addresses: UNSUPPORTED (the kernel decodes no instruction). */
-int vm_doorbell_bind(struct vm *vm, const struct bh_doorbell *record, struct event *event) must_check;
+int vm_doorbell_bind(struct vm *vm, const struct bh_doorbell *record,
+                     struct event *event) must_check;
 int vm_doorbell_unbind(struct vm *vm, const struct bh_doorbell *record) must_check;
 /* MSI to the guest's local APICs (SDM 3A 11.11). INVALID for a malformed address. Any pCPU. */
 int vm_msi_deliver(struct vm *vm, uint64_t address, uint32_t data) must_check;

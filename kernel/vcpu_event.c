@@ -12,12 +12,13 @@
 #define TYPE_MASK 0x700u
 #define REQUESTS_EVENT \
 	(VCPU_REQUEST_INTERRUPT | VCPU_REQUEST_NMI | VCPU_REQUEST_EXTINT | VCPU_REQUEST_INJECT)
-#define NMI_PENDING_MAX 2u
+#define NMI_PENDING_MAX     2u
 #define WINDOW_ANY_PRIORITY 16u
 
 static bool has_error_code(uint32_t vector)
 {
-	return vector == VECTOR_DF || (vector >= VECTOR_TS && vector <= VECTOR_PF) || vector == VECTOR_AC || vector == VECTOR_CP;
+	return vector == VECTOR_DF || (vector >= VECTOR_TS && vector <= VECTOR_PF) ||
+	       vector == VECTOR_AC || vector == VECTOR_CP;
 }
 
 static bool is_contributory(uint32_t vector)
@@ -54,7 +55,8 @@ void vcpu_raise(struct vcpu *vcpu, uint32_t vector, uint32_t error_code)
 	} else if ((old & BH_INJECT_VALID) != 0 && type == BH_INJECT_TYPE_INTERRUPT) {
 		vlapic_untake(vcpu, old & 0xff);
 	}
-	vcpu->inject = BH_INJECT_VALID | BH_INJECT_TYPE_EXCEPTION | vector | (has_error_code(vector) ? BH_INJECT_ERROR_CODE : 0);
+	vcpu->inject = BH_INJECT_VALID | BH_INJECT_TYPE_EXCEPTION | vector |
+	               (has_error_code(vector) ? BH_INJECT_ERROR_CODE : 0);
 	vcpu->inject_error_code = has_error_code(vector) ? error_code : 0;
 }
 
@@ -94,7 +96,8 @@ static void deliver_apic(struct vcpu *vcpu)
 	uint32_t vector = vlapic_update(vcpu);
 	uint32_t window = 0;
 
-	if (vector != 0 && (vector >> 4) > (vlapic_processor_priority(vcpu) >> 4) && hvm->interrupt_ready(vcpu)) {
+	if (vector != 0 && (vector >> 4) > (vlapic_processor_priority(vcpu) >> 4) &&
+	    hvm->interrupt_ready(vcpu)) {
 		vlapic_take(vcpu, vector);
 		inject(vcpu, BH_INJECT_VALID | BH_INJECT_TYPE_INTERRUPT | vector, 0);
 		vector = vlapic_update(vcpu);

@@ -19,7 +19,10 @@
 static out_of_line bool exit_io_string(struct vcpu *vcpu, const struct vm_exit *exit)
 {
 	vcpu->run->io = (struct bh_exit_io){
-		.port = exit->port, .width_bytes = exit->width_bytes, .is_write = exit->is_write, .is_string = true,
+		.port = exit->port,
+		.width_bytes = exit->width_bytes,
+		.is_write = exit->is_write,
+		.is_string = true,
 	};
 	return vcpu_return(vcpu, BH_EXIT_IO, BH_STATE_EMULATE);
 }
@@ -41,7 +44,8 @@ static bool exit_io(struct vcpu *vcpu, const struct vm_exit *exit)
 		uint64_t value = vcpu->gpr[BH_GPR_RAX] & masks[exit->width_bytes & 7];
 
 		io->value = value;
-		if (unlikely(doorbell_may_ring(vcpu->vm, exit->port)) && doorbell_ring(vcpu->vm, exit->port, exit->width_bytes, value)) {
+		if (unlikely(doorbell_may_ring(vcpu->vm, exit->port)) &&
+		    doorbell_ring(vcpu->vm, exit->port, exit->width_bytes, value)) {
 			return true;
 		}
 	} else {
@@ -53,12 +57,15 @@ static bool exit_io(struct vcpu *vcpu, const struct vm_exit *exit)
 /* Mapped meanwhile, or never walked before: the access works now. */
 static bool is_accessible(struct vcpu *vcpu, const struct vm_exit *exit)
 {
-	uint32_t needed = exit->is_fetch ? PTABLE_EXECUTE : exit->is_write ? PTABLE_WRITE : PTABLE_READ;
+	uint32_t needed = exit->is_fetch   ? PTABLE_EXECUTE
+	                  : exit->is_write ? PTABLE_WRITE
+	                                   : PTABLE_READ;
 	uint32_t flags;
 	uint64_t left;
 	hpa_t pa;
 
-	return ptable_lookup(&vcpu->vm->npt, exit->gpa.raw, &pa, &flags, &left) && (flags & needed) != 0;
+	return ptable_lookup(&vcpu->vm->npt, exit->gpa.raw, &pa, &flags, &left) &&
+	       (flags & needed) != 0;
 }
 
 static bool exit_mmio(struct vcpu *vcpu, const struct vm_exit *exit)
@@ -82,8 +89,8 @@ static bool exit_mmio(struct vcpu *vcpu, const struct vm_exit *exit)
 
 static bool exit_cpuid(struct vcpu *vcpu, const struct vm_exit *exit)
 {
-	struct cpuid_values values =
-		cpuid_guest(vcpu, (uint32_t)vcpu->gpr[BH_GPR_RAX], (uint32_t)vcpu->gpr[BH_GPR_RCX]);
+	struct cpuid_values values = cpuid_guest(vcpu, (uint32_t)vcpu->gpr[BH_GPR_RAX],
+	                                         (uint32_t)vcpu->gpr[BH_GPR_RCX]);
 
 	vcpu->gpr[BH_GPR_RAX] = values.eax;
 	vcpu->gpr[BH_GPR_RBX] = values.ebx;
@@ -97,7 +104,8 @@ static bool exit_msr(struct vcpu *vcpu, const struct vm_exit *exit)
 {
 	uint32_t msr = (uint32_t)vcpu->gpr[BH_GPR_RCX];
 	uint64_t value = (vcpu->gpr[BH_GPR_RDX] << 32) | (uint32_t)vcpu->gpr[BH_GPR_RAX];
-	int error = exit->reason == BH_REASON_MSR_WRITE ? msr_guest_write(vcpu, msr, value) : msr_guest_read(vcpu, msr, &value);
+	int error = exit->reason == BH_REASON_MSR_WRITE ? msr_guest_write(vcpu, msr, value)
+	                                                : msr_guest_read(vcpu, msr, &value);
 
 	if (error != BH_OK) {
 		vcpu_raise(vcpu, VECTOR_GP, 0);
@@ -115,7 +123,8 @@ static bool exit_hlt(struct vcpu *vcpu, const struct vm_exit *exit)
 {
 	hvm->skip_instruction(vcpu, exit);
 	vcpu->activity = BH_ACTIVITY_HALTED;
-	vcpu_request_self(vcpu, VCPU_REQUEST_INTERRUPT); /* something may wait already that can wake it */
+	vcpu_request_self(vcpu,
+	                  VCPU_REQUEST_INTERRUPT); /* something may wait already that can wake it */
 	return true;
 }
 
@@ -142,7 +151,8 @@ static bool exit_xsetbv(struct vcpu *vcpu, const struct vm_exit *exit)
 	struct cpuid_values offered = cpuid_guest(vcpu, CPUID_LEAF_XSAVE, 0);
 	uint64_t allowed = ((uint64_t)offered.edx << 32) | offered.eax;
 
-	if (hvm->get_cpl(vcpu) != 0 || (uint32_t)vcpu->gpr[BH_GPR_RCX] != 0 || (value & ~allowed) != 0 || !xcr0_is_valid(value)) {
+	if (hvm->get_cpl(vcpu) != 0 || (uint32_t)vcpu->gpr[BH_GPR_RCX] != 0 ||
+	    (value & ~allowed) != 0 || !xcr0_is_valid(value)) {
 		vcpu_raise(vcpu, VECTOR_GP, 0);
 		return true;
 	}
@@ -174,7 +184,8 @@ static bool exit_pause(struct vcpu *vcpu, const struct vm_exit *exit)
 static bool exit_failed_entry(struct vcpu *vcpu, const struct vm_exit *exit)
 {
 	vcpu->run->failure = exit->vendor_code;
-	log_print_limited("vm %u vcpu %u: entry refused (%x, %lx)", vcpu->vm->id, vcpu->idx, exit->vendor_code, exit->qualification);
+	log_print_limited("vm %u vcpu %u: entry refused (%x, %lx)", vcpu->vm->id, vcpu->idx,
+	                  exit->vendor_code, exit->qualification);
 	return vcpu_return(vcpu, BH_EXIT_FAILED_ENTRY, BH_STATE_EMULATE);
 }
 
@@ -204,7 +215,9 @@ static out_of_line bool handle_rest(struct vcpu *vcpu, const struct vm_exit *exi
 	case BH_REASON_XSETBV:
 		return exit_xsetbv(vcpu, exit);
 	case BH_REASON_INVALIDATE:
-		hvm->skip_instruction(vcpu, exit); /* caches are coherent for a guest without devices of its own */
+		hvm->skip_instruction(
+			vcpu,
+			exit); /* caches are coherent for a guest without devices of its own */
 		return true;
 	case BH_REASON_PAUSE:
 		return exit_pause(vcpu, exit);

@@ -4,17 +4,17 @@
 
 #include "kernel/vcpu.h"
 
-#define VECTOR_DE 0u
+#define VECTOR_DE  0u
 #define VECTOR_NMI 2u
-#define VECTOR_UD 6u
-#define VECTOR_DF 8u
-#define VECTOR_TS 10u
-#define VECTOR_NP 11u
-#define VECTOR_SS 12u
-#define VECTOR_GP 13u
-#define VECTOR_PF 14u
-#define VECTOR_AC 17u
-#define VECTOR_CP 21u
+#define VECTOR_UD  6u
+#define VECTOR_DF  8u
+#define VECTOR_TS  10u
+#define VECTOR_NP  11u
+#define VECTOR_SS  12u
+#define VECTOR_GP  13u
+#define VECTOR_PF  14u
+#define VECTOR_AC  17u
+#define VECTOR_CP  21u
 
 /* Finish an exit in the kernel (true: go on in the guest) or hand it to the VMM (false). kernel/vcpu_exit.c */
 bool vcpu_exit_handle(struct vcpu *vcpu, const struct vm_exit *exit);

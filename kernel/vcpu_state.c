@@ -15,29 +15,32 @@
 #include "kernel/vlapic.h"
 #include "kernel/xcr0.h"
 
-#define CR0_VALID (CR0_PE | CR0_MP | CR0_EM | CR0_TS | CR0_ET | CR0_NE | CR0_WP | CR0_AM | CR0_NW | CR0_CD | CR0_PG)
+#define CR0_VALID                                                                                  \
+	(CR0_PE | CR0_MP | CR0_EM | CR0_TS | CR0_ET | CR0_NE | CR0_WP | CR0_AM | CR0_NW | CR0_CD | \
+	 CR0_PG)
 /* What guests may use of CR4; the CPU refuses at entry what it lacks. */
 #define CR4_VALID \
 	(GENMASK(11, 0) | CR4_FSGSBASE | CR4_PCIDE | CR4_OSXSAVE | CR4_SMEP | CR4_SMAP | CR4_PKE)
-#define CR3_RESERVED GENMASK(63, 52)
-#define RFLAGS_VALID 0x3f7fd7ull
+#define CR3_RESERVED          GENMASK(63, 52)
+#define RFLAGS_VALID          0x3f7fd7ull
 
 #define ATTRIBUTES_RESET_CODE 0x9bu
 #define ATTRIBUTES_RESET_DATA 0x93u
-#define ATTRIBUTES_RESET_LDT 0x82u
-#define ATTRIBUTES_RESET_TSS 0x8bu
-#define ATTRIBUTE_LONG BIT(13)
+#define ATTRIBUTES_RESET_LDT  0x82u
+#define ATTRIBUTES_RESET_TSS  0x8bu
+#define ATTRIBUTE_LONG        BIT(13)
 #define ATTRIBUTE_DEFAULT_BIG BIT(14)
 
-#define FPU_MXCSR_OFFSET 24u
-#define FPU_HEADER_OFFSET 512u
+#define FPU_MXCSR_OFFSET      24u
+#define FPU_HEADER_OFFSET     512u
 
-#define PAT_RESET 0x0007040600070406ull
-#define MTRR_DEF_TYPE_RESET 0x806ull /* on, write-back: as firmware leaves it, since a guest may start without any */
-#define DR6_RESET 0xffff0ff0ull
-#define DR6_WRITABLE 0x1e00full
-#define DR7_RESET 0x400ull
-#define DR7_WRITABLE 0xffff23ffull
+#define PAT_RESET             0x0007040600070406ull
+#define MTRR_DEF_TYPE_RESET \
+	0x806ull /* on, write-back: as firmware leaves it, since a guest may start without any */
+#define DR6_RESET         0xffff0ff0ull
+#define DR6_WRITABLE      0x1e00full
+#define DR7_RESET         0x400ull
+#define DR7_WRITABLE      0xffff23ffull
 #define MISC_ENABLE_RESET 0x1801ull /* fast strings; no branch trace store, no PEBS */
 
 static bool is_canonical(uint64_t address)
@@ -52,8 +55,8 @@ static bool check_segments(const struct bh_cpu_state *state)
 			return false;
 		}
 	}
-	return is_canonical(state->gdtr.base) && is_canonical(state->idtr.base) && state->gdtr.limit <= 0xffff &&
-	       state->idtr.limit <= 0xffff;
+	return is_canonical(state->gdtr.base) && is_canonical(state->idtr.base) &&
+	       state->gdtr.limit <= 0xffff && state->idtr.limit <= 0xffff;
 }
 
 static bool check_control(const struct bh_cpu_state *state)
@@ -61,7 +64,8 @@ static bool check_control(const struct bh_cpu_state *state)
 	bool is_paging = (state->cr0 & CR0_PG) != 0;
 	bool is_long = is_paging && (state->efer & EFER_LME) != 0;
 
-	if ((state->cr0 & ~CR0_VALID) != 0 || (state->cr4 & ~CR4_VALID) != 0 || (state->cr3 & CR3_RESERVED) != 0 || state->cr8 > 15) {
+	if ((state->cr0 & ~CR0_VALID) != 0 || (state->cr4 & ~CR4_VALID) != 0 ||
+	    (state->cr3 & CR3_RESERVED) != 0 || state->cr8 > 15) {
 		return false;
 	}
 	if (is_paging && (state->cr0 & CR0_PE) == 0) {
@@ -70,7 +74,8 @@ static bool check_control(const struct bh_cpu_state *state)
 	if ((state->cr0 & CR0_NW) != 0 && (state->cr0 & CR0_CD) == 0) {
 		return false;
 	}
-	if (is_long != ((state->efer & EFER_LMA) != 0) || (is_long && (state->cr4 & CR4_PAE) == 0)) {
+	if (is_long != ((state->efer & EFER_LMA) != 0) ||
+	    (is_long && (state->cr4 & CR4_PAE) == 0)) {
 		return false;
 	}
 	return (state->cr4 & CR4_PCIDE) == 0 || is_long;
@@ -81,7 +86,8 @@ int vcpu_state_check(uint32_t groups, const struct bh_cpu_state *state)
 	uint64_t both = ATTRIBUTE_LONG | ATTRIBUTE_DEFAULT_BIG;
 
 	if ((groups & BH_STATE_GPR) != 0 &&
-	    (!is_canonical(state->rip) || (state->rflags & ~RFLAGS_VALID) != 0 || (state->rflags & RFLAGS_FIXED) == 0)) {
+	    (!is_canonical(state->rip) || (state->rflags & ~RFLAGS_VALID) != 0 ||
+	     (state->rflags & RFLAGS_FIXED) == 0)) {
 		return BH_ERR_INVALID;
 	}
 	if ((groups & BH_STATE_SEGMENTS) != 0 && !check_segments(state)) {
@@ -90,8 +96,10 @@ int vcpu_state_check(uint32_t groups, const struct bh_cpu_state *state)
 	if ((groups & BH_STATE_CONTROL) != 0 && !check_control(state)) {
 		return BH_ERR_INVALID;
 	}
-	if ((groups & (BH_STATE_CONTROL | BH_STATE_SEGMENTS)) == (BH_STATE_CONTROL | BH_STATE_SEGMENTS) &&
-	    (state->efer & EFER_LMA) != 0 && (state->segments[BH_SEG_CS].attributes & both) == both) {
+	if ((groups & (BH_STATE_CONTROL | BH_STATE_SEGMENTS)) ==
+	            (BH_STATE_CONTROL | BH_STATE_SEGMENTS) &&
+	    (state->efer & EFER_LMA) != 0 &&
+	    (state->segments[BH_SEG_CS].attributes & both) == both) {
 		return BH_ERR_INVALID;
 	}
 	return BH_OK;
@@ -117,7 +125,8 @@ static void reset_segments(struct bh_cpu_state *state)
 static void reset_msrs(struct vcpu *vcpu)
 {
 	static const uint32_t zero[] = {
-		MSR_STAR, MSR_LSTAR, MSR_CSTAR, MSR_SFMASK, MSR_KERNEL_GS_BASE, MSR_SYSENTER_CS, MSR_SYSENTER_ESP, MSR_SYSENTER_EIP,
+		MSR_STAR,           MSR_LSTAR,       MSR_CSTAR,        MSR_SFMASK,
+		MSR_KERNEL_GS_BASE, MSR_SYSENTER_CS, MSR_SYSENTER_ESP, MSR_SYSENTER_EIP,
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(zero); i++) {
@@ -150,7 +159,8 @@ void vcpu_reset(struct vcpu *vcpu, bool is_init)
 	state.rflags = RFLAGS_FIXED;
 	state.gpr[BH_GPR_RDX] = 0x600;
 	state.cr0 = CR0_ET | cache_bits;
-	if (hvm->set_state(vcpu, BH_STATE_GPR | BH_STATE_SEGMENTS | BH_STATE_CONTROL, &state) != BH_OK) {
+	if (hvm->set_state(vcpu, BH_STATE_GPR | BH_STATE_SEGMENTS | BH_STATE_CONTROL, &state) !=
+	    BH_OK) {
 		panic("reset state refused");
 	}
 	if (!is_init) {
@@ -181,14 +191,16 @@ void vcpu_start_at(struct vcpu *vcpu, uint8_t vector)
 /* ---- the whole record ---- */
 
 static const uint32_t hvm_msrs[] = {
-	MSR_PAT, MSR_SYSENTER_CS, MSR_SYSENTER_ESP, MSR_SYSENTER_EIP, MSR_STAR, MSR_LSTAR, MSR_CSTAR, MSR_SFMASK, MSR_KERNEL_GS_BASE,
+	MSR_PAT,   MSR_SYSENTER_CS, MSR_SYSENTER_ESP, MSR_SYSENTER_EIP,   MSR_STAR,
+	MSR_LSTAR, MSR_CSTAR,       MSR_SFMASK,       MSR_KERNEL_GS_BASE,
 };
 
 static uint64_t *msr_of_record(struct bh_vcpu_state *state, size_t i)
 {
 	uint64_t *const fields[] = {
-		&state->pat, &state->sysenter_cs, &state->sysenter_esp, &state->sysenter_eip, &state->star,
-		&state->lstar, &state->cstar, &state->sfmask, &state->kernel_gs_base,
+		&state->pat,          &state->sysenter_cs, &state->sysenter_esp,
+		&state->sysenter_eip, &state->star,        &state->lstar,
+		&state->cstar,        &state->sfmask,      &state->kernel_gs_base,
 	};
 
 	_Static_assert(ARRAY_SIZE(fields) == ARRAY_SIZE(hvm_msrs), "one list");
@@ -287,7 +299,8 @@ static bool check_rest(const struct bh_vcpu_state *state)
 		return false;
 	}
 	if ((groups & BH_STATE_MSR) != 0) {
-		const uint64_t addresses[] = { state->sysenter_esp, state->sysenter_eip, state->lstar, state->cstar, state->kernel_gs_base };
+		const uint64_t addresses[] = { state->sysenter_esp, state->sysenter_eip,
+			                       state->lstar, state->cstar, state->kernel_gs_base };
 
 		for (size_t i = 0; i < ARRAY_SIZE(addresses); i++) {
 			if (!is_canonical(addresses[i])) {
@@ -298,11 +311,13 @@ static bool check_rest(const struct bh_vcpu_state *state)
 			return false;
 		}
 	}
-	if ((groups & BH_STATE_EVENTS) != 0 && (state->activity > BH_ACTIVITY_WAIT_SIPI || state->interrupt_shadow > 2 ||
-						!vcpu_inject_is_valid(state->inject))) {
+	if ((groups & BH_STATE_EVENTS) != 0 &&
+	    (state->activity > BH_ACTIVITY_WAIT_SIPI || state->interrupt_shadow > 2 ||
+	     !vcpu_inject_is_valid(state->inject))) {
 		return false;
 	}
-	if ((groups & BH_STATE_LAPIC) != 0 && (state->apic_base & APIC_BASE_ADDRESS) != APIC_BASE_RESET) {
+	if ((groups & BH_STATE_LAPIC) != 0 &&
+	    (state->apic_base & APIC_BASE_ADDRESS) != APIC_BASE_RESET) {
 		return false;
 	}
 	return (groups & BH_STATE_FPU) == 0 || fpu_is_valid(state);
@@ -310,7 +325,8 @@ static bool check_rest(const struct bh_vcpu_state *state)
 
 static void set_msrs(struct vcpu *vcpu, const struct bh_vcpu_state *state)
 {
-	struct bh_vcpu_state *fields = (struct bh_vcpu_state *)(uintptr_t)state; /* only read through it */
+	struct bh_vcpu_state *fields =
+		(struct bh_vcpu_state *)(uintptr_t)state; /* only read through it */
 
 	for (size_t i = 0; i < ARRAY_SIZE(hvm_msrs); i++) {
 		hvm->set_msr(vcpu, hvm_msrs[i], *msr_of_record(fields, i));
@@ -339,10 +355,12 @@ static void set_lapic(struct vcpu *vcpu, const struct bh_vcpu_state *state)
 {
 	uint32_t id = vlapic_reg(vcpu, APIC_ID);
 
-	for (uint32_t i = 0; i < ARRAY_SIZE(vcpu->irr_remote); i++) { /* not yet in the page: of the state that goes */
+	for (uint32_t i = 0; i < ARRAY_SIZE(vcpu->irr_remote);
+	     i++) { /* not yet in the page: of the state that goes */
 		__atomic_store_n(&vcpu->irr_remote[i], 0, __ATOMIC_RELAXED);
 	}
-	vcpu->lapic.apic_base = state->apic_base & (APIC_BASE_ADDRESS | APIC_BASE_ENABLE | APIC_BASE_X2APIC | APIC_BASE_BSP);
+	vcpu->lapic.apic_base = state->apic_base & (APIC_BASE_ADDRESS | APIC_BASE_ENABLE |
+	                                            APIC_BASE_X2APIC | APIC_BASE_BSP);
 	for (uint32_t i = 0; i < 64; i++) {
 		vcpu->lapic.regs[i * 4] = state->lapic[i];
 	}
@@ -391,7 +409,8 @@ int vcpu_set_state(struct vcpu *vcpu, const struct bh_vcpu_state *state)
 	bool was_bound = vcpu->cpu != NULL;
 	int error;
 
-	if (state->version != BH_ABI_VERSION || (state->groups & ~BH_STATE_ALL) != 0 || !check_rest(state)) {
+	if (state->version != BH_ABI_VERSION || (state->groups & ~BH_STATE_ALL) != 0 ||
+	    !check_rest(state)) {
 		return BH_ERR_INVALID;
 	}
 	vcpu_make_current(vcpu);

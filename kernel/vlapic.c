@@ -10,17 +10,17 @@
 #include "kernel/cpuid.h"
 #include "kernel/string.h"
 
-#define LVT_RESET ((uint32_t)APIC_LVT_MASKED)
-#define LVT_WRITABLE_PLAIN 0x000117ffu /* vector, delivery mode, mask */
-#define LVT_WRITABLE_LINT 0x0001b7ffu  /* and polarity, trigger mode */
-#define LVT_WRITABLE_TIMER 0x000700ffu
-#define LVT_WRITABLE_ERROR 0x000100ffu
-#define LVT_MODE GENMASK(10, 8)
+#define LVT_RESET                  ((uint32_t)APIC_LVT_MASKED)
+#define LVT_WRITABLE_PLAIN         0x000117ffu /* vector, delivery mode, mask */
+#define LVT_WRITABLE_LINT          0x0001b7ffu /* and polarity, trigger mode */
+#define LVT_WRITABLE_TIMER         0x000700ffu
+#define LVT_WRITABLE_ERROR         0x000100ffu
+#define LVT_MODE                   GENMASK(10, 8)
 
-#define ESR_SEND_ILLEGAL_VECTOR 5u
+#define ESR_SEND_ILLEGAL_VECTOR    5u
 #define ESR_RECEIVE_ILLEGAL_VECTOR 6u
 
-#define DFR_FLAT 0xffffffffu
+#define DFR_FLAT                   0xffffffffu
 
 static uint32_t *reg(struct vcpu *vcpu, uint32_t offset)
 {
@@ -35,7 +35,8 @@ static bool is_x2apic(const struct vcpu *vcpu)
 /* Globally and by software enabled: accepts fixed interrupts. */
 static bool is_enabled(const struct vcpu *vcpu)
 {
-	return (vcpu->lapic.apic_base & APIC_BASE_ENABLE) != 0 && (vlapic_reg(vcpu, APIC_SVR) & APIC_SVR_ENABLED) != 0;
+	return (vcpu->lapic.apic_base & APIC_BASE_ENABLE) != 0 &&
+	       (vlapic_reg(vcpu, APIC_SVR) & APIC_SVR_ENABLED) != 0;
 }
 
 /* ---- 256-bit registers: eight words, 16 bytes apart ---- */
@@ -88,7 +89,8 @@ uint32_t vlapic_update(struct vcpu *vcpu)
 
 	for (uint32_t i = 0; i < 8; i++) {
 		if (vcpu->irr_remote[i] != 0) {
-			*reg(vcpu, APIC_IRR + i * 0x10) |= __atomic_exchange_n(&vcpu->irr_remote[i], 0, __ATOMIC_ACQUIRE);
+			*reg(vcpu, APIC_IRR + i * 0x10) |= __atomic_exchange_n(&vcpu->irr_remote[i],
+			                                                       0, __ATOMIC_ACQUIRE);
 		}
 	}
 	if ((vlapic_reg(vcpu, APIC_TPR) >> 4) != cr8) {
@@ -169,8 +171,9 @@ bool vlapic_extint_pending(const struct vcpu *vcpu)
 void vlapic_raise_lvt(struct vcpu *vcpu, uint32_t lvt_offset)
 {
 	uint32_t lvt = vlapic_reg(vcpu, lvt_offset);
-	uint32_t mode = lvt_offset == APIC_LVT_TIMER || lvt_offset == APIC_LVT_ERROR ? APIC_DELIVERY_FIXED :
-										       (uint32_t)field_get(LVT_MODE, lvt);
+	uint32_t mode = lvt_offset == APIC_LVT_TIMER || lvt_offset == APIC_LVT_ERROR
+	                        ? APIC_DELIVERY_FIXED
+	                        : (uint32_t)field_get(LVT_MODE, lvt);
 
 	if ((lvt & APIC_LVT_MASKED) != 0) {
 		return;
@@ -215,7 +218,8 @@ static bool matches_logical_xapic(const struct vcpu *vcpu, uint32_t destination)
 		return (ldr & destination) != 0;
 	}
 	/* Cluster model: high nibble names it, 15 is all of them (SDM 3A 11.6.2.2). */
-	return ((destination >> 4) == 0xf || (destination >> 4) == (ldr >> 4)) && (destination & ldr & 0xf) != 0;
+	return ((destination >> 4) == 0xf || (destination >> 4) == (ldr >> 4)) &&
+	       (destination & ldr & 0xf) != 0;
 }
 
 static bool matches_logical_x2apic(const struct vcpu *vcpu, uint32_t destination)
@@ -238,8 +242,8 @@ bool vlapic_matches(const struct vcpu *vcpu, const struct apic_message *message)
 	if (!message->is_logical) {
 		return message->destination == vcpu->idx;
 	}
-	return is_x2apic(vcpu) ? matches_logical_x2apic(vcpu, message->destination) :
-				 matches_logical_xapic(vcpu, message->destination);
+	return is_x2apic(vcpu) ? matches_logical_x2apic(vcpu, message->destination)
+	                       : matches_logical_xapic(vcpu, message->destination);
 }
 
 static void deliver_to(struct vcpu *vcpu, const struct apic_message *message)
@@ -290,7 +294,8 @@ void vlapic_deliver(struct vm *vm, const struct apic_message *message)
 		return;
 	}
 	if (!message->is_logical && message->destination < vm->vcpus_max) {
-		struct vcpu *vcpu = __atomic_load_n(&vm->vcpus[message->destination], __ATOMIC_ACQUIRE);
+		struct vcpu *vcpu = __atomic_load_n(&vm->vcpus[message->destination],
+		                                    __ATOMIC_ACQUIRE);
 
 		if (vcpu != NULL && (vcpu->lapic.apic_base & APIC_BASE_ENABLE) != 0) {
 			deliver_to(vcpu, message);
@@ -306,7 +311,8 @@ void vlapic_deliver(struct vm *vm, const struct apic_message *message)
 	}
 }
 
-static void deliver_shorthand(struct vcpu *sender, const struct apic_message *message, enum apic_shorthand shorthand)
+static void deliver_shorthand(struct vcpu *sender, const struct apic_message *message,
+                              enum apic_shorthand shorthand)
 {
 	for (uint32_t i = 0; i < sender->vm->vcpus_max; i++) {
 		struct vcpu *vcpu = __atomic_load_n(&sender->vm->vcpus[i], __ATOMIC_ACQUIRE);
@@ -362,7 +368,8 @@ int vm_msi_deliver(struct vm *vm, uint64_t address, uint32_t data)
 	if (message.delivery <= APIC_DELIVERY_LOWEST && message.vector < 16) {
 		return BH_ERR_INVALID;
 	}
-	if (message.delivery == APIC_DELIVERY_FIXED && message.is_logical && (address & BIT(3)) != 0) {
+	if (message.delivery == APIC_DELIVERY_FIXED && message.is_logical &&
+	    (address & BIT(3)) != 0) {
 		message.delivery = APIC_DELIVERY_LOWEST; /* redirection hint (SDM 3A 11.11.1) */
 	}
 	vlapic_deliver(vm, &message);
@@ -377,7 +384,8 @@ static void set_identity(struct vcpu *vcpu)
 
 	if (is_x2apic(vcpu)) {
 		*reg(vcpu, APIC_ID) = id;
-		*reg(vcpu, APIC_LDR) = ((id >> 4) << 16) | (1u << (id & 0xf)); /* SDM 3A 11.12.10.2 */
+		*reg(vcpu, APIC_LDR) = ((id >> 4) << 16) |
+		                       (1u << (id & 0xf)); /* SDM 3A 11.12.10.2 */
 	} else {
 		*reg(vcpu, APIC_ID) = id << 24;
 		*reg(vcpu, APIC_LDR) = 0;
@@ -405,7 +413,8 @@ static void set_registers_reset(struct vcpu *vcpu)
 void vlapic_reset(struct vcpu *vcpu, bool is_init)
 {
 	if (!is_init) {
-		vcpu->lapic.apic_base = APIC_BASE_RESET | APIC_BASE_ENABLE | (vcpu->idx == 0 ? APIC_BASE_BSP : 0);
+		vcpu->lapic.apic_base = APIC_BASE_RESET | APIC_BASE_ENABLE |
+		                        (vcpu->idx == 0 ? APIC_BASE_BSP : 0);
 	}
 	set_registers_reset(vcpu);
 }
@@ -416,12 +425,14 @@ int vlapic_set_base(struct vcpu *vcpu, uint64_t value)
 	uint64_t old = vcpu->lapic.apic_base;
 	uint64_t modes = APIC_BASE_ENABLE | APIC_BASE_X2APIC;
 
-	if ((value & APIC_BASE_ADDRESS) != APIC_BASE_RESET || (value & ~(APIC_BASE_ADDRESS | modes | APIC_BASE_BSP)) != 0 ||
+	if ((value & APIC_BASE_ADDRESS) != APIC_BASE_RESET ||
+	    (value & ~(APIC_BASE_ADDRESS | modes | APIC_BASE_BSP)) != 0 ||
 	    (value & modes) == APIC_BASE_X2APIC) {
 		return BH_ERR_INVALID;
 	}
-	if ((value & APIC_BASE_X2APIC) != 0 && ((old & APIC_BASE_ENABLE) == 0 ||
-						!cpuid_guest_has(vcpu->vm, CPUID_LEAF_FEATURES, 2, CPUID_1_ECX_X2APIC))) {
+	if ((value & APIC_BASE_X2APIC) != 0 &&
+	    ((old & APIC_BASE_ENABLE) == 0 ||
+	     !cpuid_guest_has(vcpu->vm, CPUID_LEAF_FEATURES, 2, CPUID_1_ECX_X2APIC))) {
 		return BH_ERR_INVALID;
 	}
 	if ((old & APIC_BASE_X2APIC) != 0 && (value & modes) == APIC_BASE_ENABLE) {

@@ -7,62 +7,73 @@
 
 #include "kernel/vcpu.h"
 
-#define APIC_ID 0x020u
-#define APIC_VERSION 0x030u
-#define APIC_TPR 0x080u
-#define APIC_APR 0x090u
-#define APIC_PPR 0x0a0u
-#define APIC_EOI 0x0b0u
-#define APIC_LDR 0x0d0u
-#define APIC_DFR 0x0e0u
-#define APIC_SVR 0x0f0u
-#define APIC_SVR_ENABLED BIT(8)
-#define APIC_ISR 0x100u
-#define APIC_TMR 0x180u
-#define APIC_IRR 0x200u
-#define APIC_ESR 0x280u
-#define APIC_ICR 0x300u
-#define APIC_ICR_HIGH 0x310u
-#define APIC_LVT_TIMER 0x320u
-#define APIC_LVT_THERMAL 0x330u
-#define APIC_LVT_PERF 0x340u
-#define APIC_LVT_LINT0 0x350u
-#define APIC_LVT_LINT1 0x360u
-#define APIC_LVT_ERROR 0x370u
-#define APIC_LVT_MASKED BIT(16)
-#define APIC_TIMER_INITIAL 0x380u
-#define APIC_TIMER_CURRENT 0x390u
-#define APIC_TIMER_DIVIDE 0x3e0u
-#define APIC_SELF_IPI 0x3f0u
-#define APIC_PAGE_END 0x400u
+#define APIC_ID             0x020u
+#define APIC_VERSION        0x030u
+#define APIC_TPR            0x080u
+#define APIC_APR            0x090u
+#define APIC_PPR            0x0a0u
+#define APIC_EOI            0x0b0u
+#define APIC_LDR            0x0d0u
+#define APIC_DFR            0x0e0u
+#define APIC_SVR            0x0f0u
+#define APIC_SVR_ENABLED    BIT(8)
+#define APIC_ISR            0x100u
+#define APIC_TMR            0x180u
+#define APIC_IRR            0x200u
+#define APIC_ESR            0x280u
+#define APIC_ICR            0x300u
+#define APIC_ICR_HIGH       0x310u
+#define APIC_LVT_TIMER      0x320u
+#define APIC_LVT_THERMAL    0x330u
+#define APIC_LVT_PERF       0x340u
+#define APIC_LVT_LINT0      0x350u
+#define APIC_LVT_LINT1      0x360u
+#define APIC_LVT_ERROR      0x370u
+#define APIC_LVT_MASKED     BIT(16)
+#define APIC_TIMER_INITIAL  0x380u
+#define APIC_TIMER_CURRENT  0x390u
+#define APIC_TIMER_DIVIDE   0x3e0u
+#define APIC_SELF_IPI       0x3f0u
+#define APIC_PAGE_END       0x400u
 
-#define APIC_TIMER_MODE GENMASK(18, 17)
+#define APIC_TIMER_MODE     GENMASK(18, 17)
 #define APIC_TIMER_ONE_SHOT 0u
 #define APIC_TIMER_PERIODIC 1u
 #define APIC_TIMER_DEADLINE 2u
 
 /* ICR and MSI data share these (SDM 3A 11.6.1, 11.11.2) */
-#define APIC_ICR_VECTOR GENMASK(7, 0)
-#define APIC_ICR_MODE GENMASK(10, 8)
-#define APIC_ICR_LOGICAL BIT(11)
-#define APIC_ICR_PENDING BIT(12)
-#define APIC_ICR_LEVEL BIT(14)
+#define APIC_ICR_VECTOR        GENMASK(7, 0)
+#define APIC_ICR_MODE          GENMASK(10, 8)
+#define APIC_ICR_LOGICAL       BIT(11)
+#define APIC_ICR_PENDING       BIT(12)
+#define APIC_ICR_LEVEL         BIT(14)
 #define APIC_ICR_TRIGGER_LEVEL BIT(15)
-#define APIC_ICR_SHORTHAND GENMASK(19, 18)
+#define APIC_ICR_SHORTHAND     GENMASK(19, 18)
 enum apic_delivery {
-	APIC_DELIVERY_FIXED = 0, APIC_DELIVERY_LOWEST = 1, APIC_DELIVERY_SMI = 2, APIC_DELIVERY_NMI = 4,
-	APIC_DELIVERY_INIT = 5, APIC_DELIVERY_SIPI = 6, APIC_DELIVERY_EXTINT = 7,
+	APIC_DELIVERY_FIXED = 0,
+	APIC_DELIVERY_LOWEST = 1,
+	APIC_DELIVERY_SMI = 2,
+	APIC_DELIVERY_NMI = 4,
+	APIC_DELIVERY_INIT = 5,
+	APIC_DELIVERY_SIPI = 6,
+	APIC_DELIVERY_EXTINT = 7,
 };
-enum apic_shorthand { APIC_TO_FIELD = 0, APIC_TO_SELF = 1, APIC_TO_ALL = 2, APIC_TO_OTHERS = 3 };
+enum apic_shorthand {
+	APIC_TO_FIELD = 0,
+	APIC_TO_SELF = 1,
+	APIC_TO_ALL = 2,
+	APIC_TO_OTHERS = 3
+};
 
 #define APIC_BASE_BSP_BIT BIT(8)
-#define APIC_BASE_RESET 0xfee00000ull
-#define VLAPIC_VERSION 0x00050014u /* integrated APIC, six LVT entries */
-#define VLAPIC_TIMER_HZ 1000000000ull /* before the divider; told to guests by CPUID 40000010h */
+#define APIC_BASE_RESET   0xfee00000ull
+#define VLAPIC_VERSION    0x00050014u   /* integrated APIC, six LVT entries */
+#define VLAPIC_TIMER_HZ   1000000000ull /* before the divider; told to guests by CPUID 40000010h */
 
 /* One message on the (pretended) bus. */
 struct apic_message {
-	uint32_t destination; /* as written: 8 bits wide in xAPIC mode and MSIs, 32 in x2APIC mode */
+	uint32_t
+		destination; /* as written: 8 bits wide in xAPIC mode and MSIs, 32 in x2APIC mode */
 	bool is_logical;
 	bool is_x2apic; /* destination has 32 bits */
 	bool is_level;

@@ -159,11 +159,13 @@ uint32_t vlapic_timer_current(const struct vcpu *vcpu)
 	if (now < lapic->timer_deadline) {
 		left = lapic->timer_deadline - now;
 	} else if (timer_mode(vcpu) == APIC_TIMER_PERIODIC && lapic->timer_period_tsc != 0) {
-		left = lapic->timer_period_tsc - (now - lapic->timer_deadline) % lapic->timer_period_tsc;
+		left = lapic->timer_period_tsc -
+		       (now - lapic->timer_deadline) % lapic->timer_period_tsc;
 	} else {
 		return 0;
 	}
-	return (uint32_t)vlapic_timer_tsc_to_ticks(left, vlapic_reg(vcpu, APIC_TIMER_DIVIDE), arch_tsc_hz);
+	return (uint32_t)vlapic_timer_tsc_to_ticks(left, vlapic_reg(vcpu, APIC_TIMER_DIVIDE),
+	                                           arch_tsc_hz);
 }
 
 void vlapic_timer_write_deadline(struct vcpu *vcpu, uint64_t guest_tsc)

@@ -15,7 +15,9 @@ static struct event events[4];
 
 static int bind(uint16_t port, uint32_t length, struct event *event)
 {
-	struct bh_doorbell record = { .address = port, .length_bytes = length, .flags = BH_DOORBELL_PORT };
+	struct bh_doorbell record = { .address = port,
+		                      .length_bytes = length,
+		                      .flags = BH_DOORBELL_PORT };
 
 	return vm_doorbell_bind(fake_vm, &record, event);
 }
@@ -51,7 +53,9 @@ static void doorbells_are_found_at_once(void **state)
 
 static void doorbells_with_equal_low_bits(void **state)
 {
-	struct bh_doorbell record = { .address = 0x1000, .length_bytes = 2, .flags = BH_DOORBELL_PORT };
+	struct bh_doorbell record = { .address = 0x1000,
+		                      .length_bytes = 2,
+		                      .flags = BH_DOORBELL_PORT };
 
 	(void)state;
 	assert_int_equal(bind(0x1000, 2, &events[0]), BH_OK);
@@ -72,7 +76,10 @@ static void doorbells_with_equal_low_bits(void **state)
 
 static void doorbells_with_a_value(void **state)
 {
-	struct bh_doorbell record = { .address = 0x80, .value = 5, .length_bytes = 1, .flags = BH_DOORBELL_PORT | BH_DOORBELL_MATCH };
+	struct bh_doorbell record = { .address = 0x80,
+		                      .value = 5,
+		                      .length_bytes = 1,
+		                      .flags = BH_DOORBELL_PORT | BH_DOORBELL_MATCH };
 
 	(void)state;
 	assert_int_equal(vm_doorbell_bind(fake_vm, &record, &events[0]), BH_OK);
@@ -105,12 +112,26 @@ static void cpuid_of_a_guest(void **state)
 {
 	static const struct bh_cpuid_entry leaves[] = {
 		{ .leaf = 0, .eax = 0xd, .ebx = 1, .ecx = 2, .edx = 3 },
-		{ .leaf = 1, .eax = 0x600, .ebx = 0xff000800, .ecx = CPUID_1_ECX_OSXSAVE | CPUID_1_ECX_XSAVE },
-		{ .leaf = 7, .flags = BH_CPUID_SUBLEAF_MATTERS, .ebx = 0x42, .ecx = CPUID_7_ECX_OSPKE },
-		{ .leaf = 0xb, .subleaf = 0, .flags = BH_CPUID_SUBLEAF_MATTERS, .ebx = 1, .ecx = 0x100 },
+		{ .leaf = 1,
+		  .eax = 0x600,
+		  .ebx = 0xff000800,
+		  .ecx = CPUID_1_ECX_OSXSAVE | CPUID_1_ECX_XSAVE },
+		{ .leaf = 7,
+		  .flags = BH_CPUID_SUBLEAF_MATTERS,
+		  .ebx = 0x42,
+		  .ecx = CPUID_7_ECX_OSPKE },
+		{ .leaf = 0xb,
+		  .subleaf = 0,
+		  .flags = BH_CPUID_SUBLEAF_MATTERS,
+		  .ebx = 1,
+		  .ecx = 0x100 },
 		{ .leaf = 0xd, .subleaf = 0, .flags = BH_CPUID_SUBLEAF_MATTERS, .eax = 7 },
 		{ .leaf = 0xd, .subleaf = 1, .flags = BH_CPUID_SUBLEAF_MATTERS, .eax = 2 },
-		{ .leaf = 0xd, .subleaf = 2, .flags = BH_CPUID_SUBLEAF_MATTERS, .eax = 256, .ebx = 576 },
+		{ .leaf = 0xd,
+		  .subleaf = 2,
+		  .flags = BH_CPUID_SUBLEAF_MATTERS,
+		  .eax = 256,
+		  .ebx = 576 },
 		{ .leaf = 0x40000000, .eax = 0x40000001 },
 		{ .leaf = 0x40000001, .eax = 0xffffffff },
 		{ .leaf = 0x80000000, .eax = 0x80000001 },
@@ -146,9 +167,15 @@ static void cpuid_of_a_guest(void **state)
 static void cpuid_slots_answer_only_what_they_hold(void **state)
 {
 	struct bh_cpuid_entry leaves[] = {
-		{ .leaf = 0, .eax = 1 }, { .leaf = 1, .eax = 2 }, { .leaf = 4, .flags = BH_CPUID_SUBLEAF_MATTERS },
-		{ .leaf = 0x40000000, .eax = 3 }, { .leaf = 0x40000100, .eax = 4 }, { .leaf = 0x80000000, .eax = 5 },
-		{ .leaf = 0xffffffff, .eax = 6 }, { .leaf = 0xfffffffe, .eax = 7 }, { .leaf = 0x8000001e, .eax = 8 },
+		{ .leaf = 0, .eax = 1 },
+		{ .leaf = 1, .eax = 2 },
+		{ .leaf = 4, .flags = BH_CPUID_SUBLEAF_MATTERS },
+		{ .leaf = 0x40000000, .eax = 3 },
+		{ .leaf = 0x40000100, .eax = 4 },
+		{ .leaf = 0x80000000, .eax = 5 },
+		{ .leaf = 0xffffffff, .eax = 6 },
+		{ .leaf = 0xfffffffe, .eax = 7 },
+		{ .leaf = 0x8000001e, .eax = 8 },
 	};
 
 	(void)state;
@@ -215,7 +242,8 @@ static void msrs_keep_and_refuse(void **state)
 	assert_int_equal(msr_guest_read(fake(0), 0x12345678, &value), BH_ERR_NOT_FOUND);
 	assert_int_equal(fake_vcpus[0].stats.unclaimed, 2);
 	assert_int_equal(write(MSR_TSC_AUX, 1ull << 32), BH_ERR_INVALID);
-	assert_int_equal(msr_guest_read(fake(0), MSR_X2APIC + 2, &value), BH_ERR_INVALID); /* xAPIC mode */
+	assert_int_equal(msr_guest_read(fake(0), MSR_X2APIC + 2, &value),
+	                 BH_ERR_INVALID); /* xAPIC mode */
 	assert_int_equal(write(MSR_APIC_BASE, read(MSR_APIC_BASE) | APIC_BASE_X2APIC), BH_OK);
 	assert_int_equal(read(MSR_X2APIC + 2), 0);
 	assert_int_equal(write(MSR_X2APIC + 0x30, 0x5ull << 32 | 0x4077), BH_OK);
@@ -231,7 +259,9 @@ static void every_msr_is_harmless(void **state)
 	(void)state;
 	for (uint32_t base = 0; base < 3; base++) {
 		for (uint32_t i = 0; i < 0x12000; i++) {
-			uint32_t msr = base == 0 ? i : base == 1 ? 0xc0000000 + i : 0x4b564d00 - 0x100 + i;
+			uint32_t msr = base == 0   ? i
+			               : base == 1 ? 0xc0000000 + i
+			                           : 0x4b564d00 - 0x100 + i;
 
 			(void)!msr_guest_write(fake(0), msr, 0xdeadbeefcafef00d);
 			(void)!msr_guest_read(fake(0), msr, &value);
@@ -276,7 +306,8 @@ static void clock_page(void **state)
 
 		kvmclock_scale(hz, &multiplier, &shift);
 		ticks = shift >= 0 ? ticks << shift : ticks >> -shift;
-		assert_in_range((uint64_t)((unsigned __int128)ticks * multiplier >> 32), 1000000000 / 7 - 100, 1000000000 / 7 + 100);
+		assert_in_range((uint64_t)((unsigned __int128)ticks * multiplier >> 32),
+		                1000000000 / 7 - 100, 1000000000 / 7 + 100);
 	}
 }
 
@@ -285,9 +316,16 @@ static void clock_page(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(doorbells_are_found_at_once), TEST(doorbells_with_equal_low_bits), TEST(doorbells_with_a_value),
-		TEST(doorbells_that_cannot_be), TEST(cpuid_of_a_guest), TEST(cpuid_slots_answer_only_what_they_hold),
-		TEST(msrs_keep_and_refuse), TEST(every_msr_is_harmless), TEST(time_stamp_moves), TEST(clock_page),
+		TEST(doorbells_are_found_at_once),
+		TEST(doorbells_with_equal_low_bits),
+		TEST(doorbells_with_a_value),
+		TEST(doorbells_that_cannot_be),
+		TEST(cpuid_of_a_guest),
+		TEST(cpuid_slots_answer_only_what_they_hold),
+		TEST(msrs_keep_and_refuse),
+		TEST(every_msr_is_harmless),
+		TEST(time_stamp_moves),
+		TEST(clock_page),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -29,7 +29,9 @@ static void send_xapic(uint32_t from, uint32_t destination, uint32_t low)
 
 static void offer_x2apic(void)
 {
-	static const struct bh_cpuid_entry leaf = { .leaf = 1, .ecx = CPUID_1_ECX_X2APIC | CPUID_1_ECX_TSC_DEADLINE };
+	static const struct bh_cpuid_entry leaf = {
+		.leaf = 1, .ecx = CPUID_1_ECX_X2APIC | CPUID_1_ECX_TSC_DEADLINE
+	};
 
 	assert_int_equal(vm_set_cpuid(fake_vm, &leaf, 1), BH_OK);
 }
@@ -38,7 +40,9 @@ static void all_x2apic(void)
 {
 	offer_x2apic();
 	for (uint32_t i = 0; i < FAKE_VCPUS; i++) {
-		assert_int_equal(vlapic_set_base(fake(i), fake(i)->lapic.apic_base | APIC_BASE_X2APIC), BH_OK);
+		assert_int_equal(
+			vlapic_set_base(fake(i), fake(i)->lapic.apic_base | APIC_BASE_X2APIC),
+			BH_OK);
 	}
 }
 
@@ -142,7 +146,8 @@ static void logical_flat(void **state)
 	assert_int_equal(who, 0x0a);
 	send_xapic(0, 0xff, 0x4840);
 	received(&who);
-	assert_int_equal(who, (1u << FAKE_VCPUS) - 1); /* FFh is all, also those without a logical id */
+	assert_int_equal(who,
+	                 (1u << FAKE_VCPUS) - 1); /* FFh is all, also those without a logical id */
 }
 
 static void logical_cluster(void **state)
@@ -152,7 +157,9 @@ static void logical_cluster(void **state)
 	(void)state;
 	for (uint32_t i = 0; i < FAKE_VCPUS; i++) {
 		assert_int_equal(vlapic_write(fake(i), APIC_DFR, 0x0fffffff), BH_OK);
-		assert_int_equal(vlapic_write(fake(i), APIC_LDR, ((i / 4) << 28) | (1u << (24 + i % 4))), BH_OK);
+		assert_int_equal(
+			vlapic_write(fake(i), APIC_LDR, ((i / 4) << 28) | (1u << (24 + i % 4))),
+			BH_OK);
 	}
 	send_xapic(0, 0x13, 0x4840); /* cluster 1, members 0 and 1 */
 	received(&who);
@@ -250,7 +257,8 @@ static void modes_follow_the_manual(void **state)
 	uint64_t xapic = APIC_BASE_RESET | APIC_BASE_ENABLE;
 
 	(void)state;
-	assert_int_equal(vlapic_set_base(vcpu, xapic | APIC_BASE_X2APIC), BH_ERR_INVALID); /* not in CPUID */
+	assert_int_equal(vlapic_set_base(vcpu, xapic | APIC_BASE_X2APIC),
+	                 BH_ERR_INVALID); /* not in CPUID */
 	offer_x2apic();
 	assert_int_equal(vlapic_set_base(vcpu, APIC_BASE_RESET | APIC_BASE_X2APIC), BH_ERR_INVALID);
 	assert_int_equal(vlapic_set_base(vcpu, 0xfed00000 | APIC_BASE_ENABLE), BH_ERR_INVALID);
@@ -300,10 +308,12 @@ static void timer_arithmetic(void **state)
 	assert_int_equal(vlapic_timer_ticks_to_tsc(1000, 0xb, 1000000000), 1000);
 	assert_int_equal(vlapic_timer_ticks_to_tsc(1000, 0x0, 1000000000), 2000);
 	assert_int_equal(vlapic_timer_ticks_to_tsc(1000, 0xa, 1000000000), 128000);
-	assert_int_equal(vlapic_timer_ticks_to_tsc(0xffffffff, 0xa, 5000000000ull), 0xffffffffull * 128 * 5);
+	assert_int_equal(vlapic_timer_ticks_to_tsc(0xffffffff, 0xa, 5000000000ull),
+	                 0xffffffffull * 128 * 5);
 	for (uint64_t hz = 100000000; hz < 6000000000ull; hz += 777777777) {
 		for (uint64_t ticks = 1; ticks < 0xffffffff; ticks = ticks * 7 + 3) {
-			uint64_t back = vlapic_timer_tsc_to_ticks(vlapic_timer_ticks_to_tsc(ticks, 3, hz), 3, hz);
+			uint64_t back = vlapic_timer_tsc_to_ticks(
+				vlapic_timer_ticks_to_tsc(ticks, 3, hz), 3, hz);
 
 			assert_in_range(ticks - back, 0, 1);
 		}
@@ -362,11 +372,24 @@ static void timer_deadline(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(priorities_decide), TEST(level_interrupts_report_their_end), TEST(disabled_takes_nothing),
-		TEST(physical_destinations), TEST(shorthands), TEST(logical_flat), TEST(logical_cluster), TEST(x2apic_destinations),
-		TEST(lowest_priority_spares_the_busy), TEST(special_deliveries), TEST(illegal_vectors), TEST(message_signalled),
-		TEST(modes_follow_the_manual), TEST(every_offset_is_harmless), TEST(external_interrupt_line), TEST(timer_arithmetic),
-		TEST(timer_modes), TEST(timer_deadline),
+		TEST(priorities_decide),
+		TEST(level_interrupts_report_their_end),
+		TEST(disabled_takes_nothing),
+		TEST(physical_destinations),
+		TEST(shorthands),
+		TEST(logical_flat),
+		TEST(logical_cluster),
+		TEST(x2apic_destinations),
+		TEST(lowest_priority_spares_the_busy),
+		TEST(special_deliveries),
+		TEST(illegal_vectors),
+		TEST(message_signalled),
+		TEST(modes_follow_the_manual),
+		TEST(every_offset_is_harmless),
+		TEST(external_interrupt_line),
+		TEST(timer_arithmetic),
+		TEST(timer_modes),
+		TEST(timer_deadline),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -184,7 +184,8 @@ uint32_t fake_take_irr(uint32_t idx, uint32_t *vector)
 {
 	uint32_t count = 0;
 
-	for (uint32_t found = vlapic_update(fake(idx)); found != 0; found = vlapic_update(fake(idx))) {
+	for (uint32_t found = vlapic_update(fake(idx)); found != 0;
+	     found = vlapic_update(fake(idx))) {
 		if (count++ == 0 && vector != NULL) {
 			*vector = found;
 		}

@@ -133,7 +133,8 @@ void svm_set_interrupt_window(struct vcpu *vcpu, uint32_t priority)
 			vintr |= SVM_VINTR_IRQ | SVM_VINTR_IGNORE_TPR | SVM_VINTR_PRIORITY;
 		} else {
 			/* TCG lets it through at equal priority already, which would exit for ever without getting on. */
-			vintr |= SVM_VINTR_IRQ | field_set(SVM_VINTR_PRIORITY, svm_is_tcg ? priority - 1 : priority);
+			vintr |= SVM_VINTR_IRQ | field_set(SVM_VINTR_PRIORITY,
+			                                   svm_is_tcg ? priority - 1 : priority);
 		}
 	}
 	if (vintr != vmcb->vintr) {
@@ -157,7 +158,8 @@ void svm_set_nmi_window(struct vcpu *vcpu, bool is_on)
 
 uint32_t svm_get_shadow(struct vcpu *vcpu)
 {
-	return (uint32_t)(svm_vmcb(vcpu)->interrupt_shadow & SVM_SHADOW) | (svm_private(vcpu)->is_nmi_blocked ? 4u : 0);
+	return (uint32_t)(svm_vmcb(vcpu)->interrupt_shadow & SVM_SHADOW) |
+	       (svm_private(vcpu)->is_nmi_blocked ? 4u : 0);
 }
 
 void svm_set_shadow(struct vcpu *vcpu, uint32_t shadow)

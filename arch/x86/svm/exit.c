@@ -43,7 +43,8 @@ static void decode_nested_fault(const struct vmcb *vmcb, struct vm_exit *exit)
 	exit->is_write = (vmcb->exit_info1 & NPF_WRITE) != 0;
 	exit->is_fetch = (vmcb->exit_info1 & NPF_FETCH) != 0;
 	exit->instruction_length = 0;
-	if ((hvm_features & BH_FEATURE_DECODE_ASSIST) != 0 && vmcb->fetched_bytes <= sizeof(vmcb->instruction)) {
+	if ((hvm_features & BH_FEATURE_DECODE_ASSIST) != 0 &&
+	    vmcb->fetched_bytes <= sizeof(vmcb->instruction)) {
 		exit->instruction_length = vmcb->fetched_bytes;
 		memcpy(exit->instruction, vmcb->instruction, sizeof(vmcb->instruction));
 	}
@@ -113,7 +114,8 @@ static out_of_line void take_interrupted_event(struct vcpu *vcpu, struct vmcb *v
 	if (type == BH_INJECT_TYPE_NMI) {
 		svm_private(vcpu)->is_nmi_blocked = 0;
 	}
-	vcpu->inject = info & (BH_INJECT_VALID | BH_INJECT_ERROR_CODE | (uint32_t)SVM_EVENT_TYPE | 0xff);
+	vcpu->inject = info &
+	               (BH_INJECT_VALID | BH_INJECT_ERROR_CODE | (uint32_t)SVM_EVENT_TYPE | 0xff);
 	vcpu->inject_error_code = (uint32_t)(vmcb->exit_int_info >> 32);
 	vcpu_request_self(vcpu, VCPU_REQUEST_INJECT);
 }
@@ -153,7 +155,9 @@ static out_of_line void decode_rest(struct vcpu *vcpu, struct vm_exit *exit, boo
 		decode_plain(exit, BH_REASON_CPUID, next_rip(vmcb, 2));
 		break;
 	case SVM_EXIT_MSR:
-		decode_plain(exit, (vmcb->exit_info1 & 1) != 0 ? BH_REASON_MSR_WRITE : BH_REASON_MSR_READ, next_rip(vmcb, 2));
+		decode_plain(exit,
+		             (vmcb->exit_info1 & 1) != 0 ? BH_REASON_MSR_WRITE : BH_REASON_MSR_READ,
+		             next_rip(vmcb, 2));
 		break;
 	case SVM_EXIT_HLT:
 		decode_plain(exit, BH_REASON_HLT, next_rip(vmcb, 1));
@@ -186,7 +190,9 @@ static out_of_line void decode_rest(struct vcpu *vcpu, struct vm_exit *exit, boo
 		decode_exception(vmcb, exit, was_step);
 		break;
 	default:
-		decode_fault(exit, VECTOR_UD); /* SVM's own instructions, MONITOR, MWAIT, RDPRU: none is there for a guest */
+		decode_fault(
+			exit,
+			VECTOR_UD); /* SVM's own instructions, MONITOR, MWAIT, RDPRU: none is there for a guest */
 		break;
 	}
 }

@@ -13,12 +13,13 @@
 #include "kernel/msr.h"
 
 /* Lengths without prefixes; used where the CPU saves no next RIP (docs/caveats.md). */
-#define LENGTH_CPUID 2u
-#define LENGTH_MSR 2u
+#define LENGTH_CPUID   2u
+#define LENGTH_MSR     2u
 #define LENGTH_VMMCALL 3u
 
 /* `saved`: the CPU saves the next RIP. A constant in each of the two variants of the exit path below. */
-static inline __attribute__((always_inline)) void advance(struct vmcb *vmcb, bool saved, uint64_t length)
+static inline __attribute__((always_inline)) void advance(struct vmcb *vmcb, bool saved,
+                                                          uint64_t length)
 {
 	if (saved) {
 		vmcb->rip = vmcb->next_rip;
@@ -63,7 +64,8 @@ static out_of_line uint64_t finish_msr(struct vcpu *vcpu, struct vmcb *vmcb)
 }
 
 /* Leaf 1: APIC id and OSXSAVE are this vCPU's. */
-static out_of_line uint64_t finish_cpuid_features(struct vcpu *vcpu, struct vmcb *vmcb, const struct cpuid_slot *slot)
+static out_of_line uint64_t finish_cpuid_features(struct vcpu *vcpu, struct vmcb *vmcb,
+                                                  const struct cpuid_slot *slot)
 {
 	uint32_t osxsave = (vmcb->cr4 & CR4_OSXSAVE) != 0 ? CPUID_1_ECX_OSXSAVE : 0;
 
@@ -79,7 +81,8 @@ static out_of_line uint64_t finish_cpuid_features(struct vcpu *vcpu, struct vmcb
 	return vcpu->hvm_page.raw;
 }
 
-static inline __attribute__((always_inline)) uint64_t finish_cpuid(struct vcpu *vcpu, struct vmcb *vmcb, bool saved)
+static inline __attribute__((always_inline)) uint64_t finish_cpuid(struct vcpu *vcpu,
+                                                                   struct vmcb *vmcb, bool saved)
 {
 	uint32_t leaf = (uint32_t)vmcb->rax;
 	const struct cpuid_slot *slot = &vcpu->cpuid_slots[cpuid_slot_number(leaf)];

@@ -11,21 +11,25 @@
 #include "kernel/vcpu_state.h"
 
 /* VMCB attributes are descriptor bits 11:8 right above 7:0; the ABI has them four bits higher, and a bit for "unusable". */
-#define VMCB_ATTRIBUTES_LOW 0x00ffu
+#define VMCB_ATTRIBUTES_LOW  0x00ffu
 #define VMCB_ATTRIBUTES_HIGH 0x0f00u
-#define ATTRIBUTE_PRESENT BIT(7)
-#define ATTRIBUTE_UNUSABLE BIT(16)
-#define ATTRIBUTE_GRANULAR BIT(15)
+#define ATTRIBUTE_PRESENT    BIT(7)
+#define ATTRIBUTE_UNUSABLE   BIT(16)
+#define ATTRIBUTE_GRANULAR   BIT(15)
 
-#define EFER_ALLOWED (EFER_SCE | EFER_LME | EFER_LMA | EFER_NXE | EFER_FFXSR)
+#define EFER_ALLOWED         (EFER_SCE | EFER_LME | EFER_LMA | EFER_NXE | EFER_FFXSR)
 
 static struct vmcb_segment *segment(struct vmcb *vmcb, uint32_t idx)
 {
 	static const uint16_t offsets[BH_SEG_COUNT] = {
-		[BH_SEG_ES] = offsetof(struct vmcb, es), [BH_SEG_CS] = offsetof(struct vmcb, cs),
-		[BH_SEG_SS] = offsetof(struct vmcb, ss), [BH_SEG_DS] = offsetof(struct vmcb, ds),
-		[BH_SEG_FS] = offsetof(struct vmcb, fs), [BH_SEG_GS] = offsetof(struct vmcb, gs),
-		[BH_SEG_LDTR] = offsetof(struct vmcb, ldtr), [BH_SEG_TR] = offsetof(struct vmcb, tr),
+		[BH_SEG_ES] = offsetof(struct vmcb, es),
+		[BH_SEG_CS] = offsetof(struct vmcb, cs),
+		[BH_SEG_SS] = offsetof(struct vmcb, ss),
+		[BH_SEG_DS] = offsetof(struct vmcb, ds),
+		[BH_SEG_FS] = offsetof(struct vmcb, fs),
+		[BH_SEG_GS] = offsetof(struct vmcb, gs),
+		[BH_SEG_LDTR] = offsetof(struct vmcb, ldtr),
+		[BH_SEG_TR] = offsetof(struct vmcb, tr),
 	};
 
 	return (struct vmcb_segment *)(void *)((char *)vmcb + offsets[idx]);
@@ -38,7 +42,8 @@ static void segment_get(const struct vmcb_segment *from, struct bh_segment_state
 	to->selector = from->selector;
 	to->reserved = 0;
 	to->reserved2 = 0;
-	to->attributes = (from->attributes & VMCB_ATTRIBUTES_LOW) | ((from->attributes & VMCB_ATTRIBUTES_HIGH) << 4);
+	to->attributes = (from->attributes & VMCB_ATTRIBUTES_LOW) |
+	                 ((from->attributes & VMCB_ATTRIBUTES_HIGH) << 4);
 	if ((to->attributes & ATTRIBUTE_PRESENT) == 0) {
 		to->attributes |= (uint32_t)ATTRIBUTE_UNUSABLE;
 	}
@@ -53,7 +58,8 @@ static void segment_set(struct vmcb_segment *to, const struct bh_segment_state *
 	to->base = from->base;
 	to->limit = from->limit;
 	to->selector = from->selector;
-	to->attributes = (uint16_t)((from->attributes & VMCB_ATTRIBUTES_LOW) | ((from->attributes >> 4) & VMCB_ATTRIBUTES_HIGH));
+	to->attributes = (uint16_t)((from->attributes & VMCB_ATTRIBUTES_LOW) |
+	                            ((from->attributes >> 4) & VMCB_ATTRIBUTES_HIGH));
 	if ((from->attributes & ATTRIBUTE_UNUSABLE) != 0) {
 		to->attributes &= (uint16_t)~ATTRIBUTE_PRESENT;
 	}
@@ -73,8 +79,10 @@ void svm_get_state(struct vcpu *vcpu, uint32_t groups, struct bh_cpu_state *stat
 		for (uint32_t i = 0; i < BH_SEG_COUNT; i++) {
 			segment_get(segment(vmcb, i), &state->segments[i]);
 		}
-		state->gdtr = (struct bh_table_state){ .base = vmcb->gdtr.base, .limit = vmcb->gdtr.limit };
-		state->idtr = (struct bh_table_state){ .base = vmcb->idtr.base, .limit = vmcb->idtr.limit };
+		state->gdtr = (struct bh_table_state){ .base = vmcb->gdtr.base,
+			                               .limit = vmcb->gdtr.limit };
+		state->idtr = (struct bh_table_state){ .base = vmcb->idtr.base,
+			                               .limit = vmcb->idtr.limit };
 	}
 	if ((groups & BH_STATE_CONTROL) != 0) {
 		state->cr0 = vmcb->cr0;
@@ -123,7 +131,8 @@ int svm_set_state(struct vcpu *vcpu, uint32_t groups, const struct bh_cpu_state 
 	}
 	if ((groups & BH_STATE_CONTROL) != 0) {
 		if (vmcb->cr0 != state->cr0 || vmcb->cr3 != state->cr3 || vmcb->cr4 != state->cr4) {
-			svm_private(vcpu)->flush = 1; /* the guest expects what a MOV to CRn flushes */
+			svm_private(vcpu)->flush =
+				1; /* the guest expects what a MOV to CRn flushes */
 		}
 		vmcb->cr0 = state->cr0;
 		vmcb->cr2 = state->cr2;

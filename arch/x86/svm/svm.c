@@ -12,8 +12,8 @@
 #include "kernel/memory.h"
 #include "kernel/string.h"
 
-#define IOPM_SIZE (3 * PAGE_SIZE)
-#define MSRPM_SIZE (2 * PAGE_SIZE)
+#define IOPM_SIZE           (3 * PAGE_SIZE)
+#define MSRPM_SIZE          (2 * PAGE_SIZE)
 #define KERNEL_IMAGE_OFFSET 0xffffffff80000000ull
 
 bool svm_has_next_rip;
@@ -31,7 +31,7 @@ static uint64_t image_to_phys(const void *p)
 	return (uint64_t)p - KERNEL_IMAGE_OFFSET;
 }
 
-#define MSR_PASS_READ 1u
+#define MSR_PASS_READ  1u
 #define MSR_PASS_WRITE 2u
 
 static void msr_pass(uint32_t msr, uint32_t access)
@@ -39,7 +39,7 @@ static void msr_pass(uint32_t msr, uint32_t access)
 	uint32_t base = msr < 0x2000 ? 0 : 0x800;
 	uint32_t bit = 2 * (msr & 0x1fff);
 
-	msrpm[base + bit / 8] &= (uint8_t)~(access << (bit % 8));
+	msrpm[base + bit / 8] &= (uint8_t) ~(access << (bit % 8));
 }
 
 /*
@@ -48,8 +48,8 @@ static void msr_pass(uint32_t msr, uint32_t access)
 static void msr_bitmap_build(void)
 {
 	static const uint32_t owned[] = {
-		MSR_FS_BASE, MSR_GS_BASE, MSR_KERNEL_GS_BASE, MSR_STAR, MSR_LSTAR, MSR_CSTAR, MSR_SFMASK,
-		MSR_SYSENTER_CS, MSR_SYSENTER_ESP, MSR_SYSENTER_EIP,
+		MSR_FS_BASE, MSR_GS_BASE, MSR_KERNEL_GS_BASE, MSR_STAR,         MSR_LSTAR,
+		MSR_CSTAR,   MSR_SFMASK,  MSR_SYSENTER_CS,    MSR_SYSENTER_ESP, MSR_SYSENTER_EIP,
 	};
 
 	memset(iopm, 0xff, sizeof(iopm));
@@ -86,7 +86,7 @@ static bool svm_probe(const char **reason)
 	has_flush_by_asid = feature_has(FEATURE_SVM_FLUSH_BY_ASID);
 	svm_is_tcg = feature_is_tcg();
 	hvm_features = (svm_has_next_rip ? BH_FEATURE_NEXT_RIP : 0) |
-		       (feature_has(FEATURE_SVM_DECODE_ASSIST) ? BH_FEATURE_DECODE_ASSIST : 0);
+	               (feature_has(FEATURE_SVM_DECODE_ASSIST) ? BH_FEATURE_DECODE_ASSIST : 0);
 	msr_bitmap_build();
 	return true;
 }
@@ -152,13 +152,16 @@ static int svm_vcpu_init(struct vcpu *vcpu)
 	 * (CVE-2015-8104, CVE-2015-5307). #MC is the machine's.
 	 */
 	vmcb->intercept_exceptions = SVM_EXCEPTION_DB | SVM_EXCEPTION_AC | SVM_EXCEPTION_MC;
-	vmcb->intercept1 = SVM_INTERCEPT1_INTR | SVM_INTERCEPT1_NMI | SVM_INTERCEPT1_SMI | SVM_INTERCEPT1_INIT | SVM_INTERCEPT1_VINTR |
-			   SVM_INTERCEPT1_RDPMC | SVM_INTERCEPT1_CPUID | SVM_INTERCEPT1_INVD | SVM_INTERCEPT1_HLT |
-			   SVM_INTERCEPT1_INVLPGA | SVM_INTERCEPT1_IOIO | SVM_INTERCEPT1_MSR | (uint32_t)SVM_INTERCEPT1_SHUTDOWN;
-	vmcb->intercept2 = SVM_INTERCEPT2_VMRUN | SVM_INTERCEPT2_VMMCALL | SVM_INTERCEPT2_VMLOAD | SVM_INTERCEPT2_VMSAVE |
-			   SVM_INTERCEPT2_STGI | SVM_INTERCEPT2_CLGI | SVM_INTERCEPT2_SKINIT | SVM_INTERCEPT2_WBINVD |
-			   SVM_INTERCEPT2_MONITOR | SVM_INTERCEPT2_MWAIT | SVM_INTERCEPT2_MWAIT_ARMED | SVM_INTERCEPT2_XSETBV |
-			   SVM_INTERCEPT2_RDPRU;
+	vmcb->intercept1 = SVM_INTERCEPT1_INTR | SVM_INTERCEPT1_NMI | SVM_INTERCEPT1_SMI |
+	                   SVM_INTERCEPT1_INIT | SVM_INTERCEPT1_VINTR | SVM_INTERCEPT1_RDPMC |
+	                   SVM_INTERCEPT1_CPUID | SVM_INTERCEPT1_INVD | SVM_INTERCEPT1_HLT |
+	                   SVM_INTERCEPT1_INVLPGA | SVM_INTERCEPT1_IOIO | SVM_INTERCEPT1_MSR |
+	                   (uint32_t)SVM_INTERCEPT1_SHUTDOWN;
+	vmcb->intercept2 = SVM_INTERCEPT2_VMRUN | SVM_INTERCEPT2_VMMCALL | SVM_INTERCEPT2_VMLOAD |
+	                   SVM_INTERCEPT2_VMSAVE | SVM_INTERCEPT2_STGI | SVM_INTERCEPT2_CLGI |
+	                   SVM_INTERCEPT2_SKINIT | SVM_INTERCEPT2_WBINVD | SVM_INTERCEPT2_MONITOR |
+	                   SVM_INTERCEPT2_MWAIT | SVM_INTERCEPT2_MWAIT_ARMED |
+	                   SVM_INTERCEPT2_XSETBV | SVM_INTERCEPT2_RDPRU;
 	if (feature_has(FEATURE_SVM_PAUSE_FILTER)) {
 		vmcb->intercept1 |= SVM_INTERCEPT1_PAUSE;
 		vmcb->pause_count = 3000;

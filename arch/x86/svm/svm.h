@@ -7,8 +7,8 @@
 
 /* In vcpu->hvm_private. */
 struct svm_private {
-	uint64_t shadow_rip;  /* svm_is_tcg: where the guest stood in an interrupt shadow */
-	uint64_t iret_rip;    /* NMI handler's IRET, about to be executed */
+	uint64_t shadow_rip; /* svm_is_tcg: where the guest stood in an interrupt shadow */
+	uint64_t iret_rip;   /* NMI handler's IRET, about to be executed */
 	union {
 		struct {
 			uint8_t is_shadow;   /* svm_is_tcg: shadow_rip counts */
@@ -35,7 +35,8 @@ static inline struct svm_private *svm_private(struct vcpu *vcpu)
 }
 
 extern bool svm_has_next_rip;
-extern bool svm_is_tcg; /* QEMU without acceleration: see docs/caveats.md for what it does otherwise than the manual */
+extern bool
+	svm_is_tcg; /* QEMU without acceleration: see docs/caveats.md for what it does otherwise than the manual */
 
 /* TCG does not intercept XSETBV: find out what the guest has made of XCR0. Own pCPU, after an exit. */
 void svm_xcr0_settle(struct vcpu *vcpu);

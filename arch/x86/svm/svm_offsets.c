@@ -3,7 +3,8 @@
 #include "arch/x86/svm/vmcb.h"
 #include "kernel/vcpu.h"
 
-#define OFFSET(name, type, member) __asm__ volatile("\n->" #name " %0" : : "i"(offsetof(struct type, member)))
+#define OFFSET(name, type, member) \
+	__asm__ volatile("\n->" #name " %0" : : "i"(offsetof(struct type, member)))
 
 void svm_offsets(void);
 void svm_offsets(void)

@@ -8,88 +8,88 @@
 #include "kernel/types.h"
 
 /* ---- MSRs (APM 2 15.30) ---- */
-#define MSR_VM_CR 0xc0010114
-#define VM_CR_SVMDIS BIT(4)
+#define MSR_VM_CR       0xc0010114
+#define VM_CR_SVMDIS    BIT(4)
 #define MSR_VM_HSAVE_PA 0xc0010117
 
 /* ---- CPUID 8000_000A (APM 3 E.4.9) ---- */
-#define CPUID_SVM 0x8000000au
-#define SVM_EDX_NP BIT(0)
-#define SVM_EDX_NRIPS BIT(3)
-#define SVM_EDX_VMCB_CLEAN BIT(5)
-#define SVM_EDX_FLUSH_BY_ASID BIT(6)
+#define CPUID_SVM              0x8000000au
+#define SVM_EDX_NP             BIT(0)
+#define SVM_EDX_NRIPS          BIT(3)
+#define SVM_EDX_VMCB_CLEAN     BIT(5)
+#define SVM_EDX_FLUSH_BY_ASID  BIT(6)
 #define SVM_EDX_DECODE_ASSISTS BIT(7)
-#define SVM_EDX_PAUSE_FILTER BIT(10)
+#define SVM_EDX_PAUSE_FILTER   BIT(10)
 
 /* ---- intercepts ---- */
-#define SVM_EXCEPTION_DB BIT(1)
-#define SVM_EXCEPTION_AC BIT(17)
-#define SVM_EXCEPTION_MC BIT(18)
+#define SVM_EXCEPTION_DB           BIT(1)
+#define SVM_EXCEPTION_AC           BIT(17)
+#define SVM_EXCEPTION_MC           BIT(18)
 
-#define SVM_INTERCEPT1_INTR BIT(0)
-#define SVM_INTERCEPT1_NMI BIT(1)
-#define SVM_INTERCEPT1_SMI BIT(2)
-#define SVM_INTERCEPT1_INIT BIT(3)
-#define SVM_INTERCEPT1_VINTR BIT(4)
-#define SVM_INTERCEPT1_RDPMC BIT(15)
-#define SVM_INTERCEPT1_CPUID BIT(18)
-#define SVM_INTERCEPT1_IRET BIT(20)
-#define SVM_INTERCEPT1_INVD BIT(22)
-#define SVM_INTERCEPT1_PAUSE BIT(23)
-#define SVM_INTERCEPT1_HLT BIT(24)
-#define SVM_INTERCEPT1_INVLPGA BIT(26)
-#define SVM_INTERCEPT1_IOIO BIT(27)
-#define SVM_INTERCEPT1_MSR BIT(28)
-#define SVM_INTERCEPT1_SHUTDOWN BIT(31)
+#define SVM_INTERCEPT1_INTR        BIT(0)
+#define SVM_INTERCEPT1_NMI         BIT(1)
+#define SVM_INTERCEPT1_SMI         BIT(2)
+#define SVM_INTERCEPT1_INIT        BIT(3)
+#define SVM_INTERCEPT1_VINTR       BIT(4)
+#define SVM_INTERCEPT1_RDPMC       BIT(15)
+#define SVM_INTERCEPT1_CPUID       BIT(18)
+#define SVM_INTERCEPT1_IRET        BIT(20)
+#define SVM_INTERCEPT1_INVD        BIT(22)
+#define SVM_INTERCEPT1_PAUSE       BIT(23)
+#define SVM_INTERCEPT1_HLT         BIT(24)
+#define SVM_INTERCEPT1_INVLPGA     BIT(26)
+#define SVM_INTERCEPT1_IOIO        BIT(27)
+#define SVM_INTERCEPT1_MSR         BIT(28)
+#define SVM_INTERCEPT1_SHUTDOWN    BIT(31)
 
-#define SVM_INTERCEPT2_VMRUN BIT(0)
-#define SVM_INTERCEPT2_VMMCALL BIT(1)
-#define SVM_INTERCEPT2_VMLOAD BIT(2)
-#define SVM_INTERCEPT2_VMSAVE BIT(3)
-#define SVM_INTERCEPT2_STGI BIT(4)
-#define SVM_INTERCEPT2_CLGI BIT(5)
-#define SVM_INTERCEPT2_SKINIT BIT(6)
-#define SVM_INTERCEPT2_WBINVD BIT(9)
-#define SVM_INTERCEPT2_MONITOR BIT(10)
-#define SVM_INTERCEPT2_MWAIT BIT(11)
+#define SVM_INTERCEPT2_VMRUN       BIT(0)
+#define SVM_INTERCEPT2_VMMCALL     BIT(1)
+#define SVM_INTERCEPT2_VMLOAD      BIT(2)
+#define SVM_INTERCEPT2_VMSAVE      BIT(3)
+#define SVM_INTERCEPT2_STGI        BIT(4)
+#define SVM_INTERCEPT2_CLGI        BIT(5)
+#define SVM_INTERCEPT2_SKINIT      BIT(6)
+#define SVM_INTERCEPT2_WBINVD      BIT(9)
+#define SVM_INTERCEPT2_MONITOR     BIT(10)
+#define SVM_INTERCEPT2_MWAIT       BIT(11)
 #define SVM_INTERCEPT2_MWAIT_ARMED BIT(12)
-#define SVM_INTERCEPT2_XSETBV BIT(13)
-#define SVM_INTERCEPT2_RDPRU BIT(14)
+#define SVM_INTERCEPT2_XSETBV      BIT(13)
+#define SVM_INTERCEPT2_RDPRU       BIT(14)
 
 /* ---- other control fields ---- */
-#define SVM_TLB_NOTHING 0u
-#define SVM_TLB_FLUSH_ALL 1u
-#define SVM_TLB_FLUSH_ASID 3u
+#define SVM_TLB_NOTHING      0u
+#define SVM_TLB_FLUSH_ALL    1u
+#define SVM_TLB_FLUSH_ASID   3u
 
-#define SVM_VINTR_TPR GENMASK(3, 0)
-#define SVM_VINTR_IRQ BIT(8)
-#define SVM_VINTR_PRIORITY GENMASK(19, 16)
+#define SVM_VINTR_TPR        GENMASK(3, 0)
+#define SVM_VINTR_IRQ        BIT(8)
+#define SVM_VINTR_PRIORITY   GENMASK(19, 16)
 #define SVM_VINTR_IGNORE_TPR BIT(20)
-#define SVM_VINTR_MASKING BIT(24)
+#define SVM_VINTR_MASKING    BIT(24)
 
-#define SVM_SHADOW BIT(0)
+#define SVM_SHADOW           BIT(0)
 
 #define SVM_CLEAN_INTERCEPTS BIT(0) /* intercepts, TSC offset, pause filter */
-#define SVM_CLEAN_IOPM BIT(1)
-#define SVM_CLEAN_ASID BIT(2)
-#define SVM_CLEAN_TPR BIT(3) /* V_TPR, V_IRQ and the like */
-#define SVM_CLEAN_NP BIT(4) /* nCR3, gPAT */
-#define SVM_CLEAN_CR BIT(5) /* CR0, CR3, CR4, EFER */
-#define SVM_CLEAN_DR BIT(6)
-#define SVM_CLEAN_DT BIT(7) /* GDTR, IDTR */
-#define SVM_CLEAN_SEGMENTS BIT(8) /* CS, DS, SS, ES, CPL */
-#define SVM_CLEAN_CR2 BIT(9)
-#define SVM_CLEAN_ALL 0x3ffu
+#define SVM_CLEAN_IOPM       BIT(1)
+#define SVM_CLEAN_ASID       BIT(2)
+#define SVM_CLEAN_TPR        BIT(3) /* V_TPR, V_IRQ and the like */
+#define SVM_CLEAN_NP         BIT(4) /* nCR3, gPAT */
+#define SVM_CLEAN_CR         BIT(5) /* CR0, CR3, CR4, EFER */
+#define SVM_CLEAN_DR         BIT(6)
+#define SVM_CLEAN_DT         BIT(7) /* GDTR, IDTR */
+#define SVM_CLEAN_SEGMENTS   BIT(8) /* CS, DS, SS, ES, CPL */
+#define SVM_CLEAN_CR2        BIT(9)
+#define SVM_CLEAN_ALL        0x3ffu
 
 /* EXITINFO1 of IOIO (APM 2 15.10.2) */
-#define SVM_IO_IN BIT(0)
+#define SVM_IO_IN     BIT(0)
 #define SVM_IO_STRING BIT(2)
-#define SVM_IO_REP BIT(3)
-#define SVM_IO_SIZE GENMASK(6, 4) /* one bit each for 1, 2, 4 bytes */
-#define SVM_IO_PORT GENMASK(31, 16)
+#define SVM_IO_REP    BIT(3)
+#define SVM_IO_SIZE   GENMASK(6, 4) /* one bit each for 1, 2, 4 bytes */
+#define SVM_IO_PORT   GENMASK(31, 16)
 
 /* EXITINTINFO and EVENTINJ have the layout of BH_INJECT_*; these types exist beside those. */
-#define SVM_EVENT_TYPE GENMASK(10, 8)
+#define SVM_EVENT_TYPE          GENMASK(10, 8)
 #define SVM_EVENT_TYPE_SOFTWARE (4u << 8)
 
 enum svm_exit_code {
@@ -123,7 +123,8 @@ enum svm_exit_code {
 	SVM_EXIT_XSETBV = 0x8d,
 	SVM_EXIT_RDPRU = 0x8e,
 	SVM_EXIT_NPF = 0x400,
-	SVM_EXIT_DONE = 0x4248, /* ours: finished on the fast path, but the work or request word is set */
+	SVM_EXIT_DONE =
+		0x4248, /* ours: finished on the fast path, but the work or request word is set */
 	SVM_EXIT_INVALID = 0xffffffff, /* low half of -1 */
 };
 
@@ -180,7 +181,8 @@ struct vmcb {
 	uint64_t rsp;
 	uint64_t s_cet, ssp, isst_addr;
 	uint64_t rax;
-	uint64_t star, lstar, cstar, sfmask, kernel_gs_base, sysenter_cs, sysenter_esp, sysenter_eip, cr2;
+	uint64_t star, lstar, cstar, sfmask, kernel_gs_base, sysenter_cs, sysenter_esp,
+		sysenter_eip, cr2;
 	uint8_t reserved_648[0x668 - 0x648];
 	uint64_t g_pat, debugctl, br_from, br_to, last_exception_from, last_exception_to;
 	uint8_t reserved_698[0x1000 - 0x698];
