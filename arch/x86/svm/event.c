@@ -93,12 +93,17 @@ bool svm_exit_settle(struct vcpu *vcpu)
 	return false;
 }
 
+static bool is_injecting(const struct vmcb *vmcb)
+{
+	return (vmcb->event_inject & BH_INJECT_VALID) != 0;
+}
+
 bool svm_interrupt_ready(struct vcpu *vcpu)
 {
 	const struct vmcb *vmcb = svm_vmcb(vcpu);
 
 	return (vmcb->rflags & RFLAGS_IF) != 0 && (vmcb->interrupt_shadow & SVM_SHADOW) == 0 &&
-	       (vmcb->event_inject & BH_INJECT_VALID) == 0;
+	       !is_injecting(vmcb);
 }
 
 bool svm_nmi_ready(struct vcpu *vcpu)
@@ -106,7 +111,7 @@ bool svm_nmi_ready(struct vcpu *vcpu)
 	const struct vmcb *vmcb = svm_vmcb(vcpu);
 
 	return !svm_private(vcpu)->is_nmi_blocked && (vmcb->interrupt_shadow & SVM_SHADOW) == 0 &&
-	       (vmcb->event_inject & BH_INJECT_VALID) == 0;
+	       !is_injecting(vmcb);
 }
 
 void svm_inject(struct vcpu *vcpu, uint32_t inject, uint32_t error_code)
@@ -127,7 +132,7 @@ void svm_set_interrupt_window(struct vcpu *vcpu, uint32_t priority)
 	uint64_t vintr = vmcb->vintr & ~(SVM_VINTR_IRQ | SVM_VINTR_PRIORITY | SVM_VINTR_IGNORE_TPR);
 
 	if (priority != 0) {
-		if (svm_is_tcg && vmcb->interrupt_shadow != 0) {
+		if (svm_is_tcg && vmcb->interrupt_shadow != 0 && !is_injecting(vmcb)) {
 			step_begin(vcpu); /* the settling #DB is the window */
 		} else if (priority > 15) {
 			vintr |= SVM_VINTR_IRQ | SVM_VINTR_IGNORE_TPR | SVM_VINTR_PRIORITY;
@@ -150,6 +155,11 @@ void svm_set_nmi_window(struct vcpu *vcpu, bool is_on)
 	if (!is_on) {
 		return;
 	}
+	if (is_injecting(svm_vmcb(vcpu))) {
+		/* A step would begin with that event's delivery, which saves our TF: look again at the next exit. */
+		vcpu_request_self(vcpu, VCPU_REQUEST_INTERRUPT);
+		return;
+	}
 	/* Blocked by a handler that runs: its IRET exits. At that IRET, or in a shadow: one instruction further. */
 	if (private->is_at_iret || !private->is_nmi_blocked) {
 		step_begin(vcpu);
@@ -168,10 +178,10 @@ void svm_set_shadow(struct vcpu *vcpu, uint32_t shadow)
 	struct svm_private *private = svm_private(vcpu);
 
 	vmcb->interrupt_shadow = (shadow & 3) != 0 ? SVM_SHADOW : 0;
+	private->attention = 0;
 	private->is_shadow = svm_is_tcg && vmcb->interrupt_shadow != 0;
 	private->shadow_rip = vmcb->rip;
 	private->is_nmi_blocked = (shadow & 4) != 0;
-	private->is_at_iret = 0;
 	if (private->is_nmi_blocked) {
 		vmcb->intercept1 |= SVM_INTERCEPT1_IRET;
 	} else {

@@ -201,6 +201,9 @@ void svm_set_msr(struct vcpu *vcpu, uint32_t msr, uint64_t value)
 	uint64_t *field = msr_field(vmcb, msr);
 
 	if (field != NULL) {
+		if (msr == MSR_EFER && ((*field ^ value) & EFER_NXE) != 0) {
+			svm_private(vcpu)->flush = 1;
+		}
 		*field = msr == MSR_EFER ? value | EFER_SVME : value;
 		vmcb->clean = 0;
 	}
