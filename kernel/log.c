@@ -13,6 +13,7 @@
 
 #define LINE_MAX           200u
 #define EARLY_BYTES        8192u
+#define LOCK_TRIES         50000000u
 #define LIMITED_PER_SECOND 8u
 #define PANIC_STACK_BYTES  512u
 
@@ -71,6 +72,21 @@ size_t log_format(char *buffer, size_t size, const char *format, ...)
 	return length;
 }
 
+/*
+ * An NMI or a fault may have come while this very pCPU held the lock: its report goes out unlocked
+ * after a while rather than never.
+ */
+static bool lock_try(void)
+{
+	for (uint32_t i = 0; i < LOCK_TRIES && !is_panicking; i++) {
+		if (spinlock_try(&log_lock)) {
+			return true;
+		}
+		__builtin_ia32_pause();
+	}
+	return false;
+}
+
 /* Put time before it and a newline behind it. */
 static void line_write(const char *text)
 {
@@ -79,14 +95,11 @@ static void line_write(const char *text)
 	size_t length = log_format(line, sizeof(line), "[%5lu.%06lu] %s\n", us / 1000000,
 	                           us % 1000000, text);
 
-	if (!is_panicking) {
-		spinlock_take(&log_lock);
-	}
+	bool is_held = lock_try();
+
 	ring_append(line, length);
-	if (!arch_console_claimed || is_panicking) {
-		arch_console_write(line, length);
-	}
-	if (!is_panicking) {
+	arch_console_write(line, length); /* the screen always, the port until it is claimed */
+	if (is_held) {
 		spinlock_drop(&log_lock);
 	}
 }
@@ -171,17 +184,14 @@ void panic(const char *format, ...)
 	if (__atomic_exchange_n(&is_panicking, true, __ATOMIC_SEQ_CST)) {
 		arch_cpu_stop(); /* another pCPU, or the dump itself, broke first */
 	}
+	arch_console_claimed = false;
 	va_start(arguments, format);
 	format_text(text, sizeof(text), format, arguments);
 	va_end(arguments);
 	log_print("PANIC: %s", text);
 	if (cpus_count != 0 && self != NULL && self->self == self) {
+		arch_cpus_stop_others();
 		panic_dump(self);
-		for (uint32_t i = 0; i < cpus_count; i++) {
-			if (cpus[i] != NULL && cpus[i] != self && cpus[i]->is_online) {
-				message_send(cpus[i], CPU_WORK_STOP);
-			}
-		}
 	}
 	log_print("The machine is stopped.");
 	arch_cpu_stop();

@@ -146,6 +146,9 @@ void feature_cpu_name(char *text, size_t size)
 	while (*start == ' ') {
 		start++;
 	}
+	for (size_t length = strlen(start); length != 0 && start[length - 1] == ' '; length--) {
+		name[(size_t)(start - name) + length - 1] = '\0';
+	}
 	memset(text, 0, size);
 	memcpy(text, start, strlen(start) < size ? strlen(start) : size - 1);
 }

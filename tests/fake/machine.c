@@ -97,6 +97,10 @@ void arch_cpu_stop(void)
 	abort();
 }
 
+void arch_cpus_stop_others(void)
+{
+}
+
 void arch_leave(void)
 {
 	abort();
