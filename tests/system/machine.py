@@ -114,11 +114,13 @@ class Machine:
         self.drain()
         self.send(f"console {name}\r")
         self.expect(r"Ctrl-\] leaves")
-        yield Console(self, name)
-        self.drain()
-        self.send(LEAVE_KEY)
-        self.expect(re.escape(PROMPT))
-        self.drain(0.1)
+        try:
+            yield Console(self, name)
+        finally:
+            self.drain()
+            self.send(LEAVE_KEY)
+            self.expect(re.escape(PROMPT))
+            self.drain(0.1)
 
     def poweroff(self, seconds=30):
         """`host poweroff`, and the emulator's end with status 0."""
@@ -159,12 +161,14 @@ class Console:
     def run(self, line, seconds=60):
         """Runs a shell line in the guest; gives (output, status)."""
         self.machine.drain()
-        self.machine.send(line + "; echo '[do''ne '$?']'\r")
+        # The guest's line editor echoes a long line in pieces: output begins after a mark.
+        self.machine.send("echo '[be''gin]'; " + line + "; echo '[do''ne '$?']'\r")
+        self.machine.expect(r"\[begin\]\r?\n", seconds)
         self.machine.expect(r"\[done (\d+)\]", seconds)
         status = int(self.machine.child.match.group(1))
-        lines = clean(self.machine.child.before).split("\n")
+        output = clean(self.machine.child.before).strip("\n")
         self.machine.expect(GUEST_PROMPT.format(self.name), 30)
-        return "\n".join(lines[1:]).strip("\n"), status
+        return output, status
 
     def read(self, line, seconds=60):
         """The output of a shell line that must succeed."""
