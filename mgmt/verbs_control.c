@@ -24,6 +24,7 @@ enum wait_kind {
 	WAIT_REGISTERS,
 	WAIT_POWEROFF, /* of the machine */
 	WAIT_RESET,
+	WAIT_MGMT, /* for its own end */
 };
 
 static uint64_t after_seconds(uint64_t seconds)
@@ -398,6 +399,16 @@ static bool poll_host(struct shell_wait *wait, struct result *result)
 	return true;
 }
 
+/* root ends this mgmt while it waits; its successor shows the next prompt. */
+static bool poll_mgmt(struct shell_wait *wait, struct result *result)
+{
+	if (machine_now_tsc() < wait->deadline_tsc) {
+		return false;
+	}
+	result_error(result, "host", "", "root has not restarted mgmt");
+	return true;
+}
+
 void verb_host(struct verb_call *call, struct result *result)
 {
 	uint64_t what = strcmp(call->word[0].text, "reboot") == 0 ? HOST_REBOOT : HOST_POWEROFF;
@@ -411,7 +422,7 @@ void verb_host(struct verb_call *call, struct result *result)
 
 	if (strcmp(call->word[0].text, "restart-mgmt") == 0) {
 		if (partition_restart_mgmt(result)) {
-			result_message(result, "mgmt ends and is started again; the guests run on");
+			begin_wait(call, WAIT_MGMT, ANSWER_SECONDS, poll_mgmt);
 		}
 		return;
 	}

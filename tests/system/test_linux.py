@@ -158,5 +158,18 @@ def test_list_columns(demo):
     assert all(len(row) == len(header) for row in rows)
 
 
+def test_mgmt_is_replaced_under_running_guests(demo):
+    starts = demo.query("info")["mgmt_starts"]
+    restarts = [row["restarts"] for row in demo.query("list")]
+    demo.drain()
+    demo.send("host restart-mgmt\r")
+    demo.expect("mgmt was started again", 30)
+    demo.expect("bulkhead> ", 10)
+    assert demo.query("info")["mgmt_starts"] == starts + 1
+    assert [row["restarts"] for row in demo.query("list")] == restarts
+    assert_answers(demo, "alpha")
+    assert_answers(demo, "beta")
+
+
 def test_machine_powers_off(demo):
     demo.poweroff()
