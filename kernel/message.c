@@ -6,24 +6,27 @@
 #include "kernel/message.h"
 
 #include "kernel/fpu.h"
+#include "kernel/lock.h"
 #include "kernel/thread.h"
 #include "kernel/vcpu.h"
 
 /* How often a pause before the interrupt is sent again: QEMU's thread=multi may lose one that arrives during a world switch. */
 #define RESEND_SPINS 10000u
 
-static uint32_t lock_ticket_next, lock_ticket_now;
+/* Not a queue lock: on an emulator with fewer cores than pCPUs the next in a queue is seldom the one that runs. */
+static struct spinlock kernel_lock;
 
 void kernel_lock_take(void)
 {
-	uint32_t ticket = __atomic_fetch_add(&lock_ticket_next, 1, __ATOMIC_RELAXED);
 	struct cpu *cpu = cpu_self();
 
-	while (__atomic_load_n(&lock_ticket_now, __ATOMIC_ACQUIRE) != ticket) {
-		if ((__atomic_load_n(&cpu->work, __ATOMIC_RELAXED) & CPU_WORK_STOP) != 0) {
+	while (!spinlock_try(&kernel_lock)) {
+		uint32_t work = __atomic_load_n(&cpu->work, __ATOMIC_RELAXED);
+
+		if ((work & CPU_WORK_STOP) != 0) {
 			arch_cpu_stop();
 		}
-		if ((__atomic_load_n(&cpu->work, __ATOMIC_RELAXED) & CPU_WORK_MESSAGE) != 0) {
+		if ((work & CPU_WORK_MESSAGE) != 0) {
 			__atomic_and_fetch(&cpu->work, ~CPU_WORK_MESSAGE, __ATOMIC_ACQ_REL);
 			message_poll(cpu);
 		}
@@ -33,7 +36,7 @@ void kernel_lock_take(void)
 
 void kernel_lock_drop(void)
 {
-	__atomic_store_n(&lock_ticket_now, lock_ticket_now + 1, __ATOMIC_RELEASE);
+	spinlock_drop(&kernel_lock);
 }
 
 void message_send(struct cpu *cpu, uint32_t work)

@@ -25,7 +25,8 @@ static struct bh_console *const console = (struct bh_console *)VMM_VA_CONSOLE;
 static const struct vmm_config *const config = (const struct vmm_config *)VMM_VA_CONFIG;
 static uint32_t done_count;
 static uint64_t accepted_count;
-static uint8_t scratch[4096] __attribute__((aligned(4096)));
+/* The kernel may write a whole record of any kind at its end. */
+static uint8_t scratch[4 * 4096] __attribute__((aligned(4096)));
 
 static void console_write(const char *text)
 {
