@@ -28,7 +28,8 @@ extern const char trampoline_start[], trampoline_end[];
 
 uint64_t smp_ap_stack; /* read by the trampoline of the pCPU being started */
 
-static uint32_t is_released; /* set by the boot pCPU, looked at by the others after each interrupt */
+static uint32_t
+	is_released; /* set by the boot pCPU, looked at by the others after each interrupt */
 
 static bool wait_online(const struct cpu *cpu, uint32_t us)
 {

@@ -13,6 +13,7 @@
 #include "kernel/object.h"
 
 #define MEASURE_US               4000u
+#define SAMPLE_TRIES             8u
 #define MEASURE_TRIES_MAX        200000000u /* reads without progress: the clock stands still */
 
 #define HPET_CAPABILITIES_PERIOD 0x04 /* femtoseconds in a tick */
@@ -92,37 +93,76 @@ static void pit_open(struct reference *reference)
 	*reference = (struct reference){ "8254", pit_read, 0xffff, PIT_HZ, true };
 }
 
-static uint32_t reference_ticks(const struct reference *reference, uint32_t start)
-{
-	uint32_t now = reference->read();
+/* A counter and the TSC at the same moment. */
+struct sample {
+	uint64_t tsc;
+	uint32_t value;
+};
 
-	return (reference->is_down ? start - now : now - start) & reference->mask;
+/*
+ * Of a few tries the one that took the least time: under an emulator the host may take the CPU
+ * away between the two reads, on hardware an SMI may.
+ */
+static struct sample sample_take(uint32_t (*read)(void))
+{
+	struct sample best = { 0, 0 };
+	uint64_t best_ticks = ~0ull;
+
+	for (uint32_t i = 0; i < SAMPLE_TRIES; i++) {
+		uint64_t before = arch_tsc_read();
+		uint32_t value = read();
+		uint64_t ticks = arch_tsc_read() - before;
+
+		if (ticks < best_ticks) {
+			best_ticks = ticks;
+			best = (struct sample){ before + ticks / 2, value };
+		}
+	}
+	return best;
+}
+
+static uint32_t reference_ticks(const struct reference *reference, uint32_t start, uint32_t end)
+{
+	return (reference->is_down ? start - end : end - start) & reference->mask;
+}
+
+/* Wait until the reference has moved by `wanted`. False: it does not move. */
+static bool reference_wait(const struct reference *reference, uint32_t start, uint32_t wanted)
+{
+	uint32_t ticks = 0;
+
+	for (uint32_t i = 0; ticks < wanted; i++) {
+		if (i == MEASURE_TRIES_MAX || (ticks == 0 && i == MEASURE_TRIES_MAX / 1000)) {
+			return false;
+		}
+		ticks = reference_ticks(reference, start, reference->read());
+	}
+	return true;
 }
 
 /* Count TSC and APIC ticks while the reference passes MEASURE_US. False: it does not move. */
 static bool reference_measure(const struct reference *reference, uint64_t *tsc_hz,
                               uint64_t *apic_hz)
 {
-	uint32_t wanted = (uint32_t)(reference->hz * MEASURE_US / 1000000), ticks = 0, start,
-		 apic_ticks;
-	uint64_t tsc_start, tsc_end;
+	struct sample start, end, apic_start, apic_end;
+	uint32_t ticks;
 
-	if (wanted == 0) {
+	apic_timer_count_start();
+	start = sample_take(reference->read);
+	apic_start = sample_take(apic_timer_count_elapsed);
+	if (!reference_wait(reference, start.value,
+	                    (uint32_t)(reference->hz * MEASURE_US / 1000000))) {
 		return false;
 	}
-	start = reference->read();
-	tsc_start = arch_tsc_read();
-	apic_timer_count_start();
-	for (uint32_t i = 0; ticks < wanted; i++) {
-		if (i == MEASURE_TRIES_MAX || (ticks == 0 && i == MEASURE_TRIES_MAX / 1000)) {
-			return false;
-		}
-		ticks = reference_ticks(reference, start);
+	end = sample_take(reference->read);
+	apic_end = sample_take(apic_timer_count_elapsed);
+	ticks = reference_ticks(reference, start.value, end.value);
+	if (ticks == 0 || apic_end.tsc <= apic_start.tsc) {
+		return false;
 	}
-	tsc_end = arch_tsc_read();
-	apic_ticks = apic_timer_count_elapsed();
-	*tsc_hz = (uint64_t)((unsigned __int128)(tsc_end - tsc_start) * reference->hz / ticks);
-	*apic_hz = (uint64_t)apic_ticks * reference->hz / ticks;
+	*tsc_hz = (uint64_t)((unsigned __int128)(end.tsc - start.tsc) * reference->hz / ticks);
+	*apic_hz = (uint64_t)((unsigned __int128)(apic_end.value - apic_start.value) * *tsc_hz /
+	                      (apic_end.tsc - apic_start.tsc));
 	return true;
 }
 
