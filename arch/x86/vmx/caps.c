@@ -97,10 +97,13 @@ static uint32_t vmx_wish(enum feature feature, uint32_t bits)
 
 static bool vmx_pin_compute(bool has_true, const char **reason)
 {
+	/* No CPU counts its preemption timer at the TSC's own rate; Bochs does. */
+	vmx_caps.needs_net = feature_has(FEATURE_VMX_PREEMPTION_TIMER) &&
+	                     (msr_read(MSR_VMX_MISC) & VMX_MISC_TIMER_RATE) == 0;
 	*reason = "VT-x lacks virtual NMIs";
 	return vmx_controls_compute(has_true ? MSR_VMX_TRUE_PINBASED : MSR_VMX_PINBASED,
-	                            PIN_INTERRUPT_EXITING | PIN_NMI_EXITING | PIN_VIRTUAL_NMI, 0,
-	                            &vmx_caps.pin);
+	                            PIN_INTERRUPT_EXITING | PIN_NMI_EXITING | PIN_VIRTUAL_NMI,
+	                            vmx_caps.needs_net ? PIN_PREEMPTION_TIMER : 0, &vmx_caps.pin);
 }
 
 static bool vmx_cpu_compute(bool has_true, const char **reason)
@@ -152,7 +155,9 @@ static bool vmx_switch_compute(bool has_true, const char **reason)
 	*reason = "VT-x cannot switch EFER";
 	if (!vmx_controls_compute(has_true ? MSR_VMX_TRUE_EXIT : MSR_VMX_EXIT,
 	                          EXIT_SAVE_DEBUG | EXIT_HOST_64 | EXIT_SAVE_EFER | EXIT_LOAD_EFER,
-	                          EXIT_SAVE_PAT | EXIT_LOAD_PAT, &vmx_caps.exit) ||
+	                          EXIT_SAVE_PAT | EXIT_LOAD_PAT |
+	                                  (vmx_caps.needs_net ? EXIT_SAVE_TIMER : 0),
+	                          &vmx_caps.exit) ||
 	    !vmx_controls_compute(has_true ? MSR_VMX_TRUE_ENTRY : MSR_VMX_ENTRY,
 	                          ENTRY_LOAD_DEBUG | ENTRY_LOAD_EFER, ENTRY_LOAD_PAT,
 	                          &vmx_caps.entry)) {

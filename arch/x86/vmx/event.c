@@ -79,7 +79,7 @@ void vmx_inject(struct vcpu *vcpu, uint32_t inject, uint32_t error_code)
 	if ((event & EVENT_ERROR_CODE) != 0) {
 		vmcs_write(VMCS_ENTRY_ERROR_CODE, error_code & ERROR_CODE_MASK);
 	}
-	/* An event that is delivered ends the shadow; with both an entry fails (SDM 3C 26.3.1.5). */
+	/* A delivered event ends the shadow; with both an entry fails (SDM 3C 26.3.1.5). */
 	if ((blocking & INTERRUPTIBILITY_SHADOW) != 0) {
 		vmcs_write(VMCS_GUEST_INTERRUPTIBILITY, blocking & ~INTERRUPTIBILITY_SHADOW);
 	}

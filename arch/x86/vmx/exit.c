@@ -210,6 +210,10 @@ static bool vmx_decode_delivery(struct vcpu *vcpu, struct vm_exit *exit, uint32_
 static bool vmx_decode_between(struct vm_exit *exit, uint32_t reason)
 {
 	switch (reason) {
+	case VMX_REASON_TIMER:
+		vmx_net_set();
+		exit->reason = BH_REASON_INTERRUPT;
+		return true;
 	case VMX_REASON_INTERRUPT:
 		exit->reason = BH_REASON_INTERRUPT;
 		return true;
@@ -270,7 +274,7 @@ static void vmx_exit_decode(struct vcpu *vcpu, struct vm_exit *exit)
 }
 
 /*
- * The CPU refused to enter before it looked at the guest's state. Of the controls a guest moves one:
+ * The CPU refused to enter before it looked at the guest's state. A guest moves one control:
  * its TPR may have fallen below the threshold since that was set (SDM 3C 26.2.1.1). Then there is
  * an interrupt to look at; the event that waits in the VMCS, if any, still does.
  */

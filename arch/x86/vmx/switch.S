@@ -108,7 +108,7 @@ vmx_switch_exit:
 
 	xor %eax, %eax
 
-/* The slow way out. RDI = vcpu, RAX = result, RSP = HOST_RSP; RBP, R12-R15 are still the guest's. */
+/* The slow way out. RDI = vcpu, RAX = result, RSP = HOST_RSP; RBP, R12-R15: the guest's. */
 .Lsave:
 	mov %rbp, VMX_VCPU_RBP(%rdi)
 	mov %r12, VMX_VCPU_R12(%rdi)

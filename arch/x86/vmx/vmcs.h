@@ -12,6 +12,8 @@
 #define MSR_VMX_PROCBASED               0x482
 #define MSR_VMX_EXIT                    0x483
 #define MSR_VMX_ENTRY                   0x484
+#define MSR_VMX_MISC                    0x485
+#define VMX_MISC_TIMER_RATE             0x1f
 #define MSR_VMX_CR0_FIXED0              0x486
 #define MSR_VMX_CR0_FIXED1              0x487
 #define MSR_VMX_CR4_FIXED0              0x488
@@ -102,6 +104,7 @@
 #define VMCS_GUEST_INTERRUPTIBILITY  0x4824
 #define VMCS_GUEST_ACTIVITY          0x4826
 #define VMCS_GUEST_SYSENTER_CS       0x482a
+#define VMCS_PREEMPTION_TIMER        0x482e
 #define VMCS_HOST_SYSENTER_CS        0x4c00
 
 /* ---- natural-width fields ---- */
@@ -147,6 +150,7 @@
 #define PIN_INTERRUPT_EXITING 0x1u
 #define PIN_NMI_EXITING       0x8u
 #define PIN_VIRTUAL_NMI       0x20u
+#define PIN_PREEMPTION_TIMER  0x40u
 
 /* Processor-based controls (SDM 3C 24.6.2). */
 #define CPU_INTERRUPT_WINDOW  0x4u
@@ -161,7 +165,6 @@
 #define CPU_CR8_STORE_EXITING 0x100000u
 #define CPU_TPR_SHADOW        0x200000u
 #define CPU_NMI_WINDOW        0x400000u
-#define CPU_DR_EXITING        0x800000u
 #define CPU_IO_BITMAPS        0x2000000u
 #define CPU_MSR_BITMAPS       0x10000000u
 #define CPU_MONITOR_EXITING   0x20000000u
@@ -184,6 +187,7 @@
 #define EXIT_LOAD_PAT     0x80000u
 #define EXIT_SAVE_EFER    0x100000u
 #define EXIT_LOAD_EFER    0x200000u
+#define EXIT_SAVE_TIMER   0x400000u
 #define ENTRY_LOAD_DEBUG  0x4u
 #define ENTRY_IA32E_GUEST 0x200u
 #define ENTRY_LOAD_PAT    0x4000u
@@ -283,7 +287,6 @@ enum vmx_reason {
 	VMX_REASON_RDPMC = 15,
 	VMX_REASON_VMCALL = 18,
 	VMX_REASON_CR = 28,
-	VMX_REASON_DR = 29,
 	VMX_REASON_IO = 30,
 	VMX_REASON_RDMSR = 31,
 	VMX_REASON_WRMSR = 32,
@@ -291,6 +294,7 @@ enum vmx_reason {
 	VMX_REASON_TPR_THRESHOLD = 43,
 	VMX_REASON_EPT_VIOLATION = 48,
 	VMX_REASON_EPT_MISCONFIGURATION = 49,
+	VMX_REASON_TIMER = 52,
 	VMX_REASON_WBINVD = 54,
 	VMX_REASON_XSETBV = 55,
 };

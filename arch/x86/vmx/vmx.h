@@ -29,6 +29,7 @@ struct vmx_caps {
 	bool has_invept_single;
 	bool has_pat;
 	bool has_tpr_shadow;
+	bool needs_net; /* Bochs: see vmx_net_set() */
 };
 extern struct vmx_caps vmx_caps;
 
@@ -85,6 +86,13 @@ static inline uint64_t vmx_ept_pointer(const struct vm *vm)
 
 /* caps.c */
 bool vmx_probe(const char **reason);
+
+/*
+ * Bochs takes no external interrupt in a guest that is entered with IF=0, until the guest touches
+ * IF (it masks by the host's rule): a guest that spins so would never give its pCPU back. The
+ * preemption timer gets through, and so ends each millisecond of a guest there.
+ */
+void vmx_net_set(void);
 
 /* host.c: this pCPU as the VMCS's host, and what VMX does not switch */
 int vmx_cpu_on(struct cpu *cpu) must_check;
