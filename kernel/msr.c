@@ -111,6 +111,7 @@ static const struct msr_row rows[] = {
 	{ 0xc0010140, 0xc0010141, POLICY_IGNORE, 0 }, /* OS-visible workarounds: none */
 	{ 0xc0010200, 0xc001020b, POLICY_IGNORE, 0 }, /* performance counters */
 	{ 0xc0011020, 0xc0011023, POLICY_IGNORE, 0 }, /* LS, IC, DC, BU configuration */
+	{ 0xc0011028, 0xc0011028, POLICY_IGNORE, 0 }, /* FP configuration */
 	{ 0xc0011029, 0xc0011029, POLICY_IGNORE, DE_CFG_LFENCE_SERIALIZING },
 	{ 0xc001102a, 0xc001102d, POLICY_IGNORE, 0 },
 };

@@ -317,7 +317,8 @@ static bool check_rest(const struct bh_vcpu_state *state)
 		return false;
 	}
 	if ((groups & BH_STATE_LAPIC) != 0 &&
-	    (state->apic_base & APIC_BASE_ADDRESS) != APIC_BASE_RESET) {
+	    ((state->apic_base & APIC_BASE_ADDRESS) != APIC_BASE_RESET ||
+	     (state->apic_base & (APIC_BASE_X2APIC | APIC_BASE_ENABLE)) == APIC_BASE_X2APIC)) {
 		return false;
 	}
 	return (groups & BH_STATE_FPU) == 0 || fpu_is_valid(state);
