@@ -2,6 +2,7 @@
 /* Calls on domains and threads: decode and hand on (see call.h). */
 #include "kernel/call.h"
 #include "kernel/event.h"
+#include "kernel/message.h"
 #include "kernel/sched.h"
 #include "kernel/thread.h"
 
@@ -87,8 +88,12 @@ int64_t call_thread_set_share(struct call *call)
 	if (!share_is_ok(call->frame->rsi, call->frame->rdx)) {
 		return BH_ERR_INVALID;
 	}
-	thread_of(call->object)->weight = (uint32_t)call->frame->rsi;
-	thread_of(call->object)->cap_percent = (uint32_t)call->frame->rdx;
+	struct thread *thread = thread_of(call->object);
+
+	thread->weight = (uint32_t)call->frame->rsi;
+	thread->cap_percent = (uint32_t)call->frame->rdx;
+	message_send(thread->cpu,
+	             CPU_WORK_SCHEDULE); /* one that runs alone would not see its cap */
 	return BH_OK;
 }
 

@@ -10,6 +10,7 @@
 #include "kernel/fpu.h"
 #include "kernel/message.h"
 #include "kernel/region.h"
+#include "kernel/string.h"
 #include "kernel/vcpu.h"
 
 struct list vms = { &vms, &vms };
@@ -167,6 +168,7 @@ int64_t call_vcpu_get_state(struct call *call)
 	if (error < 0) {
 		return error;
 	}
+	memset(&bounce.state, 0, sizeof(bounce.state)); /* nothing of another guest's */
 	error = vcpu_get_state(vcpu, &bounce.state);
 	vcpu_release(vcpu);
 	return error < 0 ? error

@@ -7,7 +7,7 @@
 #include "kernel/fpu.h"
 
 /* XCR0 must allow all components while they are saved and restored. */
-static void fpu_swap(struct cpu *cpu, void *area)
+static out_of_line void fpu_swap(struct cpu *cpu, void *area)
 {
 	arch_xcr0_load(arch_xcr0_supported);
 	if (cpu->fpu_owner != NULL) {
