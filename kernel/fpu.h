@@ -15,7 +15,8 @@ void fpu_enter_vcpu(struct cpu *cpu, struct vcpu *vcpu);
 /* fpu_enter_vcpu() would do nothing. */
 static inline bool fpu_is_ready(const struct cpu *cpu, const struct vcpu *vcpu)
 {
-	return cpu->fpu_owner == vcpu->fpu && cpu->fpu_thread == cpu->current && cpu->xcr0 == vcpu->xcr0;
+	return cpu->fpu_owner == vcpu->fpu && cpu->fpu_thread == cpu->current &&
+	       cpu->xcr0 == vcpu->xcr0;
 }
 /* #NM in ring 3: the thread wants its registers now. */
 void fpu_trap(struct cpu *cpu);
