@@ -164,7 +164,8 @@ static int64_t call_decode_and_do(struct call *call, const struct call_entry *en
 		}
 		call->handle = handle_entry(call->caller, call->frame->rdi);
 	}
-	if ((entry->flags & DERIVES) == DERIVES && call->handle->depth + 1u >= HANDLE_DEPTH_MAX) {
+	if (call->handle != NULL && (entry->flags & DERIVES) == DERIVES &&
+	    call->handle->depth + 1u >= HANDLE_DEPTH_MAX) {
 		return BH_ERR_LIMIT;
 	}
 	if ((entry->flags & MAKES) == 0) {

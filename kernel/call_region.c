@@ -7,9 +7,7 @@
 #include "kernel/vcpu.h"
 
 #define GUEST_ADDRESS_END (1ull << 47)
-#define MAP_RIGHTS        (BH_MAP_READ | BH_MAP_WRITE | BH_MAP_EXECUTE)
-_Static_assert(MAP_RIGHTS == (BH_RIGHT_READ | BH_RIGHT_WRITE | BH_RIGHT_EXECUTE),
-               "rights and map flags are the same bits");
+#define MAP_RIGHTS        (BH_MAP_READ | BH_MAP_WRITE | BH_MAP_EXECUTE) /* BH_RIGHT_*: the same bits */
 
 int64_t call_region_allocate(struct call *call)
 {
