@@ -5,6 +5,7 @@
  * its parser): a line that this scan misunderstands costs a module, no more. A file that cannot be read is passed on as missing.
  */
 #include "boot/payload.h"
+#include "boot/sha256.h"
 #include "boot/uefi.h"
 
 #define CONFIG_FILE    "bulkhead.cfg"
@@ -51,6 +52,16 @@ static BOOLEAN payload_is_sane(void)
 		}
 	}
 	return TRUE;
+}
+
+/* What was packed is what is here: against damage, not against malice (that is a signature's job). */
+static BOOLEAN payload_is_whole(void)
+{
+	const struct payload_header *header = payload_header();
+	UINT8 digest[SHA256_BYTES];
+
+	sha256(header + 1, header->size - sizeof(*header), digest);
+	return CompareMem(digest, header->sha256, sizeof(digest)) == 0;
 }
 
 BOOLEAN uefi_payload_find(const char *name, struct uefi_file *file)
@@ -252,8 +263,8 @@ BOOLEAN uefi_modules_load(struct boot_info *info)
 {
 	struct uefi_file list;
 
-	if (!payload_is_sane() || !payload_add(info, "root") || !payload_add(info, "mgmt") ||
-	    !payload_add(info, "vmm")) {
+	if (!payload_is_sane() || !payload_is_whole() || !payload_add(info, "root") ||
+	    !payload_add(info, "mgmt") || !payload_add(info, "vmm")) {
 		return FALSE;
 	}
 	config_load(info);

@@ -9,7 +9,6 @@
 
 #define ADDRESS_SPACE_MEMORY  0u
 #define ADDRESS_SPACE_PORT    1u
-#define GAS_BYTES             12u
 
 #define MADT_LAPIC_BASE       36u
 #define MADT_RECORDS          44u

@@ -115,11 +115,6 @@ static inline void xcr0_write(uint64_t value)
 	                 : "memory");
 }
 
-static inline void invlpg(const void *va)
-{
-	__asm__ volatile("invlpg (%0)" : : "r"(va) : "memory");
-}
-
 static inline void cpu_pause(void)
 {
 	__asm__ volatile("pause" : : : "memory");

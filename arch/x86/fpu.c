@@ -18,7 +18,6 @@
 #define XCR0_PKRU          BIT(9)
 
 #define FXSAVE_BYTES       512u
-#define XSAVE_HEADER_BYTES 64u
 #define FCW_OFFSET         0u
 #define MXCSR_OFFSET       24u
 #define FCW_INIT           0x37fu

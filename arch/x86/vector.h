@@ -2,11 +2,8 @@
 /* Interrupt vectors of the machine. One list: every pCPU's IDT is the same. */
 #pragma once
 
-#define VECTOR_DEBUG         1u
 #define VECTOR_NMI           2u
 #define VECTOR_DOUBLE_FAULT  8u
-#define VECTOR_SEGMENT       11u
-#define VECTOR_STACK         12u
 #define VECTOR_PROTECTION    13u
 #define VECTOR_PAGE_FAULT    14u
 #define VECTOR_MACHINE_CHECK 18u

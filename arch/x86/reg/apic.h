@@ -27,7 +27,6 @@
 #define APIC_LVT_TIMER_ONE_SHOT 0x00000u
 #define APIC_LVT_TIMER_DEADLINE 0x40000u
 #define APIC_LVT_THERMAL        0x330
-#define APIC_LVT_PERFORMANCE    0x340
 #define APIC_LVT_LINT0          0x350
 #define APIC_LVT_LINT1          0x360
 #define APIC_LVT_ERROR          0x370

@@ -34,24 +34,20 @@
 #define CR4_UMIP       REG_BIT(11)
 #define CR4_LA57       REG_BIT(12)
 #define CR4_VMXE       REG_BIT(13)
-#define CR4_SMXE       REG_BIT(14)
 #define CR4_FSGSBASE   REG_BIT(16)
 #define CR4_PCIDE      REG_BIT(17)
 #define CR4_OSXSAVE    REG_BIT(18)
 #define CR4_SMEP       REG_BIT(20)
 #define CR4_SMAP       REG_BIT(21)
 #define CR4_PKE        REG_BIT(22)
-#define CR4_CET        REG_BIT(23)
 
 #define EFER_SCE       REG_BIT(0)
 #define EFER_LME       REG_BIT(8)
 #define EFER_LMA       REG_BIT(10)
 #define EFER_NXE       REG_BIT(11)
 #define EFER_SVME      REG_BIT(12)
-#define EFER_LMSLE     REG_BIT(13)
 #define EFER_FFXSR     REG_BIT(14)
 
-#define RFLAGS_CF      REG_BIT(0)
 #define RFLAGS_FIXED   REG_BIT(1)
 #define RFLAGS_TF      REG_BIT(8)
 #define RFLAGS_IF      REG_BIT(9)
@@ -61,7 +57,6 @@
 #define RFLAGS_RF      REG_BIT(16)
 #define RFLAGS_VM      REG_BIT(17)
 #define RFLAGS_AC      REG_BIT(18)
-#define RFLAGS_ID      REG_BIT(21)
 
 #define PTE_PRESENT    REG_BIT(0)
 #define PTE_WRITE      REG_BIT(1)
@@ -76,7 +71,5 @@
 #define PTE_ADDRESS    0x000ffffffffff000ull
 
 #define PF_PRESENT     REG_BIT(0)
-#define PF_WRITE       REG_BIT(1)
 #define PF_USER        REG_BIT(2)
 #define PF_RESERVED    REG_BIT(3)
-#define PF_FETCH       REG_BIT(4)

@@ -20,8 +20,6 @@
 #define MCG_CAP_CTL_PRESENT       0x100
 #define MSR_MCG_STATUS            0x17a
 #define MCG_STATUS_RIPV           0x1
-#define MCG_STATUS_EIPV           0x2
-#define MCG_STATUS_MCIP           0x4
 #define MSR_MCG_CTL               0x17b
 #define MSR_MISC_ENABLE           0x1a0
 #define MSR_PAT                   0x277
