@@ -140,7 +140,7 @@ static void crash(struct vcpu_thread *vcpu, const char *what, uint64_t detail)
 {
 	char reason[160];
 
-	snprintf(reason, sizeof(reason), "vCPU %u: %s (0x%llx)", (unsigned)vcpu->idx, what,
+	snprintf(reason, sizeof(reason), "vCPU %u: %s 0x%llx", (unsigned)vcpu->idx, what,
 	         (unsigned long long)detail);
 	machine_lock();
 	machine_stop(VMM_CRASHED, (int32_t)vcpu->idx, reason);
@@ -233,7 +233,7 @@ static void emulate_refused(struct vcpu_thread *vcpu, struct emulate *emulate, c
 {
 	struct bh_run *run = vcpu->run;
 	uint8_t bytes[DECODE_LENGTH_MAX] = { 0 };
-	char text[96];
+	char text[112];
 	uint32_t count = 0;
 	int used = 0;
 
@@ -246,12 +246,34 @@ static void emulate_refused(struct vcpu_thread *vcpu, struct emulate *emulate, c
 		count = 0;
 	}
 	machine_unlock();
-	used = snprintf(text, sizeof(text), "%s, RIP 0x%llx:", what,
+	used = snprintf(text, sizeof(text), "%s, RIP 0x%llx, bytes", what,
 	                (unsigned long long)run->state.rip);
-	for (uint32_t i = 0; i < count && used > 0 && used < (int)sizeof(text) - 4; i++) {
+	for (uint32_t i = 0; i < count && used > 0 && used < (int)sizeof(text) - 16; i++) {
 		used += snprintf(text + used, sizeof(text) - (size_t)used, " %02x", bytes[i]);
 	}
+	snprintf(text + used, sizeof(text) - (size_t)used, ", address");
 	crash(vcpu, text, run->mmio.gpa);
+}
+
+/*
+ * An instruction that the emulator may know once it has the XMM registers (moves between them and a
+ * device). They are fetched for it alone, since that costs a copy of the whole FPU state.
+ */
+static enum emulate_result emulate_with_xmm(struct vcpu_thread *vcpu, struct emulate *emulate,
+                                            const uint8_t *bytes, uint32_t count)
+{
+	enum emulate_result result = EMULATE_UNSUPPORTED;
+
+	machine_lock(); /* one at a time: the record is shared */
+	emulate->xmm = vcpu_state_xmm_get(vcpu->idx);
+	if (emulate->xmm != NULL) {
+		result = emulate_step(emulate, bytes, count);
+		if (result == EMULATE_DONE && vcpu_state_xmm_set(vcpu->idx) < 0) {
+			result = EMULATE_FAILED;
+		}
+	}
+	machine_unlock();
+	return result;
 }
 
 static void emulate_exit(struct vcpu_thread *vcpu, const uint8_t *bytes, uint32_t count,
@@ -272,6 +294,9 @@ static void emulate_exit(struct vcpu_thread *vcpu, const uint8_t *bytes, uint32_
 	result = emulate_step(&emulate, bytes, count);
 	machine.channel->unclaimed_accesses = machine.bus.unclaimed_count;
 	machine_unlock();
+	if (result == EMULATE_UNSUPPORTED) {
+		result = emulate_with_xmm(vcpu, &emulate, bytes, count);
+	}
 	switch (result) {
 	case EMULATE_DONE:
 	case EMULATE_AGAIN:
@@ -369,10 +394,10 @@ static void handle_exit(struct vcpu_thread *vcpu)
 		handle_hypercall(vcpu);
 		break;
 	case BH_EXIT_SHUTDOWN:
-		crash(vcpu, "triple fault", 0);
+		crash(vcpu, "triple fault, RIP", vcpu->run->state.rip);
 		break;
 	case BH_EXIT_FAILED_ENTRY:
-		crash(vcpu, "the CPU refused the vCPU's state", vcpu->run->failure);
+		crash(vcpu, "the CPU refused the vCPU's state, reason", vcpu->run->failure);
 		break;
 	case BH_EXIT_NONE:
 	case BH_EXIT_KICK:
@@ -432,7 +457,7 @@ static __attribute__((noinline)) void handle_return(struct vcpu_thread *vcpu, in
 {
 	if (error < 0) {
 		vcpu->has_answers = false;
-		crash(vcpu, "vcpu_run failed", (uint64_t)(int64_t)error);
+		crash(vcpu, "vcpu_run failed, error", (uint64_t)(int64_t)error);
 		return;
 	}
 	vcpu->has_answers = exit_has_answers(vcpu->run->exit);

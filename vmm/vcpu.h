@@ -45,5 +45,11 @@ int vcpu_job_do(uint32_t vcpu_idx, enum vcpu_job job, void (*wait)(void));
  * on. Errors of the kernel's calls.
  */
 int vcpu_state_reset(uint32_t vcpu_idx, const struct bh_cpu_state *start);
+/*
+ * The XMM registers of a vCPU whose thread calls, for the emulator; set() takes them back. NULL or an
+ * error of the kernel's calls. The machine's lock is held from one to the other.
+ */
+uint8_t (*vcpu_state_xmm_get(uint32_t vcpu_idx))[16];
+int vcpu_state_xmm_set(uint32_t vcpu_idx);
 /* Registers into the channel. */
 int vcpu_state_publish(uint32_t vcpu_idx);

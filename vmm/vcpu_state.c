@@ -22,34 +22,38 @@
 #define RESET_PAT         0x0007040600070406ull
 #define MTRR_ENABLED_WRITE_BACK \
 	0x806u /* as firmware leaves it; no fixed ranges (SDM 3A 12.11.2.1) */
-#define RESET_FCW         0x037fu
-#define RESET_MXCSR       0x1f80u
+#define RESET_FCW            0x037fu
+#define RESET_MXCSR          0x1f80u
 
-#define FPU_FCW_OFFSET    0
-#define FPU_MXCSR_OFFSET  24
+#define FPU_FCW_OFFSET       0
+#define FPU_MXCSR_OFFSET     24
+#define FPU_XMM_OFFSET       160 /* SDM 1 table 10-2 */
+#define FPU_XMM_BYTES        256
+#define FPU_XSTATE_BV_OFFSET 512 /* only in an XSAVE area, not after FXSAVE */
+#define XSTATE_SSE           0x02u
 
-#define SEGMENT_DATA      0x0093u
-#define SEGMENT_CODE      0x009bu
-#define SEGMENT_LDT       0x0082u
-#define SEGMENT_TSS       0x008bu
+#define SEGMENT_DATA         0x0093u
+#define SEGMENT_CODE         0x009bu
+#define SEGMENT_LDT          0x0082u
+#define SEGMENT_TSS          0x008bu
 
-#define APIC_BASE_ENABLED (1ull << 11)
-#define APIC_BASE_BSP     (1ull << 8)
+#define APIC_BASE_ENABLED    (1ull << 11)
+#define APIC_BASE_BSP        (1ull << 8)
 
-#define LAPIC_ID          0x02u
-#define LAPIC_VERSION     0x03u
-#define LAPIC_DFR         0x0eu
-#define LAPIC_SVR         0x0fu
-#define LAPIC_LVT_TIMER   0x32u
-#define LAPIC_LVT_LINT0   0x35u
-#define LAPIC_LVT_LINT1   0x36u
-#define LAPIC_LVT_ERROR   0x37u
+#define LAPIC_ID             0x02u
+#define LAPIC_VERSION        0x03u
+#define LAPIC_DFR            0x0eu
+#define LAPIC_SVR            0x0fu
+#define LAPIC_LVT_TIMER      0x32u
+#define LAPIC_LVT_LINT0      0x35u
+#define LAPIC_LVT_LINT1      0x36u
+#define LAPIC_LVT_ERROR      0x37u
 
-#define LVT_MASKED        0x10000u
-#define LVT_EXTINT        0x00700u
-#define LVT_NMI           0x00400u
-#define SVR_RESET         0x000ffu
-#define SVR_ENABLED       0x00100u
+#define LVT_MASKED           0x10000u
+#define LVT_EXTINT           0x00700u
+#define LVT_NMI              0x00400u
+#define SVR_RESET            0x000ffu
+#define SVR_ENABLED          0x00100u
 
 static struct bh_vcpu_state state;
 
@@ -178,4 +182,22 @@ int vcpu_state_publish(uint32_t vcpu_idx)
 	channel->registers_vcpu = vcpu_idx;
 	channel->registers_activity = state.activity;
 	return BH_OK;
+}
+
+uint8_t (*vcpu_state_xmm_get(uint32_t vcpu_idx))[16]
+{
+	if (bh_vcpu_get_state(VMM_HANDLE_VCPU + vcpu_idx, &state) < 0 ||
+	    state.fpu_size < FPU_XMM_OFFSET + FPU_XMM_BYTES) {
+		return NULL;
+	}
+	return (uint8_t(*)[16])(state.fpu + FPU_XMM_OFFSET);
+}
+
+int vcpu_state_xmm_set(uint32_t vcpu_idx)
+{
+	if (state.fpu_size > FPU_XSTATE_BV_OFFSET) {
+		state.fpu[FPU_XSTATE_BV_OFFSET] |= XSTATE_SSE;
+	}
+	state.groups = BH_STATE_FPU;
+	return bh_vcpu_set_state(VMM_HANDLE_VCPU + vcpu_idx, &state);
 }
