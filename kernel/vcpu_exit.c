@@ -76,7 +76,9 @@ static bool exit_mmio(struct vcpu *vcpu, const struct vm_exit *exit)
 		return true;
 	}
 	if (ALIGN_DOWN(exit->gpa.raw, PAGE_SIZE) == APIC_BASE_RESET) {
-		vlapic_page_refresh(vcpu);
+		if (!exit->is_write) {
+			vlapic_page_refresh(vcpu);
+		}
 		vcpu->stats->exits[BH_REASON_APIC]++;
 	}
 	mmio->gpa = exit->gpa.raw;

@@ -108,14 +108,17 @@ static inline __attribute__((always_inline)) uint64_t exit_fast(struct vcpu *vcp
 		uint32_t info = (uint32_t)vmcb->exit_info1;
 		const struct port_slot *slot = &vcpu->vm->port_slots[(info >> 16) % VM_PORT_SLOTS];
 
+		struct event *event;
+
 		if ((info & slot->mask) != slot->key) {
 			return 0;
 		}
 		vmcb->rip = vmcb->exit_info2; /* the next RIP, on every CPU (APM 2 15.10.2) */
 		vmcb->interrupt_shadow = 0;
 		vcpu->stats->exits[BH_REASON_DOORBELL]++;
-		if (slot->event != NULL) {
-			return finish_doorbell(vcpu, slot->event);
+		event = slot->event; /* once: another pCPU may clear it */
+		if (event != NULL) {
+			return finish_doorbell(vcpu, event);
 		}
 		return vcpu->hvm_page.raw;
 	}

@@ -66,6 +66,7 @@ static inline bool vmx_fast_doorbell(struct vcpu *vcpu)
 {
 	uint32_t info = vmcs_read32(VMCS_EXIT_QUALIFICATION);
 	const struct port_slot *slot = &vcpu->vm->port_slots[(info >> 16) % VM_PORT_SLOTS];
+	struct event *event;
 
 	vmx_of(vcpu)->qualification = info;
 	if ((info & slot->mask) != slot->key) {
@@ -73,7 +74,8 @@ static inline bool vmx_fast_doorbell(struct vcpu *vcpu)
 	}
 	vmx_fast_advance();
 	vcpu->stats->exits[BH_REASON_DOORBELL]++;
-	return slot->event == NULL || vmx_fast_event(vcpu, slot->event);
+	event = __atomic_load_n(&slot->event, __ATOMIC_RELAXED);
+	return event == NULL || vmx_fast_event(vcpu, event);
 }
 
 static __attribute__((noinline)) bool vmx_fast_msr(struct vcpu *vcpu, bool is_write)
