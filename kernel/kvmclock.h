@@ -11,9 +11,7 @@
 #define MSR_KVM_SYSTEM_TIME_OLD 0x12u
 #define MSR_KVM_WALL_CLOCK      0x4b564d00u
 #define MSR_KVM_SYSTEM_TIME     0x4b564d01u
-#define MSR_KVM_ASYNC_PF        0x4b564d02u
 #define MSR_KVM_STEAL_TIME      0x4b564d03u
-#define MSR_KVM_PV_EOI          0x4b564d04u
 #define MSR_KVM_POLL_CONTROL    0x4b564d05u
 
 /* Only registers whose bit the guest's CPUID 40000001h has exist. NOT_FOUND, INVALID. */

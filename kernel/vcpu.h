@@ -78,7 +78,6 @@ struct vlapic {
 	uint32_t *regs; /* the LAPIC page: register at offset o is regs[o / 4] */
 	hpa_t page;
 	uint64_t apic_base;
-	uint64_t timer_start_tsc;  /* host TSC at which TMICT was loaded; TMCCT counts from here */
 	uint64_t timer_period_tsc; /* host TSC ticks of one round; 0 = stopped */
 	uint64_t timer_deadline;   /* host TSC of the next expiry; 0 = none */
 	uint64_t tsc_deadline;     /* IA32_TSC_DEADLINE, guest TSC */
@@ -146,8 +145,7 @@ struct vcpu {
 	uint64_t
 		tsc_offset; /* guest TSC = TSC + tsc_offset; the VM's, moved by the guest's own writes */
 	uint64_t mtrr[32]; /* variable (0..15) and fixed (16..26) ranges: kept, without effect */
-	uint64_t kvm_system_time, kvm_wall_clock, kvm_steal_time, kvm_async_pf, kvm_pv_eoi,
-		kvm_poll_control;
+	uint64_t kvm_system_time, kvm_wall_clock, kvm_steal_time, kvm_async_pf, kvm_poll_control;
 	uint32_t kvmclock_version;
 	uint64_t steal_told_tsc; /* thread->wait_tsc as last told to the guest */
 
