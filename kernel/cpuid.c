@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * CPUID of guests (SDM 2A CPUID, APM 3 E). The VMM decides what a guest sees; here only what changes while it runs is filled in:
- * APIC ids, OSXSAVE, OSPKE, XSAVE sizes. In KVM's feature leaf, bits that this kernel does not keep are taken out.
+ * APIC ids, OSXSAVE, OSPKE, XSAVE sizes.
  */
 #include "kernel/cpuid.h"
 
@@ -10,16 +10,11 @@
 #include "kernel/string.h"
 
 #define LEAF_HYPERVISOR     0x40000000u
-#define LEAF_KVM_FEATURES   0x40000001u
 #define LEAF_HYPERVISOR_END 0x40010000u
 #define LEAF_EXTENDED       0x80000000u
 #define LEAF_AMD_TOPOLOGY   0x8000001eu
 
-/* Clock (0, 3), no I/O delay (1), steal time (5), PV unhalt (7), PV send IPI (11), poll control (12), PV yield (13), stable clock (24). */
-#define KVM_FEATURES_KEPT \
-	(BIT(0) | BIT(1) | BIT(3) | BIT(5) | BIT(7) | BIT(11) | BIT(12) | BIT(13) | BIT(24))
-
-#define XSAVE_LEGACY_SIZE 576u
+#define XSAVE_LEGACY_SIZE   576u
 
 static const struct bh_cpuid_entry *find(const struct vm *vm, uint32_t leaf, uint32_t subleaf)
 {
@@ -95,11 +90,6 @@ int vm_set_cpuid(struct vm *vm, const struct bh_cpuid_entry *entries, uint32_t c
 	}
 	memcpy(vm->cpuid, entries, count * sizeof(entries[0]));
 	vm->cpuid_count = count;
-	for (uint32_t i = 0; i < count; i++) {
-		if (vm->cpuid[i].leaf == LEAF_KVM_FEATURES) {
-			vm->cpuid[i].eax &= (uint32_t)KVM_FEATURES_KEPT;
-		}
-	}
 	cpuid_slots_fill(vm);
 	return BH_OK;
 }
@@ -160,7 +150,7 @@ static void add_dynamic(struct vcpu *vcpu, uint32_t leaf, uint32_t subleaf,
 		if (subleaf == 0) {
 			values->ebx = xsave_size(vcpu->vm, vcpu->xcr0, false);
 		} else if (subleaf == 1 && (values->eax & (BIT(1) | BIT(3))) != 0) {
-			values->ebx = xsave_size(vcpu->vm, vcpu->xcr0 | vcpu->xss, true);
+			values->ebx = xsave_size(vcpu->vm, vcpu->xcr0, true);
 		}
 		break;
 	default:

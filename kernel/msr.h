@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Model-specific registers that a guest does not own by the MSR bitmap. Errors mean #GP(0) for the guest; nothing else happens then.
+ * The model-specific registers of a guest that are state of the CPU or of the local APIC (SDM 4, APM 2 A), as far as the MSR bitmap lets
+ * them exit. All others are policy, and the VMM's.
  */
 #pragma once
 
 #include "kernel/vcpu.h"
 
-/* Any intercepted register. NOT_FOUND: no such register (counted, logged at a limited rate); INVALID: value refused. */
+#define MSR_TSC_ADJUST 0x3bu
+
+/* NOT_FOUND: not the kernel's. INVALID: #GP(0) for the guest; nothing has happened. */
 int msr_guest_read(struct vcpu *vcpu, uint32_t msr, uint64_t *value) must_check;
 int msr_guest_write(struct vcpu *vcpu, uint32_t msr, uint64_t value) must_check;
 /* The few that are worth it on the fast path (local APIC, TSC deadline). False: nothing has happened, take the slow path. */
@@ -15,3 +18,8 @@ bool msr_guest_fast(struct vcpu *vcpu, uint32_t msr, bool is_write, uint64_t *va
 bool msr_pat_is_valid(uint64_t value);
 /* The guest's TSC reads `value` now. */
 void msr_guest_set_tsc(struct vcpu *vcpu, uint64_t value);
+
+static inline bool is_canonical(uint64_t address)
+{
+	return (uint64_t)((int64_t)(address << 16) >> 16) == address;
+}

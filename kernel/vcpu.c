@@ -9,7 +9,6 @@
 #include "arch/x86/hvm.h"
 #include "kernel/cpuid.h"
 #include "kernel/doorbell.h"
-#include "kernel/kvmclock.h"
 #include "kernel/memory.h"
 #include "kernel/string.h"
 #include "kernel/vcpu_exit.h"
@@ -135,6 +134,7 @@ int vcpu_create(struct domain *payer, struct vm *vm, uint32_t idx, struct vcpu *
 		pages_free(vcpu);
 		return error;
 	}
+	vcpu->run->tsc_offset = vcpu->tsc_offset;
 	vlapic_timer_init(vcpu);
 	vcpu_make_current(vcpu);
 	vcpu_reset(vcpu, false);
@@ -256,20 +256,6 @@ void vm_flush(struct vm *vm)
 	message_sync();
 }
 
-void *vm_guest_memory(struct vm *vm, uint64_t gpa, uint32_t size)
-{
-	uint32_t flags;
-	uint64_t left;
-	hpa_t pa;
-
-	if ((gpa & 3) != 0 || !ptable_lookup(&vm->npt, gpa, &pa, &flags, &left) || left < size ||
-	    (flags & PTABLE_WRITE) == 0 ||
-	    memory_is_outside(HPA(ALIGN_DOWN(pa.raw, PAGE_SIZE)), PAGE_SIZE)) {
-		return NULL;
-	}
-	return phys_to_virt(pa);
-}
-
 /* ---- vcpu_run ---- */
 
 bool vcpu_inject_is_valid(uint32_t inject)
@@ -295,19 +281,39 @@ bool vcpu_inject_is_valid(uint32_t inject)
 	}
 }
 
-/* The VMM's answer to a port read, into AL, AX or EAX. */
-static void take_io_answer(struct vcpu *vcpu, uint64_t value)
+/* The VMM has decided: EDX:EAX and on, or #GP(0). The exit was the last one, so its record still says where the next instruction is. */
+static out_of_line void take_msr_answer(struct vcpu *vcpu, uint8_t answer)
+{
+	uint64_t value = vcpu->run->msr.value;
+
+	if (vcpu->run->msr.is_refused != 0) {
+		vcpu_raise(vcpu, VECTOR_GP, 0);
+		return;
+	}
+	if (answer == VCPU_ANSWER_RDMSR) {
+		vcpu->gpr[BH_GPR_RAX] = (uint32_t)value;
+		vcpu->gpr[BH_GPR_RDX] = value >> 32;
+	}
+	hvm->skip_instruction(vcpu, &vcpu->exit);
+}
+
+/* The VMM's answer to the last exit; for a port read, into AL, AX or EAX. */
+static void take_answer(struct vcpu *vcpu)
 {
 	uint64_t *rax = &vcpu->gpr[BH_GPR_RAX];
+	uint64_t value = vcpu->run->io.value;
+	uint8_t answer = vcpu->answer;
 
-	if (vcpu->io_width == 4) {
+	vcpu->answer = VCPU_ANSWER_NONE;
+	if (answer == 4) {
 		*rax = (uint32_t)value;
-	} else if (vcpu->io_width == 2) {
+	} else if (answer == 2) {
 		*rax = (*rax & ~0xffffull) | (uint16_t)value;
-	} else {
+	} else if (answer == 1) {
 		*rax = (*rax & ~0xffull) | (uint8_t)value;
+	} else {
+		take_msr_answer(vcpu, answer);
 	}
-	vcpu->io_width = 0;
 }
 
 static void set_cr2(struct vcpu *vcpu, uint64_t cr2)
@@ -386,8 +392,8 @@ static int begin(struct vcpu *vcpu, struct cpu *cpu)
 	if (unlikely(cpu->hvm_current != vcpu)) {
 		vcpu_make_current(vcpu);
 	}
-	if (vcpu->io_width != 0) {
-		take_io_answer(vcpu, run->io.value);
+	if (vcpu->answer != VCPU_ANSWER_NONE) {
+		take_answer(vcpu);
 	}
 	if (unlikely((run->state_dirty | run->inject | run->lapic_write) != 0)) {
 		return take_answers(vcpu);
@@ -475,9 +481,6 @@ void vcpu_enter(struct vcpu *vcpu)
 	vcpu->stats->running_since_tsc = start_tsc;
 	if (unlikely(cpu->hvm_current != vcpu)) {
 		vcpu_make_current(vcpu);
-	}
-	if (unlikely(vcpu->kvm_steal_time != 0) && vcpu->steal_told_tsc != cpu->current->wait_tsc) {
-		kvmclock_update_steal(vcpu);
 	}
 	/* Seen by others before we look at the words that they set; see vcpu_request(). */
 	__atomic_store_n(&vcpu->in_guest, 1, __ATOMIC_SEQ_CST);

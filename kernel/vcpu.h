@@ -72,12 +72,12 @@ _Static_assert(sizeof(struct vm) <= 2 * PAGE_SIZE, "a VM is an order-1 block");
 #define VCPU_REQUEST_INJECT 0x100u /* inject_* below holds an event */
 #define VCPU_REQUEST_UNHALT 0x200u /* hypercall KICK_CPU: leave HLT */
 #define VCPU_REQUEST_EOI    0x400u /* lapic.eoi_level has bits: tell the VMM */
-#define VCPU_REQUEST_CLOCK  0x800u /* write the guest's kvmclock page again */
 
 struct vlapic {
 	uint32_t *regs; /* the LAPIC page: register at offset o is regs[o / 4] */
 	hpa_t page;
 	uint64_t apic_base;
+	uint64_t timer_start_tsc;  /* host TSC at which TMICT was loaded; TMCCT counts from here */
 	uint64_t timer_period_tsc; /* host TSC ticks of one round; 0 = stopped */
 	uint64_t timer_deadline;   /* host TSC of the next expiry; 0 = none */
 	uint64_t tsc_deadline;     /* IA32_TSC_DEADLINE, guest TSC */
@@ -106,6 +106,11 @@ struct vm_exit {
 	uint32_t inject;     /* EXCEPTION: give it to the guest (BH_INJECT_*) ... */
 	uint32_t error_code; /* ... with this */
 };
+
+/* vcpu->answer. For a port read it is the width: that many bytes of run.io.value go to RAX. */
+#define VCPU_ANSWER_NONE  0u
+#define VCPU_ANSWER_RDMSR 8u
+#define VCPU_ANSWER_WRMSR 9u
 
 /* Beyond enum bh_reason. */
 #define VM_EXIT_NONE \
@@ -136,18 +141,12 @@ struct vcpu {
 	hpa_t run_page, stats_page;
 	void *fpu; /* guest FPU state, arch_fpu_size */
 	uint64_t xcr0;
-	uint64_t xss;
 	uint64_t cr2; /* VMX: not in the VMCS */
 	uint64_t dr[4];
 	uint64_t dr6; /* VMX: not in the VMCS */
-	uint64_t msr_tsc_aux, msr_spec_ctrl, msr_mtrr_def_type, msr_misc_enable;
-	uint64_t msr_tsc_adjust;
+	uint64_t msr_tsc_aux, msr_spec_ctrl, msr_tsc_adjust;
 	uint64_t
 		tsc_offset; /* guest TSC = TSC + tsc_offset; the VM's, moved by the guest's own writes */
-	uint64_t mtrr[32]; /* variable (0..15) and fixed (16..26) ranges: kept, without effect */
-	uint64_t kvm_system_time, kvm_wall_clock, kvm_steal_time, kvm_async_pf, kvm_poll_control;
-	uint32_t kvmclock_version;
-	uint64_t steal_told_tsc; /* thread->wait_tsc as last told to the guest */
 
 	uint32_t asid;
 	uint64_t asid_generation;
@@ -157,7 +156,7 @@ struct vcpu {
 	uint32_t nmi_pending; /* 0..2 */
 	uint8_t activity;     /* enum bh_activity */
 	uint8_t sipi_vector;  /* written by the sender before VCPU_REQUEST_SIPI */
-	uint8_t io_width; /* BH_EXIT_IO read: that many bytes of the answer go to RAX at the next vcpu_run; 0 = none */
+	uint8_t answer;       /* VCPU_ANSWER_*: what the next vcpu_run takes out of the run page */
 	bool is_triple_fault; /* a fault in the delivery of #DF: shut down before the next entry */
 
 	uint32_t irr_remote
@@ -205,8 +204,5 @@ void vm_flush(struct vm *vm);
 void vcpu_unload(struct vcpu *vcpu);
 /* Level of the external-interrupt line into LINT0 (the 8259's INT). Any pCPU. */
 void vcpu_set_extint(struct vcpu *vcpu, bool level);
-/* The guest's memory at gpa, size bytes within one page, for the kernel to write (clock pages); NULL if it is not RAM mapped writable.
- * Valid until this pCPU leaves the kernel or enters the guest. */
-void *vm_guest_memory(struct vm *vm, uint64_t gpa, uint32_t size);
 /* Give the guest an exception at the next entry: benign ones replace nothing, a second contributory fault becomes #DF (SDM 3A 6.15). */
 void vcpu_raise(struct vcpu *vcpu, uint32_t vector, uint32_t error_code);

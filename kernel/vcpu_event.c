@@ -4,7 +4,6 @@
  * Own pCPU, from the vCPU's request word.
  */
 #include "arch/x86/hvm.h"
-#include "kernel/kvmclock.h"
 #include "kernel/vcpu_exit.h"
 #include "kernel/vcpu_state.h"
 #include "kernel/vlapic.h"
@@ -172,9 +171,6 @@ static bool requests_rare(struct vcpu *vcpu, uint32_t bits)
 
 	if ((bits & VCPU_REQUEST_FLUSH) != 0) {
 		hvm->flush_guest(vcpu);
-	}
-	if ((bits & VCPU_REQUEST_CLOCK) != 0) {
-		kvmclock_update(vcpu);
 	}
 	if ((bits & VCPU_REQUEST_UNHALT) != 0 && vcpu->activity == BH_ACTIVITY_HALTED) {
 		vcpu->activity = BH_ACTIVITY_RUNNING;

@@ -49,7 +49,7 @@ static bool exit_io(struct vcpu *vcpu, const struct vm_exit *exit)
 			return true;
 		}
 	} else {
-		vcpu->io_width = exit->width_bytes;
+		vcpu->answer = exit->width_bytes;
 	}
 	return vcpu_return_plain(vcpu, BH_EXIT_IO, 0);
 }
@@ -102,22 +102,36 @@ static bool exit_cpuid(struct vcpu *vcpu, const struct vm_exit *exit)
 	return true;
 }
 
+static bool return_msr(struct vcpu *vcpu, uint32_t msr, bool is_write, uint64_t value)
+{
+	vcpu->run->msr =
+		(struct bh_exit_msr){ .number = msr, .is_write = is_write, .value = value };
+	return vcpu_return_plain(vcpu, BH_EXIT_MSR, 0);
+}
+
 static bool exit_msr(struct vcpu *vcpu, const struct vm_exit *exit)
 {
 	uint32_t msr = (uint32_t)vcpu->gpr[BH_GPR_RCX];
 	uint64_t value = (vcpu->gpr[BH_GPR_RDX] << 32) | (uint32_t)vcpu->gpr[BH_GPR_RAX];
-	int error = exit->reason == BH_REASON_MSR_WRITE ? msr_guest_write(vcpu, msr, value)
-	                                                : msr_guest_read(vcpu, msr, &value);
+	bool is_write = exit->reason == BH_REASON_MSR_WRITE;
+	int error = is_write ? msr_guest_write(vcpu, msr, value)
+	                     : msr_guest_read(vcpu, msr, &value);
 
+	if (error == BH_ERR_NOT_FOUND) {
+		vcpu->answer = is_write ? VCPU_ANSWER_WRMSR : VCPU_ANSWER_RDMSR;
+		return return_msr(vcpu, msr, is_write, is_write ? value : 0);
+	}
 	if (error != BH_OK) {
 		vcpu_raise(vcpu, VECTOR_GP, 0);
 		return true;
 	}
-	if (exit->reason == BH_REASON_MSR_READ) {
+	hvm->skip_instruction(vcpu, exit);
+	if (!is_write) {
 		vcpu->gpr[BH_GPR_RAX] = (uint32_t)value;
 		vcpu->gpr[BH_GPR_RDX] = value >> 32;
+	} else if (msr == MSR_TSC || msr == MSR_TSC_ADJUST) {
+		return return_msr(vcpu, msr, true, value); /* the VMM keeps the guest's clock */
 	}
-	hvm->skip_instruction(vcpu, exit);
 	return true;
 }
 

@@ -9,7 +9,6 @@
 #include "arch/x86/reg/cr.h"
 #include "arch/x86/reg/msr.h"
 #include "kernel/fpu.h"
-#include "kernel/kvmclock.h"
 #include "kernel/msr.h"
 #include "kernel/string.h"
 #include "kernel/vlapic.h"
@@ -35,18 +34,10 @@
 #define FPU_HEADER_OFFSET     512u
 
 #define PAT_RESET             0x0007040600070406ull
-#define MTRR_DEF_TYPE_RESET \
-	0x806ull /* on, write-back: as firmware leaves it, since a guest may start without any */
-#define DR6_RESET         0xffff0ff0ull
-#define DR6_WRITABLE      0x1e00full
-#define DR7_RESET         0x400ull
-#define DR7_WRITABLE      0xffff23ffull
-#define MISC_ENABLE_RESET 0x1801ull /* fast strings; no branch trace store, no PEBS */
-
-static bool is_canonical(uint64_t address)
-{
-	return (uint64_t)((int64_t)(address << 16) >> 16) == address;
-}
+#define DR6_RESET             0xffff0ff0ull
+#define DR6_WRITABLE          0x1e00full
+#define DR7_RESET             0x400ull
+#define DR7_WRITABLE          0xffff23ffull
 
 static bool check_segments(const struct bh_cpu_state *state)
 {
@@ -133,15 +124,10 @@ static void reset_msrs(struct vcpu *vcpu)
 		hvm->set_msr(vcpu, zero[i], 0);
 	}
 	hvm->set_msr(vcpu, MSR_PAT, PAT_RESET);
-	vcpu->msr_misc_enable = MISC_ENABLE_RESET;
-	vcpu->msr_mtrr_def_type = MTRR_DEF_TYPE_RESET;
 	vcpu->msr_tsc_aux = 0;
 	vcpu->msr_spec_ctrl = 0;
 	vcpu->xcr0 = 1;
-	vcpu->xss = 0;
-	memset(vcpu->mtrr, 0, sizeof(vcpu->mtrr));
 	arch_fpu_init_area(vcpu->fpu);
-	kvmclock_reset(vcpu);
 }
 
 void vcpu_reset(struct vcpu *vcpu, bool is_init)
@@ -172,7 +158,7 @@ void vcpu_reset(struct vcpu *vcpu, bool is_init)
 	hvm->set_shadow(vcpu, 0);
 	vcpu->inject = 0;
 	vcpu->nmi_pending = 0;
-	vcpu->io_width = 0;
+	vcpu->answer = VCPU_ANSWER_NONE;
 }
 
 void vcpu_start_at(struct vcpu *vcpu, uint8_t vector)
@@ -214,13 +200,7 @@ static void get_msrs(struct vcpu *vcpu, struct bh_vcpu_state *state)
 	}
 	state->tsc = arch_tsc_read() + vcpu->tsc_offset;
 	state->tsc_aux = vcpu->msr_tsc_aux;
-	state->mtrr_def_type = vcpu->msr_mtrr_def_type;
 	state->spec_ctrl = vcpu->msr_spec_ctrl;
-	state->misc_enable = vcpu->msr_misc_enable;
-	state->kvm_system_time = vcpu->kvm_system_time;
-	state->kvm_wall_clock = vcpu->kvm_wall_clock;
-	state->kvm_steal_time = vcpu->kvm_steal_time;
-	state->kvm_async_pf = vcpu->kvm_async_pf;
 }
 
 static void get_events(struct vcpu *vcpu, struct bh_vcpu_state *state)
@@ -336,10 +316,7 @@ static void set_msrs(struct vcpu *vcpu, const struct bh_vcpu_state *state)
 		msr_guest_set_tsc(vcpu, state->tsc);
 	}
 	vcpu->msr_tsc_aux = (uint32_t)state->tsc_aux;
-	vcpu->msr_mtrr_def_type = state->mtrr_def_type & 0xcff;
 	vcpu->msr_spec_ctrl = state->spec_ctrl & 7;
-	vcpu->msr_misc_enable = state->misc_enable;
-	kvmclock_restore(vcpu, state);
 }
 
 static void set_events(struct vcpu *vcpu, const struct bh_vcpu_state *state)
@@ -379,6 +356,10 @@ static int set_groups(struct vcpu *vcpu, const struct bh_vcpu_state *state)
 
 	if (error != BH_OK) {
 		return error;
+	}
+	if ((groups & BH_STATE_GPR) != 0) {
+		vcpu->answer =
+			VCPU_ANSWER_NONE; /* it was for an instruction of the state that goes */
 	}
 	if ((groups & BH_STATE_CONTROL) != 0) {
 		vcpu->xcr0 = state->cpu.xcr0;

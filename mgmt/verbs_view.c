@@ -523,7 +523,6 @@ static void sum_stats(const struct bh_vcpu_stats *all, uint32_t count, struct bh
 		sum->injections += all[i].injections;
 		sum->guest_tsc += all[i].guest_tsc;
 		sum->halt_tsc += all[i].halt_tsc;
-		sum->unclaimed += all[i].unclaimed;
 	}
 }
 
@@ -559,7 +558,7 @@ void verb_stats(struct verb_call *call, struct result *result)
 	result_value(result, sum.guest_tsc / machine_tsc_hz());
 	result_value(result, sum.halt_tsc / machine_tsc_hz());
 	result_value(result, machine_load64(&channel->device_accesses));
-	result_value(result, machine_load64(&channel->unclaimed_accesses) + sum.unclaimed);
+	result_value(result, machine_load64(&channel->unclaimed_accesses));
 	result_value(result, machine_load64(&machine_vmm_console(slot)->out_head));
 	result_begin(result, "vcpus", RESULT_TABLE, vcpu_columns, COUNT_OF(vcpu_columns));
 	put_vcpus(guest, result);

@@ -18,6 +18,7 @@
 #include "vmm/cpu_state.h"
 #include "vmm/emulate.h"
 #include "vmm/machine.h"
+#include "vmm/msr.h"
 
 #define VCPU_VA_PAGES \
 	0x0000130000000000ull /* run and local-APIC page of each vCPU, as the VMM maps them */
@@ -45,6 +46,7 @@ struct vcpu_thread {
 	struct bh_run *run;
 	const volatile uint32_t *lapic; /* register at offset o is lapic[o / 4] */
 	struct emulate_bus bus;
+	struct msr_state msrs;
 };
 
 static struct vcpu_thread threads[BH_MAX_VCPUS];
@@ -67,6 +69,7 @@ static void job_take(struct vcpu_thread *vcpu)
 		return;
 	case VCPU_JOB_RESET:
 		answers_drop(vcpu);
+		msr_reset(&vcpu->msrs);
 		vcpu->job_result = vcpu_state_reset(vcpu->idx,
 		                                    vcpu->idx == 0 ? boot_start_state() : NULL);
 		break;
@@ -374,6 +377,21 @@ static void handle_hypercall(const struct vcpu_thread *vcpu)
 	vcpu->run->state_dirty |= BH_STATE_GPR;
 }
 
+static void handle_msr(struct vcpu_thread *vcpu)
+{
+	struct bh_exit_msr *msr = &vcpu->run->msr;
+	int error = msr->is_write ? msr_write(&vcpu->msrs, msr->number, msr->value)
+	                          : msr_read(&vcpu->msrs, msr->number, &msr->value);
+
+	msr->is_refused = error < 0;
+	if (error == BH_ERR_NOT_FOUND) {
+		machine_lock();
+		machine.bus.unclaimed_count++;
+		machine.channel->unclaimed_accesses = machine.bus.unclaimed_count;
+		machine_unlock();
+	}
+}
+
 static void handle_exit(struct vcpu_thread *vcpu)
 {
 	switch ((enum bh_exit)vcpu->run->exit) {
@@ -392,6 +410,9 @@ static void handle_exit(struct vcpu_thread *vcpu)
 		break;
 	case BH_EXIT_HYPERCALL:
 		handle_hypercall(vcpu);
+		break;
+	case BH_EXIT_MSR:
+		handle_msr(vcpu);
 		break;
 	case BH_EXIT_SHUTDOWN:
 		crash(vcpu, "triple fault, RIP", vcpu->run->state.rip);
@@ -414,7 +435,7 @@ static void handle_exit(struct vcpu_thread *vcpu)
 static bool exit_has_answers(uint32_t exit)
 {
 	return exit == BH_EXIT_IO || exit == BH_EXIT_MMIO || exit == BH_EXIT_EXTINT ||
-	       exit == BH_EXIT_EMULATE || exit == BH_EXIT_HYPERCALL;
+	       exit == BH_EXIT_EMULATE || exit == BH_EXIT_HYPERCALL || exit == BH_EXIT_MSR;
 }
 
 /* ---- the thread ---- */
@@ -448,6 +469,9 @@ static void thread_init(struct vcpu_thread *vcpu, uint32_t vcpu_idx)
 	vcpu->lapic = map_page(vcpu, BH_VCPU_PAGE_LAPIC, va + VCPU_VA_LAPIC, BH_MAP_READ);
 	vcpu->bus = (struct emulate_bus){ bus_mmio_in, bus_mmio_out, bus_port_in, bus_port_out,
 		                          vcpu };
+	vcpu->msrs.clock.memory = &machine.memory;
+	vcpu->msrs.clock.info = bh_info();
+	vcpu->msrs.clock.tsc_offset = &vcpu->run->tsc_offset;
 }
 
 /*

@@ -13,15 +13,13 @@
 #include "vmm/cpu_state.h"
 #include "vmm/vcpu.h"
 
-#define RESET_RIP         0xfff0u
-#define RESET_CS_BASE     0xffff0000u
-#define RESET_CS_SELECTOR 0xf000u
-#define RESET_CR0         0x60000010u
-#define RESET_DR6         0xffff0ff0u
-#define RESET_DR7         0x400u
-#define RESET_PAT         0x0007040600070406ull
-#define MTRR_ENABLED_WRITE_BACK \
-	0x806u /* as firmware leaves it; no fixed ranges (SDM 3A 12.11.2.1) */
+#define RESET_RIP            0xfff0u
+#define RESET_CS_BASE        0xffff0000u
+#define RESET_CS_SELECTOR    0xf000u
+#define RESET_CR0            0x60000010u
+#define RESET_DR6            0xffff0ff0u
+#define RESET_DR7            0x400u
+#define RESET_PAT            0x0007040600070406ull
 #define RESET_FCW            0x037fu
 #define RESET_MXCSR          0x1f80u
 
@@ -97,10 +95,7 @@ static void reset_msrs(void)
 	state.sysenter_cs = state.sysenter_esp = state.sysenter_eip = 0;
 	state.star = state.lstar = state.cstar = state.sfmask = 0;
 	state.kernel_gs_base = 0;
-	state.mtrr_def_type = MTRR_ENABLED_WRITE_BACK;
 	state.spec_ctrl = 0;
-	state.kvm_system_time = state.kvm_wall_clock = 0;
-	state.kvm_steal_time = state.kvm_async_pf = 0;
 }
 
 /*

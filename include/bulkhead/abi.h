@@ -313,7 +313,8 @@ enum bh_exit {
 	BH_EXIT_FAILED_ENTRY = 8, /* the CPU refused the state: run.failure */
 	BH_EXIT_EMULATE = 9, /* an instruction at RIP that the CPU hands to software (string I/O, task switch, …) */
 	BH_EXIT_INIT = 10, /* this vCPU received INIT; the kernel has done it (reported for statistics; run again) */
-	BH_EXIT_COUNT = 11,
+	BH_EXIT_MSR = 11, /* run.msr: a register that is not the kernel's, or a write that moved the guest's TSC */
+	BH_EXIT_COUNT = 12,
 };
 
 /* General registers by their number in instructions. */
@@ -385,8 +386,7 @@ struct bh_vcpu_state {
 	struct bh_cpu_state cpu;
 	uint64_t dr[4], dr6, dr7;
 	uint64_t tsc, tsc_aux, pat, sysenter_cs, sysenter_esp, sysenter_eip;
-	uint64_t star, lstar, cstar, sfmask, kernel_gs_base, mtrr_def_type, spec_ctrl, misc_enable;
-	uint64_t kvm_system_time, kvm_wall_clock, kvm_steal_time, kvm_async_pf;
+	uint64_t star, lstar, cstar, sfmask, kernel_gs_base, spec_ctrl;
 	uint32_t inject; /* BH_INJECT_* */
 	uint32_t inject_error_code;
 	uint32_t interrupt_shadow; /* 1: STI, 2: MOV SS */
@@ -410,6 +410,21 @@ struct bh_exit_io {
 	uint64_t value; /* write: what the guest wrote; read: the VMM's answer, taken at the next vcpu_run */
 };
 
+/*
+ * RDMSR or WRMSR of a register that the kernel does not keep. RIP is still at the instruction; the next vcpu_run() completes it with the
+ * VMM's answer: EDX:EAX from `value` for a read and on to the next instruction, or #GP(0) if is_refused. Setting BH_STATE_GPR by
+ * vcpu_set_state() makes the answer void. Of IA32_TSC (10h) and IA32_TSC_ADJUST (3Bh) a write is told after the kernel has done it: RIP is
+ * past the instruction, run.tsc_offset is the new one, and no answer is taken.
+ */
+struct bh_exit_msr {
+	uint32_t number;
+	uint8_t is_write;
+	uint8_t is_refused; /* 0 at the exit */
+	uint8_t reserved[2];
+	uint64_t value; /* write: what the guest wrote; read: the VMM's answer */
+};
+_Static_assert(sizeof(struct bh_exit_msr) == 16, "ABI");
+
 struct bh_exit_mmio {
 	uint64_t gpa;
 	uint8_t is_write;
@@ -432,6 +447,8 @@ struct bh_run {
 	struct bh_exit_io io;
 	struct bh_exit_mmio mmio;
 	uint64_t exit_tsc;
+	struct bh_exit_msr msr; /* BH_EXIT_MSR */
+	uint64_t tsc_offset;    /* guest TSC = TSC + tsc_offset; written by the kernel whenever it changes */
 	/* VMM -> kernel, taken and cleared at the next vcpu_run() */
 	uint32_t state_dirty; /* groups of `state` to load (GPR, SEGMENTS, CONTROL) */
 	uint32_t inject; /* BH_INJECT_*; 0 = none */
@@ -440,7 +457,7 @@ struct bh_run {
 	uint32_t lapic_offset; /* bytes from the APIC page, 16-aligned */
 	uint32_t lapic_value;
 	uint64_t inject_cr2; /* with an injected #PF */
-	uint64_t reserved[4];
+	uint64_t reserved;
 	struct bh_cpu_state state;
 };
 _Static_assert(sizeof(struct bh_run) <= 4096, "ABI");
@@ -461,9 +478,8 @@ struct bh_vcpu_stats {
 	uint64_t injections;
 	uint64_t guest_tsc; /* ticks in the guest */
 	uint64_t halt_tsc; /* ticks halted */
-	uint64_t unclaimed;
 	uint64_t running_since_tsc; /* 0 = not in the guest now; else when it entered, not yet in guest_tsc */
-	uint64_t reserved[2];
+	uint64_t reserved[3];
 };
 _Static_assert(sizeof(struct bh_vcpu_stats) == 40 * 8, "ABI");
 _Static_assert(BH_REASON_COUNT <= 32, "ABI");

@@ -13,13 +13,11 @@ struct fake_vcpu fake_vcpus[FAKE_VCPUS];
 struct timer *fake_armed;
 uint32_t fake_signals;
 struct event *fake_signalled;
-uint8_t fake_memory[4096];
 
 uint64_t arch_tsc_hz = 1000000000;
 uint64_t arch_xcr0_supported = 7;
 uint64_t feature_bits[(FEATURE_COUNT + 63) / 64];
 static struct cpuid_slot slots[VM_CPUID_SLOTS];
-static struct bh_info info_record;
 
 void panic(const char *format, ...)
 {
@@ -56,17 +54,6 @@ void event_signal(struct event *event)
 {
 	fake_signals++;
 	fake_signalled = event;
-}
-
-hpa_t info_page(void)
-{
-	return virt_to_phys(&info_record);
-}
-
-void *vm_guest_memory(struct vm *vm, uint64_t gpa, uint32_t size)
-{
-	(void)vm;
-	return gpa >= 0x1000 && gpa + size <= 0x2000 ? fake_memory + (gpa - 0x1000) : NULL;
 }
 
 static struct fake_vcpu *of(struct vcpu *vcpu)
@@ -147,7 +134,6 @@ int fake_setup(void **state)
 {
 	(void)state;
 	memset(fake_vcpus, 0, sizeof(fake_vcpus));
-	memset(fake_memory, 0, sizeof(fake_memory));
 	fake_vm = calloc(1, sizeof(*fake_vm));
 	fake_vm->vcpus_max = FAKE_VCPUS;
 	fake_vm->cpuid_slots = slots;

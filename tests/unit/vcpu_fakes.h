@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A VM with a few vCPUs on the host, for the tests of kernel/vlapic*, msr, cpuid, doorbell, kvmclock: a vendor that keeps values in an array. */
+/* A VM with a few vCPUs on the host, for the tests of kernel/vlapic*, msr, cpuid, doorbell: a vendor that keeps values in an array. */
 #pragma once
 
 #include <setjmp.h>
@@ -32,7 +32,6 @@ extern struct fake_vcpu fake_vcpus[FAKE_VCPUS];
 extern struct timer *fake_armed; /* last armed timer, NULL after a cancel */
 extern uint32_t fake_signals;
 extern struct event *fake_signalled;
-extern uint8_t fake_memory[4096]; /* guest memory at 0x1000, writable */
 
 /* A fresh VM: APICs in reset state but enabled by software, TSC offset 0. */
 int fake_setup(void **state);

@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * The model-specific registers that have no place in the CPU or the local APIC: what they read, and
+ * what becomes of writes. The kernel keeps the others (see BH_EXIT_MSR).
+ *
+ * Owns: the policy, and one vCPU's values. Must never: touch another vCPU's. Manual: SDM 4, APM 2 A.
+ */
+#pragma once
+
+#include <stdint.h>
+
+#include "vmm/kvmclock.h"
+
+#define MSR_MTRR_VARIABLE_COUNT 16u /* base and mask of 8 ranges */
+#define MSR_MTRR_FIXED_COUNT    11u
+
+/* All zero but for `clock` before the first reset. */
+struct msr_state {
+	uint64_t mtrr_variable[MSR_MTRR_VARIABLE_COUNT];
+	uint64_t mtrr_fixed[MSR_MTRR_FIXED_COUNT];
+	uint64_t mtrr_def_type;
+	uint64_t misc_enable;
+	struct kvmclock clock;
+};
+
+/* As after power-on, with memory types set as firmware leaves them. */
+void msr_reset(struct msr_state *msrs);
+
+/*
+ * BH_ERR_NOT_FOUND: there is no such register. BH_ERR_INVALID: this value is refused. Either is
+ * #GP(0) for the guest, and nothing has changed.
+ */
+int msr_read(struct msr_state *msrs, uint32_t number, uint64_t *value);
+int msr_write(struct msr_state *msrs, uint32_t number, uint64_t value);
