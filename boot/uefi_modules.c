@@ -5,7 +5,7 @@
  * its parser): a line that this scan misunderstands costs a module, no more. A file that cannot be read is passed on as missing.
  */
 #include "boot/payload.h"
-#include "boot/sha256.h"
+#include "boot/uefi_sha256.h"
 #include "boot/uefi.h"
 
 #define CONFIG_FILE    "bulkhead.cfg"

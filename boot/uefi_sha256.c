@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* SHA-256 as FIPS 180-4 writes it down: small rather than fast, half a megabyte takes the loader some ten milliseconds. */
-#include "boot/sha256.h"
+#include "boot/uefi_sha256.h"
 
 #define BLOCK_BYTES 64u
 #define ROUNDS      64u

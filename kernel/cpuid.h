@@ -13,9 +13,7 @@
 #define CPUID_1_ECX_TSC_DEADLINE     (1u << 24)
 #define CPUID_1_ECX_XSAVE            (1u << 26)
 #define CPUID_1_ECX_OSXSAVE          (1u << 27)
-#define CPUID_1_EDX_APIC             (1u << 9)
 #define CPUID_LEAF_EXTENDED_FEATURES 7u
-#define CPUID_7_ECX_PKU              (1u << 3)
 #define CPUID_7_ECX_OSPKE            (1u << 4)
 #define CPUID_LEAF_TOPOLOGY          0xbu
 #define CPUID_LEAF_XSAVE             0xdu

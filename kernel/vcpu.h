@@ -77,7 +77,6 @@ struct vlapic {
 	uint32_t *regs; /* the LAPIC page: register at offset o is regs[o / 4] */
 	hpa_t page;
 	uint64_t apic_base;
-	uint64_t timer_start_tsc;  /* host TSC at which TMICT was loaded; TMCCT counts from here */
 	uint64_t timer_period_tsc; /* host TSC ticks of one round; 0 = stopped */
 	uint64_t timer_deadline;   /* host TSC of the next expiry; 0 = none */
 	uint64_t tsc_deadline;     /* IA32_TSC_DEADLINE, guest TSC */

@@ -25,7 +25,6 @@
 #define APIC_ICR_HIGH       0x310u
 #define APIC_LVT_TIMER      0x320u
 #define APIC_LVT_THERMAL    0x330u
-#define APIC_LVT_PERF       0x340u
 #define APIC_LVT_LINT0      0x350u
 #define APIC_LVT_LINT1      0x360u
 #define APIC_LVT_ERROR      0x370u
@@ -42,7 +41,6 @@
 #define APIC_TIMER_DEADLINE 2u
 
 /* ICR and MSI data share these (SDM 3A 11.6.1, 11.11.2) */
-#define APIC_ICR_VECTOR        GENMASK(7, 0)
 #define APIC_ICR_MODE          GENMASK(10, 8)
 #define APIC_ICR_LOGICAL       BIT(11)
 #define APIC_ICR_PENDING       BIT(12)

@@ -104,12 +104,11 @@ static void start(struct vcpu *vcpu, uint64_t first_ticks, uint64_t period_ticks
 	struct vlapic *lapic = &vcpu->lapic;
 	uint64_t minimum = arch_tsc_hz / (1000000000u / PERIOD_MIN_NS);
 
-	lapic->timer_start_tsc = arch_tsc_read();
 	lapic->timer_period_tsc = ticks_to_tsc(vcpu, period_ticks);
 	if (timer_mode(vcpu) == APIC_TIMER_PERIODIC && lapic->timer_period_tsc < minimum) {
 		lapic->timer_period_tsc = minimum;
 	}
-	lapic->timer_deadline = lapic->timer_start_tsc + ticks_to_tsc(vcpu, first_ticks);
+	lapic->timer_deadline = arch_tsc_read() + ticks_to_tsc(vcpu, first_ticks);
 	vlapic_timer_rearm(vcpu);
 }
 

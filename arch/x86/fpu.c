@@ -11,17 +11,17 @@
 #include "arch/x86/reg/cr.h"
 #include "kernel/string.h"
 
-#define XCR0_X87           BIT(0)
-#define XCR0_SSE           BIT(1)
-#define XCR0_AVX           BIT(2)
-#define XCR0_AVX512        GENMASK(7, 5)
-#define XCR0_PKRU          BIT(9)
+#define XCR0_X87     BIT(0)
+#define XCR0_SSE     BIT(1)
+#define XCR0_AVX     BIT(2)
+#define XCR0_AVX512  GENMASK(7, 5)
+#define XCR0_PKRU    BIT(9)
 
-#define FXSAVE_BYTES       512u
-#define FCW_OFFSET         0u
-#define MXCSR_OFFSET       24u
-#define FCW_INIT           0x37fu
-#define MXCSR_INIT         0x1f80u
+#define FXSAVE_BYTES 512u
+#define FCW_OFFSET   0u
+#define MXCSR_OFFSET 24u
+#define FCW_INIT     0x37fu
+#define MXCSR_INIT   0x1f80u
 
 uint32_t arch_fpu_size;
 uint64_t arch_xcr0_supported;

@@ -11,7 +11,7 @@
 
 #include <cmocka.h>
 
-#include "boot/sha256.h"
+#include "boot/uefi_sha256.h"
 
 static void expect(const void *data, size_t size, const char *hex)
 {

@@ -13,13 +13,7 @@
 #define MSR_VM_HSAVE_PA 0xc0010117
 
 /* ---- CPUID 8000_000A (APM 3 E.4.9) ---- */
-#define CPUID_SVM              0x8000000au
-#define SVM_EDX_NP             BIT(0)
-#define SVM_EDX_NRIPS          BIT(3)
-#define SVM_EDX_VMCB_CLEAN     BIT(5)
-#define SVM_EDX_FLUSH_BY_ASID  BIT(6)
-#define SVM_EDX_DECODE_ASSISTS BIT(7)
-#define SVM_EDX_PAUSE_FILTER   BIT(10)
+#define CPUID_SVM 0x8000000au
 
 /* ---- intercepts ---- */
 #define SVM_EXCEPTION_DB           BIT(1)
@@ -70,15 +64,9 @@
 #define SVM_SHADOW           BIT(0)
 
 #define SVM_CLEAN_INTERCEPTS BIT(0) /* intercepts, TSC offset, pause filter */
-#define SVM_CLEAN_IOPM       BIT(1)
 #define SVM_CLEAN_ASID       BIT(2)
 #define SVM_CLEAN_TPR        BIT(3) /* V_TPR, V_IRQ and the like */
-#define SVM_CLEAN_NP         BIT(4) /* nCR3, gPAT */
-#define SVM_CLEAN_CR         BIT(5) /* CR0, CR3, CR4, EFER */
 #define SVM_CLEAN_DR         BIT(6)
-#define SVM_CLEAN_DT         BIT(7) /* GDTR, IDTR */
-#define SVM_CLEAN_SEGMENTS   BIT(8) /* CS, DS, SS, ES, CPL */
-#define SVM_CLEAN_CR2        BIT(9)
 #define SVM_CLEAN_ALL        0x3ffu
 
 /* EXITINFO1 of IOIO (APM 2 15.10.2) */
@@ -105,23 +93,12 @@ enum svm_exit_code {
 	SVM_EXIT_INVD = 0x76,
 	SVM_EXIT_PAUSE = 0x77,
 	SVM_EXIT_HLT = 0x78,
-	SVM_EXIT_INVLPGA = 0x7a,
 	SVM_EXIT_IOIO = 0x7b,
 	SVM_EXIT_MSR = 0x7c,
 	SVM_EXIT_SHUTDOWN = 0x7f,
-	SVM_EXIT_VMRUN = 0x80,
 	SVM_EXIT_VMMCALL = 0x81,
-	SVM_EXIT_VMLOAD = 0x82,
-	SVM_EXIT_VMSAVE = 0x83,
-	SVM_EXIT_STGI = 0x84,
-	SVM_EXIT_CLGI = 0x85,
-	SVM_EXIT_SKINIT = 0x86,
 	SVM_EXIT_WBINVD = 0x89,
-	SVM_EXIT_MONITOR = 0x8a,
-	SVM_EXIT_MWAIT = 0x8b,
-	SVM_EXIT_MWAIT_ARMED = 0x8c,
 	SVM_EXIT_XSETBV = 0x8d,
-	SVM_EXIT_RDPRU = 0x8e,
 	SVM_EXIT_NPF = 0x400,
 	SVM_EXIT_DONE =
 		0x4248, /* ours: finished on the fast path, but the work or request word is set */
