@@ -14,27 +14,30 @@
 
 #define BH_ABI_VERSION 1u
 
-#define BH_PAGE_SIZE 4096ull
-#define BH_MAX_CPUS 256u
-#define BH_MAX_VCPUS 64u /* of one guest */
-#define BH_FOREVER (~0ull) /* a deadline that never comes */
+#define BH_PAGE_SIZE   4096ull
+#define BH_MAX_CPUS    256u
+#define BH_MAX_VCPUS   64u     /* of one guest */
+#define BH_FOREVER     (~0ull) /* a deadline that never comes */
 
 /* ---- address space of a domain -------------------------------------------------------------------------- */
 
-#define BH_VA_IMAGE 0x0000000000400000ull /* where domain images are linked */
+#define BH_VA_IMAGE    0x0000000000400000ull /* where domain images are linked */
 #define BH_VA_USER_MIN 0x0000000000010000ull
 #define BH_VA_USER_MAX 0x00007f0000000000ull /* exclusive; region_map accepts [MIN, MAX) */
-#define BH_VA_INFO 0x00007f8000000000ull /* struct bh_info, one read-only page, mapped by the kernel in every domain */
-#define BH_VA_ROOT_INFO 0x00007f8000001000ull /* struct bh_root_info, read-only pages, in the root domain only */
-#define BH_VA_LOG 0x00007f8000100000ull /* struct bh_log, read-only, in domains created with BH_DOMAIN_SEES_LOG */
+#define BH_VA_INFO \
+	0x00007f8000000000ull /* struct bh_info, one read-only page, mapped by the kernel in every domain */
+#define BH_VA_ROOT_INFO \
+	0x00007f8000001000ull /* struct bh_root_info, read-only pages, in the root domain only */
+#define BH_VA_LOG \
+	0x00007f8000100000ull /* struct bh_log, read-only, in domains created with BH_DOMAIN_SEES_LOG */
 
 /* ---- handles and rights ---------------------------------------------------------------------------------- */
 
 /* A handle is a small positive integer in the caller's table; 0 names nothing. */
 typedef uint32_t bh_handle_t;
 
-#define BH_HANDLE_SELF 1u /* every domain: itself (a domain handle without CONTROL) */
-#define BH_HANDLE_HOST 2u /* root only at start: the machine (object type HOST) */
+#define BH_HANDLE_SELF 1u    /* every domain: itself (a domain handle without CONTROL) */
+#define BH_HANDLE_HOST 2u    /* root only at start: the machine (object type HOST) */
 #define BH_MAX_HANDLES 4096u /* of one domain */
 
 enum bh_object_type {
@@ -46,17 +49,18 @@ enum bh_object_type {
 	BH_OBJECT_EVENT = 5,
 	BH_OBJECT_VM = 6,
 	BH_OBJECT_VCPU = 7,
-	BH_OBJECT_PORTS = 8, /* a range of the machine's I/O ports */
+	BH_OBJECT_PORTS = 8,     /* a range of the machine's I/O ports */
 	BH_OBJECT_INTERRUPT = 9, /* a machine interrupt bound to an event */
 	BH_OBJECT_HOST = 10,
 };
 
-#define BH_RIGHT_READ 0x01u    /* region: map readable; info calls; vcpu: read state and statistics */
-#define BH_RIGHT_WRITE 0x02u   /* region: map writable; event: signal; ports: use; vcpu: set state, run, kick */
+#define BH_RIGHT_READ 0x01u /* region: map readable; info calls; vcpu: read state and statistics */
+#define BH_RIGHT_WRITE \
+	0x02u /* region: map writable; event: signal; ports: use; vcpu: set state, run, kick */
 #define BH_RIGHT_EXECUTE 0x04u /* region: map executable */
 #define BH_RIGHT_CONTROL 0x08u /* destroy, split, bind, map things into the object (domain, vm) */
-#define BH_RIGHT_GIVE 0x10u    /* the handle may be given on */
-#define BH_RIGHTS_ALL 0x1fu
+#define BH_RIGHT_GIVE    0x10u /* the handle may be given on */
+#define BH_RIGHTS_ALL    0x1fu
 
 /* ---- calls ------------------------------------------------------------------------------------------------ */
 
@@ -179,17 +183,22 @@ enum bh_call {
 /* ---- domains and threads ----------------------------------------------------------------------------------- */
 
 #define BH_DOMAIN_SEES_LOG 0x1u
-#define BH_DOMAIN_SUPERVISES 0x2u /* may create domains and threads; given on only by a domain that has it */
+#define BH_DOMAIN_SUPERVISES \
+	0x2u /* may create domains and threads; given on only by a domain that has it */
 
 struct bh_domain_params {
-	uint64_t quota_bytes; /* kernel objects, page tables, and regions that it allocates */
+	uint64_t quota_bytes;    /* kernel objects, page tables, and regions that it allocates */
 	bh_handle_t death_event; /* signalled when the domain dies; 0 = none */
-	uint32_t flags; /* BH_DOMAIN_* */
-	char name[32]; /* for the log; NUL-terminated */
+	uint32_t flags;          /* BH_DOMAIN_* */
+	char name[32];           /* for the log; NUL-terminated */
 };
 _Static_assert(sizeof(struct bh_domain_params) == 48, "ABI");
 
-enum bh_domain_state { BH_DOMAIN_ALIVE = 0, BH_DOMAIN_EXITED = 1, BH_DOMAIN_FAULTED = 2 };
+enum bh_domain_state {
+	BH_DOMAIN_ALIVE = 0,
+	BH_DOMAIN_EXITED = 1,
+	BH_DOMAIN_FAULTED = 2
+};
 
 struct bh_domain_info {
 	uint32_t id;
@@ -208,18 +217,18 @@ _Static_assert(sizeof(struct bh_domain_info) == 80, "ABI");
 
 struct bh_thread_params {
 	uint64_t entry;
-	uint64_t stack; /* initial RSP */
-	uint64_t argument; /* in RDI at entry */
-	uint64_t tls; /* FS base */
-	uint32_t pcpu; /* index, or BH_CPU_ANY: the caller's */
-	uint32_t weight; /* 1..65535; 256 is usual */
+	uint64_t stack;       /* initial RSP */
+	uint64_t argument;    /* in RDI at entry */
+	uint64_t tls;         /* FS base */
+	uint32_t pcpu;        /* index, or BH_CPU_ANY: the caller's */
+	uint32_t weight;      /* 1..65535; 256 is usual */
 	uint32_t cap_percent; /* of one pCPU; 0 = no cap */
 	uint32_t reserved;
 };
 _Static_assert(sizeof(struct bh_thread_params) == 48, "ABI");
 
 struct bh_thread_info {
-	uint64_t run_tsc; /* time on the pCPU, in TSC ticks */
+	uint64_t run_tsc;  /* time on the pCPU, in TSC ticks */
 	uint64_t wait_tsc; /* ready but not running (steal) */
 	uint32_t pcpu;
 	uint32_t weight;
@@ -230,9 +239,9 @@ _Static_assert(sizeof(struct bh_thread_info) == 32, "ABI");
 
 /* ---- memory -------------------------------------------------------------------------------------------------- */
 
-#define BH_MAP_READ 0x1u
-#define BH_MAP_WRITE 0x2u
-#define BH_MAP_EXECUTE 0x4u
+#define BH_MAP_READ     0x1u
+#define BH_MAP_WRITE    0x2u
+#define BH_MAP_EXECUTE  0x4u
 #define BH_MAP_UNCACHED 0x8u /* device regions */
 
 struct bh_map {
@@ -255,7 +264,7 @@ _Static_assert(sizeof(struct bh_region_info) == 32, "ABI");
 /* ---- events ---------------------------------------------------------------------------------------------------- */
 
 #define BH_EVENTS_PER_SET 1024u
-#define BH_EVENT_WORDS 16u
+#define BH_EVENT_WORDS    16u
 
 /* ---- virtual machines --------------------------------------------------------------------------------------------- */
 
@@ -268,7 +277,7 @@ struct bh_vm_params {
 };
 _Static_assert(sizeof(struct bh_vm_params) == 32, "ABI");
 
-#define BH_CPUID_MAX 96u
+#define BH_CPUID_MAX             96u
 #define BH_CPUID_SUBLEAF_MATTERS 0x1u
 
 struct bh_cpuid_entry {
@@ -280,23 +289,24 @@ struct bh_cpuid_entry {
 };
 _Static_assert(sizeof(struct bh_cpuid_entry) == 32, "ABI");
 
-#define BH_DOORBELL_PORT 0x1u /* `address` is an I/O port; else a guest-physical address */
+#define BH_DOORBELL_PORT  0x1u /* `address` is an I/O port; else a guest-physical address */
 #define BH_DOORBELL_MATCH 0x2u /* only writes of exactly `value` */
-#define BH_DOORBELLS_MAX 64u /* of one VM */
+#define BH_DOORBELLS_MAX  64u  /* of one VM */
 
 struct bh_doorbell {
 	uint64_t address;
 	uint64_t value;
 	uint32_t length_bytes; /* 1, 2, 4, 8; 0 = any length */
-	uint32_t flags; /* BH_DOORBELL_* */
-	bh_handle_t event; /* 0 = swallow */
+	uint32_t flags;        /* BH_DOORBELL_* */
+	bh_handle_t event;     /* 0 = swallow */
 	uint32_t reserved;
 };
 _Static_assert(sizeof(struct bh_doorbell) == 32, "ABI");
 
 enum bh_vcpu_page {
 	BH_VCPU_PAGE_RUN = 0, /* struct bh_run */
-	BH_VCPU_PAGE_LAPIC = 1, /* local APIC registers in the layout of SDM 3A table 11-1 (read-only) */
+	BH_VCPU_PAGE_LAPIC =
+		1, /* local APIC registers in the layout of SDM 3A table 11-1 (read-only) */
 	BH_VCPU_PAGE_STATS = 2, /* struct bh_vcpu_stats (read-only) */
 };
 
@@ -304,28 +314,57 @@ enum bh_vcpu_page {
 enum bh_exit {
 	BH_EXIT_NONE = 0,
 	BH_EXIT_IO = 1, /* run.io */
-	BH_EXIT_MMIO = 2, /* run.mmio; run.state holds all that an emulator needs (BH_STATE_EMULATE) */
-	BH_EXIT_KICK = 3, /* vcpu_kick() */
+	BH_EXIT_MMIO =
+		2, /* run.mmio; run.state holds all that an emulator needs (BH_STATE_EMULATE) */
+	BH_EXIT_KICK = 3,     /* vcpu_kick() */
 	BH_EXIT_SHUTDOWN = 4, /* triple fault */
-	BH_EXIT_EOI = 5, /* run.vector: EOI of a level-triggered interrupt; broadcast to the I/O APIC */
-	BH_EXIT_EXTINT = 6, /* the guest can take the 8259's interrupt now: acknowledge it, put it into run.inject */
-	BH_EXIT_HYPERCALL = 7, /* run.hypercall: number and arguments in run.state.gpr; result goes to gpr[RAX] */
+	BH_EXIT_EOI =
+		5, /* run.vector: EOI of a level-triggered interrupt; broadcast to the I/O APIC */
+	BH_EXIT_EXTINT =
+		6, /* the guest can take the 8259's interrupt now: acknowledge it, put it into run.inject */
+	BH_EXIT_HYPERCALL =
+		7, /* run.hypercall: number and arguments in run.state.gpr; result goes to gpr[RAX] */
 	BH_EXIT_FAILED_ENTRY = 8, /* the CPU refused the state: run.failure */
-	BH_EXIT_EMULATE = 9, /* an instruction at RIP that the CPU hands to software (string I/O, task switch, …) */
-	BH_EXIT_INIT = 10, /* this vCPU received INIT; the kernel has done it (reported for statistics; run again) */
-	BH_EXIT_MSR = 11, /* run.msr: a register that is not the kernel's, or a write that moved the guest's TSC */
+	BH_EXIT_EMULATE =
+		9, /* an instruction at RIP that the CPU hands to software (string I/O, task switch, …) */
+	BH_EXIT_INIT =
+		10, /* this vCPU received INIT; the kernel has done it (reported for statistics; run again) */
+	BH_EXIT_MSR =
+		11, /* run.msr: a register that is not the kernel's, or a write that moved the guest's TSC */
 	BH_EXIT_COUNT = 12,
 };
 
 /* General registers by their number in instructions. */
 enum bh_gpr {
-	BH_GPR_RAX, BH_GPR_RCX, BH_GPR_RDX, BH_GPR_RBX, BH_GPR_RSP, BH_GPR_RBP, BH_GPR_RSI, BH_GPR_RDI,
-	BH_GPR_R8, BH_GPR_R9, BH_GPR_R10, BH_GPR_R11, BH_GPR_R12, BH_GPR_R13, BH_GPR_R14, BH_GPR_R15,
+	BH_GPR_RAX,
+	BH_GPR_RCX,
+	BH_GPR_RDX,
+	BH_GPR_RBX,
+	BH_GPR_RSP,
+	BH_GPR_RBP,
+	BH_GPR_RSI,
+	BH_GPR_RDI,
+	BH_GPR_R8,
+	BH_GPR_R9,
+	BH_GPR_R10,
+	BH_GPR_R11,
+	BH_GPR_R12,
+	BH_GPR_R13,
+	BH_GPR_R14,
+	BH_GPR_R15,
 	BH_GPR_COUNT,
 };
 
 enum bh_segment {
-	BH_SEG_ES, BH_SEG_CS, BH_SEG_SS, BH_SEG_DS, BH_SEG_FS, BH_SEG_GS, BH_SEG_LDTR, BH_SEG_TR, BH_SEG_COUNT,
+	BH_SEG_ES,
+	BH_SEG_CS,
+	BH_SEG_SS,
+	BH_SEG_DS,
+	BH_SEG_FS,
+	BH_SEG_GS,
+	BH_SEG_LDTR,
+	BH_SEG_TR,
+	BH_SEG_COUNT,
 };
 
 /* Attributes as in SDM 3C table 25-2: type 3:0, S 4, DPL 6:5, P 7, AVL 12, L 13, D/B 14, G 15, unusable 16. */
@@ -346,27 +385,32 @@ struct bh_table_state {
 };
 
 /* An event to inject, in the layout of SDM 3C table 25-17 (vector 7:0, type 10:8, error code valid 11, valid 31). */
-#define BH_INJECT_VALID (1u << 31)
-#define BH_INJECT_ERROR_CODE (1u << 11)
+#define BH_INJECT_VALID          (1u << 31)
+#define BH_INJECT_ERROR_CODE     (1u << 11)
 #define BH_INJECT_TYPE_INTERRUPT (0u << 8)
-#define BH_INJECT_TYPE_NMI (2u << 8)
+#define BH_INJECT_TYPE_NMI       (2u << 8)
 #define BH_INJECT_TYPE_EXCEPTION (3u << 8)
 
 /* Groups of state that travel together (struct bh_vcpu_state.groups; struct bh_run.state_valid and state_dirty). */
-#define BH_STATE_GPR 0x001u /* gpr[], rip, rflags */
+#define BH_STATE_GPR      0x001u /* gpr[], rip, rflags */
 #define BH_STATE_SEGMENTS 0x002u /* segments[], gdtr, idtr */
-#define BH_STATE_CONTROL 0x004u /* cr0 cr2 cr3 cr4 cr8 efer xcr0 */
-#define BH_STATE_DEBUG 0x008u /* dr0-3 dr6 dr7 */
-#define BH_STATE_MSR 0x010u /* the named MSRs below */
-#define BH_STATE_EVENTS 0x020u /* pending injection, interrupt shadow, NMI mask, activity */
-#define BH_STATE_LAPIC 0x040u /* apic_base, lapic[] */
-#define BH_STATE_FPU 0x080u /* fpu[] in XSAVE standard format */
-#define BH_STATE_ALL 0x0ffu
-#define BH_STATE_EMULATE (BH_STATE_GPR | BH_STATE_SEGMENTS | BH_STATE_CONTROL)
+#define BH_STATE_CONTROL  0x004u /* cr0 cr2 cr3 cr4 cr8 efer xcr0 */
+#define BH_STATE_DEBUG    0x008u /* dr0-3 dr6 dr7 */
+#define BH_STATE_MSR      0x010u /* the named MSRs below */
+#define BH_STATE_EVENTS   0x020u /* pending injection, interrupt shadow, NMI mask, activity */
+#define BH_STATE_LAPIC    0x040u /* apic_base, lapic[] */
+#define BH_STATE_FPU      0x080u /* fpu[] in XSAVE standard format */
+#define BH_STATE_ALL      0x0ffu
+#define BH_STATE_EMULATE  (BH_STATE_GPR | BH_STATE_SEGMENTS | BH_STATE_CONTROL)
 
-#define BH_TSC_KEEP UINT64_MAX /* bh_vcpu_state.tsc: set the other MSRs and leave the TSC as it runs */
+#define BH_TSC_KEEP \
+	UINT64_MAX /* bh_vcpu_state.tsc: set the other MSRs and leave the TSC as it runs */
 
-enum bh_activity { BH_ACTIVITY_RUNNING = 0, BH_ACTIVITY_HALTED = 1, BH_ACTIVITY_WAIT_SIPI = 2 };
+enum bh_activity {
+	BH_ACTIVITY_RUNNING = 0,
+	BH_ACTIVITY_HALTED = 1,
+	BH_ACTIVITY_WAIT_SIPI = 2
+};
 
 /* The registers that an emulator or a loader needs. */
 struct bh_cpu_state {
@@ -382,7 +426,7 @@ _Static_assert(sizeof(struct bh_cpu_state) == 18 * 8 + 8 * 24 + 2 * 16 + 8 * 8, 
 
 struct bh_vcpu_state {
 	uint32_t version; /* BH_ABI_VERSION */
-	uint32_t groups; /* BH_STATE_*: what is filled in */
+	uint32_t groups;  /* BH_STATE_*: what is filled in */
 	struct bh_cpu_state cpu;
 	uint64_t dr[4], dr6, dr7;
 	uint64_t tsc, tsc_aux, pat, sysenter_cs, sysenter_esp, sysenter_eip;
@@ -392,7 +436,7 @@ struct bh_vcpu_state {
 	uint32_t interrupt_shadow; /* 1: STI, 2: MOV SS */
 	uint32_t is_nmi_blocked;
 	uint32_t is_nmi_pending;
-	uint32_t activity; /* enum bh_activity */
+	uint32_t activity;  /* enum bh_activity */
 	uint64_t apic_base; /* IA32_APIC_BASE */
 	uint64_t apic_timer_deadline_tsc;
 	uint32_t lapic[256]; /* the register at offset 16 * i */
@@ -407,7 +451,8 @@ struct bh_exit_io {
 	uint8_t is_write;
 	uint8_t is_string;
 	uint8_t reserved[3];
-	uint64_t value; /* write: what the guest wrote; read: the VMM's answer, taken at the next vcpu_run */
+	uint64_t
+		value; /* write: what the guest wrote; read: the VMM's answer, taken at the next vcpu_run */
 };
 
 /*
@@ -440,20 +485,21 @@ struct bh_exit_mmio {
  */
 struct bh_run {
 	/* kernel -> VMM */
-	uint32_t exit; /* enum bh_exit */
+	uint32_t exit;        /* enum bh_exit */
 	uint32_t state_valid; /* BH_STATE_* groups of `state` that are filled */
-	uint32_t vector; /* BH_EXIT_EOI */
-	uint32_t failure; /* BH_EXIT_FAILED_ENTRY: the vendor's reason */
+	uint32_t vector;      /* BH_EXIT_EOI */
+	uint32_t failure;     /* BH_EXIT_FAILED_ENTRY: the vendor's reason */
 	struct bh_exit_io io;
 	struct bh_exit_mmio mmio;
 	uint64_t exit_tsc;
 	struct bh_exit_msr msr; /* BH_EXIT_MSR */
-	uint64_t tsc_offset;    /* guest TSC = TSC + tsc_offset; written by the kernel whenever it changes */
+	uint64_t
+		tsc_offset; /* guest TSC = TSC + tsc_offset; written by the kernel whenever it changes */
 	/* VMM -> kernel, taken and cleared at the next vcpu_run() */
 	uint32_t state_dirty; /* groups of `state` to load (GPR, SEGMENTS, CONTROL) */
-	uint32_t inject; /* BH_INJECT_*; 0 = none */
+	uint32_t inject;      /* BH_INJECT_*; 0 = none */
 	uint32_t inject_error_code;
-	uint32_t lapic_write; /* 1: do the local APIC register write below first */
+	uint32_t lapic_write;  /* 1: do the local APIC register write below first */
 	uint32_t lapic_offset; /* bytes from the APIC page, 16-aligned */
 	uint32_t lapic_value;
 	uint64_t inject_cr2; /* with an injected #PF */
@@ -466,10 +512,30 @@ _Static_assert(sizeof(struct bh_run) <= 4096, "ABI");
 
 /* Exit reasons as an operator reads them; one list for both vendors. */
 enum bh_reason {
-	BH_REASON_IO, BH_REASON_MMIO, BH_REASON_CPUID, BH_REASON_MSR_READ, BH_REASON_MSR_WRITE, BH_REASON_HLT, BH_REASON_HYPERCALL,
-	BH_REASON_INTERRUPT, BH_REASON_INTERRUPT_WINDOW, BH_REASON_NMI, BH_REASON_EXCEPTION, BH_REASON_CR, BH_REASON_DR, BH_REASON_XSETBV,
-	BH_REASON_INVALIDATE, BH_REASON_APIC, BH_REASON_EOI, BH_REASON_PAUSE, BH_REASON_TASK_SWITCH, BH_REASON_SHUTDOWN, BH_REASON_PRIVILEGED,
-	BH_REASON_DOORBELL, BH_REASON_OTHER, BH_REASON_COUNT,
+	BH_REASON_IO,
+	BH_REASON_MMIO,
+	BH_REASON_CPUID,
+	BH_REASON_MSR_READ,
+	BH_REASON_MSR_WRITE,
+	BH_REASON_HLT,
+	BH_REASON_HYPERCALL,
+	BH_REASON_INTERRUPT,
+	BH_REASON_INTERRUPT_WINDOW,
+	BH_REASON_NMI,
+	BH_REASON_EXCEPTION,
+	BH_REASON_CR,
+	BH_REASON_DR,
+	BH_REASON_XSETBV,
+	BH_REASON_INVALIDATE,
+	BH_REASON_APIC,
+	BH_REASON_EOI,
+	BH_REASON_PAUSE,
+	BH_REASON_TASK_SWITCH,
+	BH_REASON_SHUTDOWN,
+	BH_REASON_PRIVILEGED,
+	BH_REASON_DOORBELL,
+	BH_REASON_OTHER,
+	BH_REASON_COUNT,
 };
 
 struct bh_vcpu_stats {
@@ -477,8 +543,9 @@ struct bh_vcpu_stats {
 	uint64_t vmm_exits; /* exits that returned from vcpu_run */
 	uint64_t injections;
 	uint64_t guest_tsc; /* ticks in the guest */
-	uint64_t halt_tsc; /* ticks halted */
-	uint64_t running_since_tsc; /* 0 = not in the guest now; else when it entered, not yet in guest_tsc */
+	uint64_t halt_tsc;  /* ticks halted */
+	uint64_t
+		running_since_tsc; /* 0 = not in the guest now; else when it entered, not yet in guest_tsc */
 	uint64_t reserved[3];
 };
 _Static_assert(sizeof(struct bh_vcpu_stats) == 40 * 8, "ABI");
@@ -487,23 +554,30 @@ _Static_assert(BH_REASON_COUNT <= 32, "ABI");
 /* ---- the machine ------------------------------------------------------------------------------------------------------ */
 
 #define BH_IRQ_LEVEL 0x1u /* level-triggered; edge else */
-#define BH_IRQ_LOW 0x2u /* active low; high else */
+#define BH_IRQ_LOW   0x2u /* active low; high else */
 
-enum bh_vendor { BH_VENDOR_NONE = 0, BH_VENDOR_VMX = 1, BH_VENDOR_SVM = 2 };
+enum bh_vendor {
+	BH_VENDOR_NONE = 0,
+	BH_VENDOR_VMX = 1,
+	BH_VENDOR_SVM = 2
+};
 
-enum bh_console_kind { BH_CONSOLE_NONE = 0, BH_CONSOLE_PORT = 1 };
+enum bh_console_kind {
+	BH_CONSOLE_NONE = 0,
+	BH_CONSOLE_PORT = 1
+};
 
 /* Mapped read-only at BH_VA_INFO in every domain. Written by the kernel; constant after start but for `wall`. */
 struct bh_info {
 	uint32_t abi_version;
 	uint32_t vendor; /* enum bh_vendor */
 	uint64_t tsc_hz;
-	uint64_t boot_tsc; /* TSC at the kernel's first instruction */
+	uint64_t boot_tsc;     /* TSC at the kernel's first instruction */
 	uint64_t wall_seconds; /* UNIX time at boot_tsc, from the RTC; 0 = not known */
-	uint32_t cpus_count; /* pCPUs that run */
-	uint32_t own_id; /* reserved */
-	uint32_t hv_features; /* BH_FEATURE_* */
-	uint32_t xsave_size; /* bytes of guest FPU state kept */
+	uint32_t cpus_count;   /* pCPUs that run */
+	uint32_t own_id;       /* reserved */
+	uint32_t hv_features;  /* BH_FEATURE_* */
+	uint32_t xsave_size;   /* bytes of guest FPU state kept */
 	uint64_t xcr0_supported;
 	uint32_t physical_address_bits;
 	uint32_t reserved[7];
@@ -514,43 +588,46 @@ struct bh_info {
 };
 _Static_assert(sizeof(struct bh_info) <= 4096, "ABI");
 
-#define BH_FEATURE_NEXT_RIP 0x01u
-#define BH_FEATURE_DECODE_ASSIST 0x02u
-#define BH_FEATURE_APIC_ACCELERATED 0x04u
+#define BH_FEATURE_NEXT_RIP          0x01u
+#define BH_FEATURE_DECODE_ASSIST     0x02u
+#define BH_FEATURE_APIC_ACCELERATED  0x04u
 #define BH_FEATURE_POSTED_INTERRUPTS 0x08u
-#define BH_FEATURE_INVARIANT_TSC 0x10u
+#define BH_FEATURE_INVARIANT_TSC     0x10u
 
 struct bh_host_info {
 	uint64_t memory_total; /* bytes that the kernel manages */
 	uint64_t memory_free;
 	uint64_t memory_kernel; /* image, tables, per-CPU data, page records */
-	uint64_t rsdp; /* physical address; 0 = none */
-	uint32_t console_kind; /* enum bh_console_kind */
+	uint64_t rsdp;          /* physical address; 0 = none */
+	uint32_t console_kind;  /* enum bh_console_kind */
 	uint32_t console_port;
-	uint32_t console_gsi; /* 0xffffffff = none: poll */
+	uint32_t console_gsi;       /* 0xffffffff = none: poll */
 	uint32_t console_irq_flags; /* BH_IRQ_* */
 	uint32_t console_baud;
 	uint32_t reserved;
 	uint64_t cpu_idle_tsc[8]; /* reserved for the first pCPUs */
 };
 
-#define BH_HOST_QUIESCE 1u /* before power-off: other pCPUs stop, the log goes to the machine's console again */
+#define BH_HOST_QUIESCE \
+	1u /* before power-off: other pCPUs stop, the log goes to the machine's console again */
 #define BH_HOST_RESET 2u
-#define BH_HOST_CLAIM_CONSOLE 3u /* from now on the kernel writes the console port only when it dies */
+#define BH_HOST_CLAIM_CONSOLE \
+	3u /* from now on the kernel writes the console port only when it dies */
 
 /* ---- what root finds at start (BH_VA_ROOT_INFO) ------------------------------------------------------------------------- */
 
-#define BH_MODULES_MAX 64u
+#define BH_MODULES_MAX         64u
 #define BH_ROOT_HANDLE_MODULES 16u /* module i is region handle 16 + i, READ|EXECUTE|GIVE */
 
 struct bh_module_info {
-	char name[48]; /* first word of the module's command line, without its folders */
+	char name[48];       /* first word of the module's command line, without its folders */
 	uint64_t size_bytes; /* exact; the region is rounded up to pages, the rest is zero */
 };
 
 struct bh_root_info {
 	uint32_t modules_count;
-	uint32_t missing_count; /* files that the loader could not read: names below, with sizes 0 after the modules */
+	uint32_t
+		missing_count; /* files that the loader could not read: names below, with sizes 0 after the modules */
 	uint64_t quota_bytes;
 	char cmdline[512];
 	struct bh_module_info modules[BH_MODULES_MAX];
