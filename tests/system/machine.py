@@ -118,7 +118,8 @@ class Machine:
             yield Console(self, name)
         finally:
             self.drain()
-            self.send(LEAVE_KEY)
+            # The return makes a prompt also where the guest's end has left the console already.
+            self.send(LEAVE_KEY + "\r")
             self.expect(re.escape(PROMPT))
             self.drain(0.1)
 
