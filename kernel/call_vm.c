@@ -97,20 +97,15 @@ int64_t call_vcpu_create(struct call *call)
 int64_t call_vcpu_page(struct call *call)
 {
 	const struct vcpu *vcpu = vcpu_of(call->object);
-	const hpa_t pages[] = {
-		[BH_VCPU_PAGE_RUN] = vcpu->run_page,
-		[BH_VCPU_PAGE_LAPIC] = vcpu->lapic.page,
-		[BH_VCPU_PAGE_STATS] = vcpu->stats_page,
-	};
 	uint32_t rights = BH_RIGHT_READ | BH_RIGHT_CONTROL | BH_RIGHT_GIVE;
 	uint64_t which = call->frame->rsi;
 	struct region *region;
 
-	if (which >= ARRAY_SIZE(pages)) {
+	if (which > BH_VCPU_PAGE_STATS) {
 		return BH_ERR_INVALID;
 	}
 	rights |= which == BH_VCPU_PAGE_RUN ? BH_RIGHT_WRITE : 0;
-	int error = region_create_at(call->caller, pages[which], PAGE_SIZE, REGION_BORROWED,
+	int error = region_create_at(call->caller, vcpu->pages[which], PAGE_SIZE, REGION_BORROWED,
 	                             &region);
 
 	return error < 0 ? error
@@ -195,17 +190,6 @@ int64_t call_vcpu_set_state(struct call *call)
 	return error;
 }
 
-static bool doorbell_is_ok(const struct bh_doorbell *record)
-{
-	uint32_t length = record->length_bytes;
-
-	return (record->flags & ~(BH_DOORBELL_PORT | BH_DOORBELL_MATCH)) == 0 &&
-	       record->reserved == 0 &&
-	       (length == 0 || length == 1 || length == 2 || length == 4 || length == 8) &&
-	       ((record->flags & BH_DOORBELL_PORT) == 0 ||
-	        (record->address <= 0xffff && length != 8));
-}
-
 int64_t call_doorbell_bind(struct call *call)
 {
 	struct bh_doorbell record;
@@ -216,13 +200,14 @@ int64_t call_doorbell_bind(struct call *call)
 		return error;
 	}
 	error = call_event_argument(call, record.event, &event);
-	if (error < 0 || !doorbell_is_ok(&record)) {
-		return error < 0 ? error : BH_ERR_INVALID;
+	if (error < 0) {
+		return error;
 	}
-	if (event != NULL) {
+	error = vm_doorbell_bind(vm_of(call->object), &record, event);
+	if (error == BH_OK && event != NULL) {
 		event->is_bound = true;
 	}
-	return vm_doorbell_bind(vm_of(call->object), &record, event);
+	return error;
 }
 
 int64_t call_doorbell_unbind(struct call *call)

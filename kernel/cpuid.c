@@ -76,9 +76,6 @@ void cpuid_slots_fill(struct vm *vm)
 
 int vm_set_cpuid(struct vm *vm, const struct bh_cpuid_entry *entries, uint32_t count)
 {
-	if (count > BH_CPUID_MAX) {
-		return BH_ERR_LIMIT;
-	}
 	if (vm->has_run) {
 		return BH_ERR_STATE;
 	}

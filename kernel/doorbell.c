@@ -134,7 +134,6 @@ int vm_doorbell_bind(struct vm *vm, const struct bh_doorbell *record, struct eve
 	unused->is_match = (record->flags & BH_DOORBELL_MATCH) != 0;
 	unused->event = event;
 	__atomic_store_n(&unused->is_used, true, __ATOMIC_RELEASE);
-	vm->doorbells_count++;
 	slot_refill(vm, slot_of(vm, unused));
 	return BH_OK;
 }
@@ -149,7 +148,6 @@ int vm_doorbell_unbind(struct vm *vm, const struct bh_doorbell *record)
 	for (uint32_t i = 0; i < BH_DOORBELLS_MAX; i++) {
 		if (is_same(&vm->doorbells[i], record)) {
 			__atomic_store_n(&vm->doorbells[i].is_used, false, __ATOMIC_SEQ_CST);
-			vm->doorbells_count--;
 			slot_refill(vm, slot_of(vm, &vm->doorbells[i]));
 			return BH_OK;
 		}

@@ -5,12 +5,6 @@
 #include "kernel/vcpu.h"
 #include "kernel/vlapic.h"
 
-static struct vcpu *vcpu_by_apic_id(struct vm *vm, uint64_t apic_id)
-{
-	return apic_id < vm->vcpus_max ? __atomic_load_n(&vm->vcpus[apic_id], __ATOMIC_ACQUIRE)
-	                               : NULL;
-}
-
 /* One message for each bit of two words; the count of those that had a target is the result. */
 static uint64_t send_ipi(struct vcpu *vcpu)
 {
@@ -31,8 +25,7 @@ static uint64_t send_ipi(struct vcpu *vcpu)
 	for (uint32_t bit = 0; bit < 128; bit++) {
 		uint64_t target = first + bit;
 
-		if ((words[bit / 64] & BIT(bit % 64)) != 0 &&
-		    vcpu_by_apic_id(vcpu->vm, target) != NULL) {
+		if ((words[bit / 64] & BIT(bit % 64)) != 0 && vm_vcpu(vcpu->vm, target) != NULL) {
 			message.destination = (uint32_t)target;
 			vlapic_deliver(vcpu->vm, &message);
 			count++;
@@ -47,7 +40,7 @@ uint64_t hypercall_handle(struct vcpu *vcpu, uint64_t number)
 
 	switch (number) {
 	case HYPERCALL_KICK_CPU:
-		target = vcpu_by_apic_id(vcpu->vm, vcpu->gpr[BH_GPR_RCX]);
+		target = vm_vcpu(vcpu->vm, vcpu->gpr[BH_GPR_RCX]);
 		if (target != NULL) {
 			vcpu_request(target, VCPU_REQUEST_UNHALT);
 		}

@@ -21,7 +21,7 @@ static int valid_if(bool condition)
 	return condition ? BH_OK : BH_ERR_INVALID;
 }
 
-bool msr_pat_is_valid(uint64_t value)
+static bool is_pat(uint64_t value)
 {
 	for (uint32_t i = 0; i < 8; i++) {
 		uint64_t type = (value >> (8 * i)) & 0xff;
@@ -141,7 +141,7 @@ static int write_x2apic(struct vcpu *vcpu, uint32_t msr, uint64_t value)
 
 /* ---- all of them ---- */
 
-/* In the vendor's structure; of these, any value fits but for PAT and EFER, and addresses must be canonical. */
+/* In the vendor's structure. */
 static bool is_hvm(uint32_t msr)
 {
 	return (msr >= MSR_SYSENTER_CS && msr <= MSR_SYSENTER_EIP) || msr == MSR_PAT ||
@@ -149,10 +149,12 @@ static bool is_hvm(uint32_t msr)
 	       (msr >= MSR_FS_BASE && msr <= MSR_KERNEL_GS_BASE);
 }
 
-static bool is_address(uint32_t msr)
+bool msr_value_is_valid(uint32_t msr, uint64_t value)
 {
-	return msr == MSR_SYSENTER_ESP || msr == MSR_SYSENTER_EIP || msr == MSR_LSTAR ||
-	       msr == MSR_CSTAR || msr >= MSR_FS_BASE;
+	bool is_address = msr == MSR_SYSENTER_ESP || msr == MSR_SYSENTER_EIP || msr == MSR_LSTAR ||
+	                  msr == MSR_CSTAR || msr >= MSR_FS_BASE;
+
+	return is_address ? is_canonical(value) : msr != MSR_PAT || is_pat(value);
 }
 
 int msr_guest_read(struct vcpu *vcpu, uint32_t msr, uint64_t *value)
@@ -191,16 +193,6 @@ int msr_guest_read(struct vcpu *vcpu, uint32_t msr, uint64_t *value)
 		*value = hvm->get_msr(vcpu, msr);
 		return BH_OK;
 	}
-}
-
-static int write_hvm(struct vcpu *vcpu, uint32_t msr, uint64_t value)
-{
-	if ((is_address(msr) && !is_canonical(value)) ||
-	    (msr == MSR_PAT && !msr_pat_is_valid(value))) {
-		return BH_ERR_INVALID;
-	}
-	hvm->set_msr(vcpu, msr, value);
-	return BH_OK;
 }
 
 int msr_guest_write(struct vcpu *vcpu, uint32_t msr, uint64_t value)
@@ -243,7 +235,14 @@ int msr_guest_write(struct vcpu *vcpu, uint32_t msr, uint64_t value)
 		if (msr >= MSR_X2APIC && msr <= MSR_X2APIC_LAST) {
 			return write_x2apic(vcpu, msr, value);
 		}
-		return is_hvm(msr) ? write_hvm(vcpu, msr, value) : BH_ERR_NOT_FOUND;
+		if (!is_hvm(msr)) {
+			return BH_ERR_NOT_FOUND;
+		}
+		if (!msr_value_is_valid(msr, value)) {
+			return BH_ERR_INVALID;
+		}
+		hvm->set_msr(vcpu, msr, value);
+		return BH_OK;
 	}
 }
 

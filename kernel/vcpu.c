@@ -62,52 +62,37 @@ void vm_destroy(struct vm *vm)
 	quota_pages_free(payer, VM_ORDER, virt_to_phys(vm));
 }
 
-static uint32_t fpu_order(void)
+static uint32_t page_order(uint32_t page)
 {
-	return arch_fpu_size <= PAGE_SIZE ? 0 : 1;
+	return page == VCPU_PAGE_FPU && arch_fpu_size > PAGE_SIZE ? 1 : 0;
 }
 
 static void pages_free(struct vcpu *vcpu)
 {
 	struct domain *payer = vcpu->object.payer;
 
-	if (vcpu->run_page.raw != 0) {
-		quota_pages_free(payer, 0, vcpu->run_page);
-	}
-	if (vcpu->stats_page.raw != 0) {
-		quota_pages_free(payer, 0, vcpu->stats_page);
-	}
-	if (vcpu->lapic.page.raw != 0) {
-		quota_pages_free(payer, 0, vcpu->lapic.page);
-	}
-	if (vcpu->fpu != NULL) {
-		quota_pages_free(payer, fpu_order(), virt_to_phys(vcpu->fpu));
+	for (uint32_t i = 0; i < VCPU_PAGE_COUNT; i++) {
+		if (vcpu->pages[i].raw != 0) {
+			quota_pages_free(payer, page_order(i), vcpu->pages[i]);
+		}
 	}
 	quota_pages_free(payer, 0, virt_to_phys(vcpu));
 }
 
 static int pages_allocate(struct vcpu *vcpu)
 {
-	struct domain *payer = vcpu->object.payer;
-	hpa_t fpu;
-	int error = quota_pages_allocate(payer, 0, &vcpu->run_page);
+	for (uint32_t i = 0; i < VCPU_PAGE_COUNT; i++) {
+		int error = quota_pages_allocate(vcpu->object.payer, page_order(i),
+		                                 &vcpu->pages[i]);
 
-	if (error == BH_OK) {
-		error = quota_pages_allocate(payer, 0, &vcpu->stats_page);
+		if (error != BH_OK) {
+			return error;
+		}
 	}
-	if (error == BH_OK) {
-		error = quota_pages_allocate(payer, 0, &vcpu->lapic.page);
-	}
-	if (error == BH_OK) {
-		error = quota_pages_allocate(payer, fpu_order(), &fpu);
-	}
-	if (error != BH_OK) {
-		return error;
-	}
-	vcpu->fpu = phys_to_virt(fpu);
-	vcpu->run = phys_to_virt(vcpu->run_page);
-	vcpu->stats = phys_to_virt(vcpu->stats_page);
-	vcpu->lapic.regs = phys_to_virt(vcpu->lapic.page);
+	vcpu->fpu = phys_to_virt(vcpu->pages[VCPU_PAGE_FPU]);
+	vcpu->run = phys_to_virt(vcpu->pages[BH_VCPU_PAGE_RUN]);
+	vcpu->stats = phys_to_virt(vcpu->pages[BH_VCPU_PAGE_STATS]);
+	vcpu->lapic.regs = phys_to_virt(vcpu->pages[BH_VCPU_PAGE_LAPIC]);
 	return BH_OK;
 }
 
@@ -246,12 +231,10 @@ void vcpu_set_extint(struct vcpu *vcpu, bool level)
 
 void vm_flush(struct vm *vm)
 {
-	for (uint32_t i = 0; i < vm->vcpus_max; i++) {
-		struct vcpu *vcpu = __atomic_load_n(&vm->vcpus[i], __ATOMIC_ACQUIRE);
+	struct vcpu *vcpu;
 
-		if (vcpu != NULL) {
-			vcpu_request(vcpu, VCPU_REQUEST_FLUSH);
-		}
+	for (uint32_t i = 0; (vcpu = vm_vcpu_next(vm, &i)) != NULL;) {
+		vcpu_request(vcpu, VCPU_REQUEST_FLUSH);
 	}
 	message_sync();
 }

@@ -53,7 +53,6 @@ struct vm {
 	struct vcpu
 		*vcpus[BH_MAX_VCPUS]; /* by index = initial APIC id; set once, read by any pCPU */
 	struct doorbell doorbells[BH_DOORBELLS_MAX];
-	uint32_t doorbells_count;
 	uint64_t doorbell_buckets; /* bit n: some doorbell's port is n modulo 64 */
 	uint32_t cpuid_count;
 	struct bh_cpuid_entry cpuid[BH_CPUID_MAX];
@@ -75,7 +74,6 @@ _Static_assert(sizeof(struct vm) <= 2 * PAGE_SIZE, "a VM is an order-1 block");
 
 struct vlapic {
 	uint32_t *regs; /* the LAPIC page: register at offset o is regs[o / 4] */
-	hpa_t page;
 	uint64_t apic_base;
 	uint64_t timer_period_tsc; /* host TSC ticks of one round; 0 = stopped */
 	uint64_t timer_deadline;   /* host TSC of the next expiry; 0 = none */
@@ -105,6 +103,10 @@ struct vm_exit {
 	uint32_t inject;     /* EXCEPTION: give it to the guest (BH_INJECT_*) ... */
 	uint32_t error_code; /* ... with this */
 };
+
+/* After enum bh_vcpu_page: not to be seen by the VMM. */
+#define VCPU_PAGE_FPU   3u
+#define VCPU_PAGE_COUNT 4u
 
 /* vcpu->answer. For a port read it is the width: that many bytes of run.io.value go to RAX. */
 #define VCPU_ANSWER_NONE  0u
@@ -137,8 +139,8 @@ struct vcpu {
 	uint32_t in_guest;  /* entering or in the guest: notify the pCPU */
 	uint32_t is_halted; /* its thread waits in HLT or for SIPI: wake the thread */
 
-	hpa_t run_page, stats_page;
-	void *fpu; /* guest FPU state, arch_fpu_size */
+	hpa_t pages[VCPU_PAGE_COUNT]; /* by enum bh_vcpu_page, and VCPU_PAGE_FPU */
+	void *fpu;                    /* guest FPU state, arch_fpu_size */
 	uint64_t xcr0;
 	uint64_t cr2; /* VMX: not in the VMCS */
 	uint64_t dr[4];
@@ -166,6 +168,22 @@ struct vcpu {
 	uint64_t hvm_private[48]; /* vendor's own small state */
 };
 _Static_assert(sizeof(struct vcpu) <= PAGE_SIZE, "a vCPU is one page");
+
+static inline struct vcpu *vm_vcpu(const struct vm *vm, uint64_t idx)
+{
+	return idx < vm->vcpus_max ? __atomic_load_n(&vm->vcpus[idx], __ATOMIC_ACQUIRE) : NULL;
+}
+
+/* One after the other, from *idx = 0; NULL at the end. Any pCPU. */
+static inline struct vcpu *vm_vcpu_next(const struct vm *vm, uint32_t *idx)
+{
+	struct vcpu *vcpu = NULL;
+
+	while (vcpu == NULL && *idx < vm->vcpus_max) {
+		vcpu = vm_vcpu(vm, (*idx)++);
+	}
+	return vcpu;
+}
 
 /* ---- kernel/vcpu.c: calls' do-halves (kernel/call_vm.c decodes) ---- */
 int vm_create(struct domain *payer, const struct bh_vm_params *params, struct vm **vm) must_check;

@@ -113,17 +113,32 @@ static void reset_segments(struct bh_cpu_state *state)
 	state->idtr.limit = 0xffff;
 }
 
+/* Of the MSRs, those in the vendor's structure, and where the ABI's record has them. */
+static const struct {
+	uint32_t msr;
+	uint32_t offset;
+} hvm_msrs[] = {
+	{ MSR_PAT, offsetof(struct bh_vcpu_state, pat) },
+	{ MSR_SYSENTER_CS, offsetof(struct bh_vcpu_state, sysenter_cs) },
+	{ MSR_SYSENTER_ESP, offsetof(struct bh_vcpu_state, sysenter_esp) },
+	{ MSR_SYSENTER_EIP, offsetof(struct bh_vcpu_state, sysenter_eip) },
+	{ MSR_STAR, offsetof(struct bh_vcpu_state, star) },
+	{ MSR_LSTAR, offsetof(struct bh_vcpu_state, lstar) },
+	{ MSR_CSTAR, offsetof(struct bh_vcpu_state, cstar) },
+	{ MSR_SFMASK, offsetof(struct bh_vcpu_state, sfmask) },
+	{ MSR_KERNEL_GS_BASE, offsetof(struct bh_vcpu_state, kernel_gs_base) },
+};
+
+static uint64_t msr_of_record(const struct bh_vcpu_state *state, size_t i)
+{
+	return *(const uint64_t *)(const void *)((const char *)state + hvm_msrs[i].offset);
+}
+
 static void reset_msrs(struct vcpu *vcpu)
 {
-	static const uint32_t zero[] = {
-		MSR_STAR,           MSR_LSTAR,       MSR_CSTAR,        MSR_SFMASK,
-		MSR_KERNEL_GS_BASE, MSR_SYSENTER_CS, MSR_SYSENTER_ESP, MSR_SYSENTER_EIP,
-	};
-
-	for (size_t i = 0; i < ARRAY_SIZE(zero); i++) {
-		hvm->set_msr(vcpu, zero[i], 0);
+	for (size_t i = 0; i < ARRAY_SIZE(hvm_msrs); i++) {
+		hvm->set_msr(vcpu, hvm_msrs[i].msr, hvm_msrs[i].msr == MSR_PAT ? PAT_RESET : 0);
 	}
-	hvm->set_msr(vcpu, MSR_PAT, PAT_RESET);
 	vcpu->msr_tsc_aux = 0;
 	vcpu->msr_spec_ctrl = 0;
 	vcpu->xcr0 = 1;
@@ -176,27 +191,11 @@ void vcpu_start_at(struct vcpu *vcpu, uint8_t vector)
 
 /* ---- the whole record ---- */
 
-static const uint32_t hvm_msrs[] = {
-	MSR_PAT,   MSR_SYSENTER_CS, MSR_SYSENTER_ESP, MSR_SYSENTER_EIP,   MSR_STAR,
-	MSR_LSTAR, MSR_CSTAR,       MSR_SFMASK,       MSR_KERNEL_GS_BASE,
-};
-
-static uint64_t *msr_of_record(struct bh_vcpu_state *state, size_t i)
-{
-	uint64_t *const fields[] = {
-		&state->pat,          &state->sysenter_cs, &state->sysenter_esp,
-		&state->sysenter_eip, &state->star,        &state->lstar,
-		&state->cstar,        &state->sfmask,      &state->kernel_gs_base,
-	};
-
-	_Static_assert(ARRAY_SIZE(fields) == ARRAY_SIZE(hvm_msrs), "one list");
-	return fields[i];
-}
-
 static void get_msrs(struct vcpu *vcpu, struct bh_vcpu_state *state)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(hvm_msrs); i++) {
-		*msr_of_record(state, i) = hvm->get_msr(vcpu, hvm_msrs[i]);
+		*(uint64_t *)(void *)((char *)state +
+		                      hvm_msrs[i].offset) = hvm->get_msr(vcpu, hvm_msrs[i].msr);
 	}
 	state->tsc = arch_tsc_read() + vcpu->tsc_offset;
 	state->tsc_aux = vcpu->msr_tsc_aux;
@@ -279,16 +278,10 @@ static bool check_rest(const struct bh_vcpu_state *state)
 		return false;
 	}
 	if ((groups & BH_STATE_MSR) != 0) {
-		const uint64_t addresses[] = { state->sysenter_esp, state->sysenter_eip,
-			                       state->lstar, state->cstar, state->kernel_gs_base };
-
-		for (size_t i = 0; i < ARRAY_SIZE(addresses); i++) {
-			if (!is_canonical(addresses[i])) {
+		for (size_t i = 0; i < ARRAY_SIZE(hvm_msrs); i++) {
+			if (!msr_value_is_valid(hvm_msrs[i].msr, msr_of_record(state, i))) {
 				return false;
 			}
-		}
-		if (!msr_pat_is_valid(state->pat)) {
-			return false;
 		}
 	}
 	if ((groups & BH_STATE_EVENTS) != 0 &&
@@ -306,11 +299,8 @@ static bool check_rest(const struct bh_vcpu_state *state)
 
 static void set_msrs(struct vcpu *vcpu, const struct bh_vcpu_state *state)
 {
-	struct bh_vcpu_state *fields =
-		(struct bh_vcpu_state *)(uintptr_t)state; /* only read through it */
-
 	for (size_t i = 0; i < ARRAY_SIZE(hvm_msrs); i++) {
-		hvm->set_msr(vcpu, hvm_msrs[i], *msr_of_record(fields, i));
+		hvm->set_msr(vcpu, hvm_msrs[i].msr, msr_of_record(state, i));
 	}
 	if (state->tsc != BH_TSC_KEEP) {
 		msr_guest_set_tsc(vcpu, state->tsc);

@@ -11,10 +11,6 @@
 #include "kernel/string.h"
 
 #define LVT_RESET                  ((uint32_t)APIC_LVT_MASKED)
-#define LVT_WRITABLE_PLAIN         0x000117ffu /* vector, delivery mode, mask */
-#define LVT_WRITABLE_LINT          0x0001b7ffu /* and polarity, trigger mode */
-#define LVT_WRITABLE_TIMER         0x000700ffu
-#define LVT_WRITABLE_ERROR         0x000100ffu
 #define LVT_MODE                   GENMASK(10, 8)
 
 #define ESR_SEND_ILLEGAL_VECTOR    5u
@@ -272,12 +268,10 @@ static void deliver_to(struct vcpu *vcpu, const struct apic_message *message)
 /* One of those that match: the lowest task priority, so that a CPU that raised its own is spared. */
 static void deliver_lowest(struct vm *vm, const struct apic_message *message)
 {
-	struct vcpu *best = NULL;
+	struct vcpu *vcpu, *best = NULL;
 
-	for (uint32_t i = 0; i < vm->vcpus_max; i++) {
-		struct vcpu *vcpu = __atomic_load_n(&vm->vcpus[i], __ATOMIC_ACQUIRE);
-
-		if (vcpu != NULL && is_enabled(vcpu) && vlapic_matches(vcpu, message) &&
+	for (uint32_t i = 0; (vcpu = vm_vcpu_next(vm, &i)) != NULL;) {
+		if (is_enabled(vcpu) && vlapic_matches(vcpu, message) &&
 		    (best == NULL || vlapic_reg(vcpu, APIC_TPR) < vlapic_reg(best, APIC_TPR))) {
 			best = vcpu;
 		}
@@ -289,23 +283,21 @@ static void deliver_lowest(struct vm *vm, const struct apic_message *message)
 
 void vlapic_deliver(struct vm *vm, const struct apic_message *message)
 {
+	struct vcpu *vcpu;
+
 	if (message->delivery == APIC_DELIVERY_LOWEST) {
 		deliver_lowest(vm, message);
 		return;
 	}
 	if (!message->is_logical && message->destination < vm->vcpus_max) {
-		struct vcpu *vcpu = __atomic_load_n(&vm->vcpus[message->destination],
-		                                    __ATOMIC_ACQUIRE);
-
+		vcpu = vm_vcpu(vm, message->destination);
 		if (vcpu != NULL && (vcpu->lapic.apic_base & APIC_BASE_ENABLE) != 0) {
 			deliver_to(vcpu, message);
 		}
 		return;
 	}
-	for (uint32_t i = 0; i < vm->vcpus_max; i++) {
-		struct vcpu *vcpu = __atomic_load_n(&vm->vcpus[i], __ATOMIC_ACQUIRE);
-
-		if (vcpu != NULL && vlapic_matches(vcpu, message)) {
+	for (uint32_t i = 0; (vcpu = vm_vcpu_next(vm, &i)) != NULL;) {
+		if (vlapic_matches(vcpu, message)) {
 			deliver_to(vcpu, message);
 		}
 	}
@@ -314,10 +306,10 @@ void vlapic_deliver(struct vm *vm, const struct apic_message *message)
 static void deliver_shorthand(struct vcpu *sender, const struct apic_message *message,
                               enum apic_shorthand shorthand)
 {
-	for (uint32_t i = 0; i < sender->vm->vcpus_max; i++) {
-		struct vcpu *vcpu = __atomic_load_n(&sender->vm->vcpus[i], __ATOMIC_ACQUIRE);
+	struct vcpu *vcpu;
 
-		if (vcpu != NULL && (vcpu != sender || shorthand == APIC_TO_ALL)) {
+	for (uint32_t i = 0; (vcpu = vm_vcpu_next(sender->vm, &i)) != NULL;) {
+		if (vcpu != sender || shorthand == APIC_TO_ALL) {
 			deliver_to(vcpu, message);
 		}
 	}
@@ -448,60 +440,41 @@ int vlapic_set_base(struct vcpu *vcpu, uint64_t value)
 	return BH_OK;
 }
 
+/* Sets of registers: bit n is the one at offset 16 * n (SDM 3A tables 11-1, 11-6). */
+#define REGISTER(offset)       BIT((offset) / 0x10)
+#define REGISTERS(last, first) GENMASK((last) / 0x10, (first) / 0x10)
+#define READABLE                                                                   \
+	(REGISTERS(APIC_VERSION, APIC_ID) | REGISTERS(APIC_PPR, APIC_TPR) |        \
+	 REGISTERS(APIC_ESR, APIC_LDR) | REGISTERS(APIC_TIMER_CURRENT, APIC_ICR) | \
+	 REGISTER(APIC_TIMER_DIVIDE))
+#define XAPIC_ONLY          (REGISTER(APIC_DFR) | REGISTER(APIC_ICR_HIGH))
+#define READ_ONLY_IN_X2APIC (REGISTER(APIC_ID) | REGISTER(APIC_LDR))
+#define ZERO_ONLY_IN_X2APIC (REGISTER(APIC_EOI) | REGISTER(APIC_ESR))
+
+static bool is_register(uint32_t offset)
+{
+	return offset < APIC_PAGE_END && offset % 0x10 == 0;
+}
+
 int vlapic_read(struct vcpu *vcpu, uint32_t offset, uint32_t *value)
 {
-	switch (offset) {
-	case APIC_TIMER_CURRENT:
-		*value = vlapic_timer_current(vcpu);
-		return BH_OK;
-	case APIC_PPR:
-	case APIC_TPR:
-		(void)vlapic_update(vcpu);
-		(void)vlapic_processor_priority(vcpu);
-		break;
-	case APIC_DFR:
-	case APIC_ICR_HIGH:
-		if (is_x2apic(vcpu)) {
-			return BH_ERR_INVALID;
-		}
-		break;
-	case APIC_APR:
-	case APIC_ID:
-	case APIC_VERSION:
-	case APIC_LDR:
-	case APIC_SVR:
-	case APIC_ESR:
-	case APIC_ICR:
-	case APIC_TIMER_INITIAL:
-	case APIC_TIMER_DIVIDE:
-		break;
-	default:
-		if (offset >= APIC_LVT_TIMER && offset <= APIC_LVT_ERROR) {
-			break;
-		}
-		if (offset < APIC_ISR || offset >= APIC_ESR || offset % 0x10 != 0) {
-			return BH_ERR_INVALID;
-		}
-		(void)vlapic_update(vcpu);
-		break;
+	uint64_t readable = is_x2apic(vcpu) ? READABLE & ~XAPIC_ONLY : READABLE;
+
+	if (!is_register(offset) || (readable & REGISTER(offset)) == 0) {
+		return BH_ERR_INVALID;
 	}
+	vlapic_page_refresh(vcpu);
 	*value = vlapic_reg(vcpu, offset);
 	return BH_OK;
 }
 
-static int write_lvt(struct vcpu *vcpu, uint32_t offset, uint32_t value)
+static void write_lvt(struct vcpu *vcpu, uint32_t offset, uint32_t value)
 {
+	/* Vector and mask; delivery mode; for the pins polarity and trigger mode; for the timer its mode. */
+	static const uint32_t writable[] = { 0x700ff, 0x117ff, 0x117ff, 0x1b7ff, 0x1b7ff, 0x100ff };
 	uint32_t old = vlapic_reg(vcpu, offset);
-	uint32_t writable = LVT_WRITABLE_PLAIN;
 
-	if (offset == APIC_LVT_TIMER) {
-		writable = LVT_WRITABLE_TIMER;
-	} else if (offset == APIC_LVT_LINT0 || offset == APIC_LVT_LINT1) {
-		writable = LVT_WRITABLE_LINT;
-	} else if (offset == APIC_LVT_ERROR) {
-		writable = LVT_WRITABLE_ERROR;
-	}
-	value &= writable;
+	value &= writable[(offset - APIC_LVT_TIMER) / 0x10];
 	if ((vlapic_reg(vcpu, APIC_SVR) & APIC_SVR_ENABLED) == 0) {
 		value |= (uint32_t)APIC_LVT_MASKED; /* SDM 3A 11.4.7.2 */
 	}
@@ -511,7 +484,6 @@ static int write_lvt(struct vcpu *vcpu, uint32_t offset, uint32_t value)
 	} else if (offset == APIC_LVT_LINT0) {
 		vcpu_request_self(vcpu, VCPU_REQUEST_EXTINT);
 	}
-	return BH_OK;
 }
 
 static void write_svr(struct vcpu *vcpu, uint32_t value)
@@ -525,73 +497,63 @@ static void write_svr(struct vcpu *vcpu, uint32_t value)
 	vcpu_request_self(vcpu, VCPU_REQUEST_INTERRUPT);
 }
 
-static int write_xapic_only(struct vcpu *vcpu, uint32_t offset, uint32_t value)
-{
-	if (is_x2apic(vcpu)) {
-		return BH_ERR_INVALID;
-	}
-	if (offset == APIC_DFR) {
-		value |= 0x0fffffff;
-	} else {
-		value &= 0xff000000; /* LDR, ICR high */
-	}
-	*reg(vcpu, offset) = value;
-	return BH_OK;
-}
-
-static int write_esr(struct vcpu *vcpu, uint32_t value)
-{
-	if (is_x2apic(vcpu) && value != 0) {
-		return BH_ERR_INVALID;
-	}
-	*reg(vcpu, APIC_ESR) = vlapic_reg(vcpu, APIC_ESR + 4);
-	*reg(vcpu, APIC_ESR + 4) = 0;
-	return BH_OK;
-}
-
 int vlapic_write(struct vcpu *vcpu, uint32_t offset, uint32_t value)
 {
+	uint64_t refused = value != 0 ? XAPIC_ONLY | READ_ONLY_IN_X2APIC | ZERO_ONLY_IN_X2APIC
+	                              : XAPIC_ONLY | READ_ONLY_IN_X2APIC;
+
+	if (!is_register(offset) || (is_x2apic(vcpu) && (refused & REGISTER(offset)) != 0)) {
+		return BH_ERR_INVALID;
+	}
 	switch (offset) {
 	case APIC_TPR:
 		vlapic_set_tpr(vcpu, value);
-		return BH_OK;
+		break;
 	case APIC_EOI:
-		if (is_x2apic(vcpu) && value != 0) {
-			return BH_ERR_INVALID;
-		}
 		vlapic_eoi(vcpu);
-		return BH_OK;
-	case APIC_LDR:
-	case APIC_DFR:
-	case APIC_ICR_HIGH:
-		return write_xapic_only(vcpu, offset, value);
+		break;
 	case APIC_ID:
-		return is_x2apic(vcpu) ? BH_ERR_INVALID : BH_OK; /* the id is fixed */
+		break; /* it is fixed */
+	case APIC_DFR:
+		*reg(vcpu, APIC_DFR) = value | 0x0fffffff;
+		break;
+	case APIC_LDR:
+	case APIC_ICR_HIGH:
+		*reg(vcpu, offset) = value & 0xff000000;
+		break;
 	case APIC_SVR:
 		write_svr(vcpu, value);
-		return BH_OK;
+		break;
 	case APIC_ESR:
-		return write_esr(vcpu, value);
+		*reg(vcpu, APIC_ESR) = vlapic_reg(vcpu, APIC_ESR + 4);
+		*reg(vcpu, APIC_ESR + 4) = 0;
+		break;
 	case APIC_ICR:
 		*reg(vcpu, APIC_ICR) = value & ~(uint32_t)APIC_ICR_PENDING;
 		vlapic_send(vcpu, ((uint64_t)vlapic_reg(vcpu, APIC_ICR_HIGH) << 32) | value);
-		return BH_OK;
+		break;
+	case APIC_LVT_TIMER:
+	case APIC_LVT_THERMAL:
+	case APIC_LVT_PERF:
+	case APIC_LVT_LINT0:
+	case APIC_LVT_LINT1:
+	case APIC_LVT_ERROR:
+		write_lvt(vcpu, offset, value);
+		break;
 	case APIC_TIMER_INITIAL:
 		vlapic_timer_write_initial(vcpu, value);
-		return BH_OK;
+		break;
 	case APIC_TIMER_DIVIDE:
 		vlapic_timer_write_divide(vcpu, value);
-		return BH_OK;
+		break;
 	case APIC_SELF_IPI:
 		if (!is_x2apic(vcpu)) {
 			return BH_ERR_INVALID;
 		}
 		vlapic_send(vcpu, field_set(APIC_ICR_SHORTHAND, APIC_TO_SELF) | (value & 0xff));
-		return BH_OK;
+		break;
 	default:
-		if (offset >= APIC_LVT_TIMER && offset <= APIC_LVT_ERROR && offset % 0x10 == 0) {
-			return write_lvt(vcpu, offset, value);
-		}
 		return BH_ERR_INVALID;
 	}
+	return BH_OK;
 }

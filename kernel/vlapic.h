@@ -24,6 +24,7 @@
 #define APIC_ICR            0x300u
 #define APIC_ICR_HIGH       0x310u
 #define APIC_LVT_TIMER      0x320u
+#define APIC_LVT_PERF       0x340u
 #define APIC_LVT_THERMAL    0x330u
 #define APIC_LVT_LINT0      0x350u
 #define APIC_LVT_LINT1      0x360u

@@ -39,7 +39,6 @@ struct hvm_ops {
 	                  struct bh_cpu_state *state); /* GPR, SEGMENTS, CONTROL (not xcr0) */
 	/* Checks as the CPU would at entry and as the host needs; INVALID changes nothing. */
 	int (*set_state)(struct vcpu *vcpu, uint32_t groups, const struct bh_cpu_state *state);
-	uint64_t (*get_rip)(struct vcpu *vcpu);
 	uint64_t (*get_msr)(
 		struct vcpu *vcpu,
 		uint32_t

@@ -63,9 +63,9 @@ int vcpu_create(struct domain *payer, struct vm *vm, uint32_t idx, struct vcpu *
 	vcpu->vm = vm;
 	vcpu->idx = idx;
 	vcpu->object.payer = payer;
-	vcpu->run_page = pages[1];
-	vcpu->stats_page = pages[2];
-	vcpu->lapic.page = pages[3];
+	vcpu->pages[BH_VCPU_PAGE_RUN] = pages[1];
+	vcpu->pages[BH_VCPU_PAGE_STATS] = pages[2];
+	vcpu->pages[BH_VCPU_PAGE_LAPIC] = pages[3];
 	vcpu->run = phys_to_virt(pages[1]);
 	vcpu->stats = phys_to_virt(pages[2]);
 	vcpu->fpu = phys_to_virt(pages[4]);
@@ -80,9 +80,9 @@ void vcpu_destroy(struct vcpu *vcpu)
 	struct domain *payer = vcpu->object.payer;
 
 	CHECK(vcpu->thread == NULL);
-	quota_pages_free(payer, 0, vcpu->run_page);
-	quota_pages_free(payer, 0, vcpu->stats_page);
-	quota_pages_free(payer, 0, vcpu->lapic.page);
+	quota_pages_free(payer, 0, vcpu->pages[BH_VCPU_PAGE_RUN]);
+	quota_pages_free(payer, 0, vcpu->pages[BH_VCPU_PAGE_STATS]);
+	quota_pages_free(payer, 0, vcpu->pages[BH_VCPU_PAGE_LAPIC]);
 	quota_pages_free(payer, 0, virt_to_phys(vcpu->fpu));
 	quota_pages_free(payer, 0, virt_to_phys(vcpu));
 }

@@ -101,11 +101,6 @@ static void set_cr8(struct vcpu *vcpu, uint32_t cr8)
 	of(vcpu)->cr8 = cr8;
 }
 
-static uint64_t get_rip(struct vcpu *vcpu)
-{
-	return of(vcpu)->state.rip;
-}
-
 static void set_tsc_offset(struct vcpu *vcpu, uint64_t offset)
 {
 	(void)vcpu;
@@ -124,7 +119,6 @@ static const struct hvm_ops ops = {
 	.set_msr = set_msr,
 	.get_cr8 = get_cr8,
 	.set_cr8 = set_cr8,
-	.get_rip = get_rip,
 	.set_tsc_offset = set_tsc_offset,
 	.doorbell_key = doorbell_key,
 };

@@ -148,11 +148,6 @@ int svm_set_state(struct vcpu *vcpu, uint32_t groups, const struct bh_cpu_state 
 	return BH_OK;
 }
 
-uint64_t svm_get_rip(struct vcpu *vcpu)
-{
-	return svm_vmcb(vcpu)->rip;
-}
-
 static uint64_t *msr_field(struct vmcb *vmcb, uint32_t msr)
 {
 	switch (msr) {

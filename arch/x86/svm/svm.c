@@ -310,7 +310,6 @@ const struct hvm_ops svm_ops = {
 	.unload = svm_unload,
 	.get_state = svm_get_state,
 	.set_state = svm_set_state,
-	.get_rip = svm_get_rip,
 	.get_msr = svm_get_msr,
 	.set_msr = svm_set_msr,
 	.get_dr = svm_get_dr,

@@ -56,7 +56,6 @@ void svm_get_state(struct vcpu *vcpu, uint32_t groups, struct bh_cpu_state *stat
 int svm_set_state(struct vcpu *vcpu, uint32_t groups, const struct bh_cpu_state *state) must_check;
 uint64_t svm_get_msr(struct vcpu *vcpu, uint32_t msr);
 void svm_set_msr(struct vcpu *vcpu, uint32_t msr, uint64_t value);
-uint64_t svm_get_rip(struct vcpu *vcpu);
 uint64_t svm_get_dr(struct vcpu *vcpu, uint32_t number);
 void svm_set_dr(struct vcpu *vcpu, uint32_t number, uint64_t value);
 /* event.c */

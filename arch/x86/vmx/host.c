@@ -139,7 +139,7 @@ static void vmx_host_fields_write(struct vcpu *vcpu, struct cpu *cpu)
 	vmcs_write(VMCS_HOST_SYSENTER_EIP, 0);
 	vmcs_write(VMCS_HOST_RIP, (uint64_t)vmx_switch_exit);
 	if (vmx_caps.has_tpr_shadow) {
-		vmcs_write(VMCS_VIRTUAL_APIC_PAGE, vcpu->lapic.page.raw);
+		vmcs_write(VMCS_VIRTUAL_APIC_PAGE, vcpu->pages[BH_VCPU_PAGE_LAPIC].raw);
 	}
 	x->host_cpu = cpu;
 }

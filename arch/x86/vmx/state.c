@@ -187,13 +187,6 @@ int vmx_set_state(struct vcpu *vcpu, uint32_t groups, const struct bh_cpu_state 
 	return BH_OK;
 }
 
-/* hvm_ops.get_rip */
-uint64_t vmx_get_rip(struct vcpu *vcpu)
-{
-	(void)vcpu;
-	return vmcs_read(VMCS_GUEST_RIP);
-}
-
 /* hvm_ops.get_cpl: SS.DPL, in every mode (SDM 3C 24.4.1). */
 uint32_t vmx_get_cpl(struct vcpu *vcpu)
 {

@@ -197,7 +197,6 @@ const struct hvm_ops vmx_ops = {
 	.unload = vmx_unload,
 	.get_state = vmx_get_state,
 	.set_state = vmx_set_state,
-	.get_rip = vmx_get_rip,
 	.get_msr = vmx_get_msr,
 	.set_msr = vmx_set_msr,
 	.get_dr = vmx_get_dr,

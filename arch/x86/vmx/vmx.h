@@ -165,7 +165,6 @@ bool vmx_event_settle(struct vcpu *vcpu, bool may_unblock_nmi, uint32_t unblock_
 /* state.c */
 void vmx_get_state(struct vcpu *vcpu, uint32_t groups, struct bh_cpu_state *state);
 int vmx_set_state(struct vcpu *vcpu, uint32_t groups, const struct bh_cpu_state *state) must_check;
-uint64_t vmx_get_rip(struct vcpu *vcpu);
 uint32_t vmx_get_cpl(struct vcpu *vcpu);
 
 /* msr.c */
