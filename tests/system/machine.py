@@ -118,9 +118,11 @@ class Machine:
             yield Console(self, name)
         finally:
             self.drain()
-            # The return makes a prompt also where the guest's end has left the console already.
-            self.send(LEAVE_KEY + "\r")
-            self.expect(re.escape(PROMPT))
+            self.send(LEAVE_KEY)
+            found = self.child.expect([re.escape(PROMPT), pexpect.TIMEOUT], timeout=2 * self.factor)
+            if found == 1:  # the guest's end has left the console already: at the prompt
+                self.send("\r")
+                self.expect(re.escape(PROMPT))
             self.drain(0.1)
 
     def poweroff(self, seconds=30):
