@@ -92,8 +92,8 @@ int64_t call_thread_set_share(struct call *call)
 
 	thread->weight = (uint32_t)call->frame->rsi;
 	thread->cap_percent = (uint32_t)call->frame->rdx;
-	message_send(thread->cpu,
-	             CPU_WORK_SCHEDULE); /* one that runs alone would not see its cap */
+	/* one that runs alone would not see its cap */
+	message_send(thread->cpu, CPU_WORK_SCHEDULE);
 	return BH_OK;
 }
 

@@ -16,8 +16,8 @@ struct vcpu;
 struct domain;
 
 /* Bits of cpu->work: what has to be done before this pCPU leaves the kernel. Tested as one word. */
-#define CPU_WORK_MESSAGE \
-	0x01u /* another pCPU put something into our mailbox (set by others, atomically) */
+/* another pCPU put something into our mailbox (set by others, atomically) */
+#define CPU_WORK_MESSAGE  0x01u
 #define CPU_WORK_TIMER    0x02u /* the local APIC timer fired */
 #define CPU_WORK_SCHEDULE 0x04u /* current is not the right thread any more */
 #define CPU_WORK_NMI      0x08u /* an NMI came while we could not look at it */
@@ -37,9 +37,9 @@ struct cpu {
 
 	/* floating point: whose registers are in the FPU now (NULL = nobody's) */
 	void *fpu_owner; /* the state area (thread->fpu or vcpu->fpu) */
-	struct thread
-		*fpu_thread; /* the thread that it belongs to (a vCPU's: the thread that runs it) */
-	uint64_t xcr0;       /* what XCR0 holds */
+	/* the thread that it belongs to (a vCPU's: the thread that runs it) */
+	struct thread *fpu_thread;
+	uint64_t xcr0; /* what XCR0 holds */
 
 	/* scheduler (kernel/sched.c) */
 	struct list run_queue; /* of ready threads, by virtual time; not the current one */
@@ -54,12 +54,12 @@ struct cpu {
 	uint64_t timer_programmed_tsc;
 
 	/* mailbox (kernel/message.c): written by other pCPUs with atomics */
-	struct thread *
-		wake_head; /* threads to wake here, linked by thread->wake_next; pushed with compare-and-swap */
+	/* threads to wake here, linked by thread->wake_next; pushed with compare-and-swap */
+	struct thread *wake_head;
 	uint32_t sync_request; /* raised by a pCPU that waits for us to pass a safe point */
 	uint32_t sync_done;    /* last request that we passed */
-	struct vcpu *
-		detach_vcpu; /* take this vCPU off our hardware; set by the holder of kernel_lock, who then syncs */
+	/* take this vCPU off our hardware; set by the holder of kernel_lock, who then syncs */
+	struct vcpu *detach_vcpu;
 
 	/* virtualisation (arch/x86/svm, arch/x86/vmx) */
 	hpa_t hvm_page;           /* host save area / VMXON region */

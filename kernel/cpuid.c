@@ -183,9 +183,8 @@ struct cpuid_values cpuid_guest(struct vcpu *vcpu, uint32_t leaf, uint32_t suble
 		add_dynamic(vcpu, leaf, subleaf, &values);
 	} else if (leaf == CPUID_LEAF_TOPOLOGY || leaf == CPUID_LEAF_TOPOLOGY_V2) {
 		values.ecx = subleaf & 0xff;
-		values.edx = find(vcpu->vm, leaf, 0) != NULL
-		                     ? vcpu->idx
-		                     : 0; /* ids are valid in every subleaf (SDM 2A) */
+		/* ids are valid in every subleaf (SDM 2A) */
+		values.edx = find(vcpu->vm, leaf, 0) != NULL ? vcpu->idx : 0;
 	}
 	return values;
 }
@@ -193,14 +192,11 @@ struct cpuid_values cpuid_guest(struct vcpu *vcpu, uint32_t leaf, uint32_t suble
 bool cpuid_guest_has(const struct vm *vm, uint32_t leaf, uint32_t reg, uint64_t bit)
 {
 	const struct bh_cpuid_entry *entry = find(vm, leaf, 0);
-	uint32_t values[4];
 
 	if (entry == NULL) {
 		return false;
 	}
-	values[0] = entry->eax;
-	values[1] = entry->ebx;
-	values[2] = entry->ecx;
-	values[3] = entry->edx;
+	const uint32_t values[4] = { entry->eax, entry->ebx, entry->ecx, entry->edx };
+
 	return (values[reg & 3] & bit) != 0;
 }

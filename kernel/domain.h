@@ -18,8 +18,8 @@ struct handle;
 struct domain {
 	struct object object;
 	uint32_t id;
-	uint32_t
-		state; /* enum bh_domain_state; set once from ALIVE, also by a thread's own pCPU (atomic) */
+	/* enum bh_domain_state; set once from ALIVE, also by a thread's own pCPU (atomic) */
+	uint32_t state;
 	uint32_t depth;
 	bool is_supervisor; /* may create domains and threads, and so take CPU time */
 	bool is_destroyed;  /* everything it held is gone; only the record stays for its handles */

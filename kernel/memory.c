@@ -221,8 +221,8 @@ void memory_free(hpa_t pa, uint64_t size)
 	      frame + count <= frames_count && frame + count >= frame);
 	spinlock_take(&memory_lock);
 	for (uint64_t i = 0; i < count; i++) {
-		CHECK((records[frame + i] & MEMORY_RECORD_FREE) ==
-		      0); /* freed twice, or not ours */
+		/* freed twice, or not ours */
+		CHECK((records[frame + i] & MEMORY_RECORD_FREE) == 0);
 		kernel_pages -= records[frame + i] == MEMORY_OWNER_KERNEL ? 1 : 0;
 		records[frame + i] = MEMORY_RECORD_INSIDE;
 	}

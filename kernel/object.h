@@ -22,14 +22,14 @@ struct object {
 
 struct event_set {
 	struct object object;
-	uint64_t words
-		[BH_EVENT_WORDS]; /* set by anybody with atomic OR, taken by the waiter with atomic exchange */
-	uint32_t
-		summary; /* word i may be non-zero; set after the word, cleared before it is taken */
-	uint32_t
-		is_sleeping; /* set by the waiter before it looks at summary again; who takes it (atomic exchange) wakes */
-	struct thread
-		*waiter; /* thread inside event_wait, or NULL; written by the waiter's pCPU only */
+	/* set by anybody with atomic OR, taken by the waiter with atomic exchange */
+	uint64_t words[BH_EVENT_WORDS];
+	/* word i may be non-zero; set after the word, cleared before it is taken */
+	uint32_t summary;
+	/* set by the waiter before it looks at summary again; who takes it (atomic exchange) wakes */
+	uint32_t is_sleeping;
+	/* thread inside event_wait, or NULL; written by the waiter's pCPU only */
+	struct thread *waiter;
 	struct list events; /* the events that set bits here; under kernel_lock */
 };
 
@@ -61,8 +61,8 @@ struct thread {
 	struct object object;
 	struct domain *domain;
 	struct cpu *cpu; /* for life */
-	struct vcpu *
-		vcpu; /* inside vcpu_run: the way out of the kernel is into this guest; NULL = into ring 3 */
+	/* inside vcpu_run: the way out of the kernel is into this guest; NULL = into ring 3 */
+	struct vcpu *vcpu;
 	enum thread_state state; /* own pCPU only */
 	struct arch_frame frame; /* while it is not current */
 	uint64_t fs_base;
@@ -81,8 +81,8 @@ struct thread {
 
 	/* waiting */
 	struct timer timer;
-	struct event_set
-		*waits_on; /* event_wait; its result is delivered when the thread is resumed */
+	/* event_wait; its result is delivered when the thread is resumed */
+	struct event_set *waits_on;
 	hva_t wait_bits;
 	uint64_t wait_deadline_tsc;
 	struct thread *wake_next; /* in a pCPU's wake list; owned by the pusher until taken */

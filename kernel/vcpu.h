@@ -50,8 +50,8 @@ struct vm {
 	void *hvm; /* vendor data */
 	bool has_run;
 	uint64_t tsc_offset; /* guest TSC = TSC + tsc_offset */
-	struct vcpu
-		*vcpus[BH_MAX_VCPUS]; /* by index = initial APIC id; set once, read by any pCPU */
+	/* by index = initial APIC id; set once, read by any pCPU */
+	struct vcpu *vcpus[BH_MAX_VCPUS];
 	struct doorbell doorbells[BH_DOORBELLS_MAX];
 	uint64_t doorbell_buckets; /* bit n: some doorbell's port is n modulo 64 */
 	uint32_t cpuid_count;
@@ -61,16 +61,16 @@ _Static_assert(sizeof(struct vm) <= 2 * PAGE_SIZE, "a VM is an order-1 block");
 
 /* vcpu->requests: rare work before entry, tested as one word. */
 #define VCPU_REQUEST_KICK 0x01u
-#define VCPU_REQUEST_INTERRUPT \
-	0x02u /* irr_remote has bits, or priorities changed: look at the local APIC */
-#define VCPU_REQUEST_NMI    0x04u
-#define VCPU_REQUEST_INIT   0x08u
-#define VCPU_REQUEST_SIPI   0x10u
-#define VCPU_REQUEST_EXTINT 0x20u
-#define VCPU_REQUEST_FLUSH  0x40u  /* guest-physical map changed: flush this guest's translations */
-#define VCPU_REQUEST_INJECT 0x100u /* inject_* below holds an event */
-#define VCPU_REQUEST_UNHALT 0x200u /* hypercall KICK_CPU: leave HLT */
-#define VCPU_REQUEST_EOI    0x400u /* lapic.eoi_level has bits: tell the VMM */
+/* irr_remote has bits, or priorities changed: look at the local APIC */
+#define VCPU_REQUEST_INTERRUPT 0x02u
+#define VCPU_REQUEST_NMI       0x04u
+#define VCPU_REQUEST_INIT      0x08u
+#define VCPU_REQUEST_SIPI      0x10u
+#define VCPU_REQUEST_EXTINT    0x20u
+#define VCPU_REQUEST_FLUSH     0x40u /* guest-physical map changed: flush this guest's translations */
+#define VCPU_REQUEST_INJECT    0x100u /* inject_* below holds an event */
+#define VCPU_REQUEST_UNHALT    0x200u /* hypercall KICK_CPU: leave HLT */
+#define VCPU_REQUEST_EOI       0x400u /* lapic.eoi_level has bits: tell the VMM */
 
 struct vlapic {
 	uint32_t *regs; /* the LAPIC page: register at offset o is regs[o / 4] */
@@ -113,16 +113,15 @@ struct vm_exit {
 #define VCPU_ANSWER_RDMSR 8u
 #define VCPU_ANSWER_WRMSR 9u
 
-/* Beyond enum bh_reason. */
-#define VM_EXIT_NONE \
-	64u /* nothing for the slow path: look at the work and request words, and go on */
+/* Beyond enum bh_reason. NONE: nothing for the slow path: look at the work and request words, and go on. */
+#define VM_EXIT_NONE         64u
 #define VM_EXIT_FAILED_ENTRY 65u /* the CPU refused the state; vendor_code says why */
 
 struct vcpu {
 	struct object object;
 	/* first cache lines: the fast path */
-	uint64_t gpr
-		[BH_GPR_COUNT]; /* while out of the guest, all but RSP; on SVM's fast path RAX is in the VMCB */
+	/* while out of the guest, all but RSP; on SVM's fast path RAX is in the VMCB */
+	uint64_t gpr[BH_GPR_COUNT];
 	struct vm *vm;
 	void *hvm_state; /* SVM: VMCB (direct map); VMX: VMCS region */
 	hpa_t hvm_page;
@@ -132,8 +131,8 @@ struct vcpu {
 	uint32_t requests;                    /* VCPU_REQUEST_*; others set bits atomically */
 	uint32_t idx;
 	struct thread *thread; /* inside vcpu_run, else NULL; others read it atomically */
-	struct cpu *
-		cpu; /* bound by vcpu_run until vcpu_unload, NULL else; its VMCS / ASID, FPU and timer live there */
+	/* bound by vcpu_run until vcpu_unload, NULL else; its VMCS / ASID, FPU and timer live there */
+	struct cpu *cpu;
 
 	/* Written by its own pCPU, then `requests` is read; others set `requests`, then read these (sequentially consistent). */
 	uint32_t in_guest;  /* entering or in the guest: notify the pCPU */
@@ -146,8 +145,8 @@ struct vcpu {
 	uint64_t dr[4];
 	uint64_t dr6; /* VMX: not in the VMCS */
 	uint64_t msr_tsc_aux, msr_spec_ctrl, msr_tsc_adjust;
-	uint64_t
-		tsc_offset; /* guest TSC = TSC + tsc_offset; the VM's, moved by the guest's own writes */
+	/* guest TSC = TSC + tsc_offset; the VM's, moved by the guest's own writes */
+	uint64_t tsc_offset;
 
 	uint32_t asid;
 	uint64_t asid_generation;
@@ -160,8 +159,8 @@ struct vcpu {
 	uint8_t answer;       /* VCPU_ANSWER_*: what the next vcpu_run takes out of the run page */
 	bool is_triple_fault; /* a fault in the delivery of #DF: shut down before the next entry */
 
-	uint32_t irr_remote
-		[8]; /* interrupts accepted, not yet in IRR: atomic OR, then VCPU_REQUEST_INTERRUPT */
+	/* interrupts accepted, not yet in IRR: atomic OR, then VCPU_REQUEST_INTERRUPT */
+	uint32_t irr_remote[8];
 	struct vlapic lapic;
 	struct vm_exit exit; /* the exit being handled */
 	uint64_t halt_since_tsc;

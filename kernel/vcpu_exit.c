@@ -139,8 +139,8 @@ static bool exit_hlt(struct vcpu *vcpu, const struct vm_exit *exit)
 {
 	hvm->skip_instruction(vcpu, exit);
 	vcpu->activity = BH_ACTIVITY_HALTED;
-	vcpu_request_self(vcpu,
-	                  VCPU_REQUEST_INTERRUPT); /* something may wait already that can wake it */
+	/* something may wait already that can wake it */
+	vcpu_request_self(vcpu, VCPU_REQUEST_INTERRUPT);
 	return true;
 }
 
@@ -231,9 +231,8 @@ static out_of_line bool handle_rest(struct vcpu *vcpu, const struct vm_exit *exi
 	case BH_REASON_XSETBV:
 		return exit_xsetbv(vcpu, exit);
 	case BH_REASON_INVALIDATE:
-		hvm->skip_instruction(
-			vcpu,
-			exit); /* caches are coherent for a guest without devices of its own */
+		/* caches are coherent for a guest without devices of its own */
+		hvm->skip_instruction(vcpu, exit);
 		return true;
 	case BH_REASON_PAUSE:
 		return exit_pause(vcpu, exit);

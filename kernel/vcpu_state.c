@@ -348,8 +348,8 @@ static int set_groups(struct vcpu *vcpu, const struct bh_vcpu_state *state)
 		return error;
 	}
 	if ((groups & BH_STATE_GPR) != 0) {
-		vcpu->answer =
-			VCPU_ANSWER_NONE; /* it was for an instruction of the state that goes */
+		/* it was for an instruction of the state that goes */
+		vcpu->answer = VCPU_ANSWER_NONE;
 	}
 	if ((groups & BH_STATE_CONTROL) != 0) {
 		vcpu->xcr0 = state->cpu.xcr0;

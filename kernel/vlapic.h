@@ -71,8 +71,8 @@ enum apic_shorthand {
 
 /* One message on the (pretended) bus. */
 struct apic_message {
-	uint32_t
-		destination; /* as written: 8 bits wide in xAPIC mode and MSIs, 32 in x2APIC mode */
+	/* as written: 8 bits wide in xAPIC mode and MSIs, 32 in x2APIC mode */
+	uint32_t destination;
 	bool is_logical;
 	bool is_x2apic; /* destination has 32 bits */
 	bool is_level;

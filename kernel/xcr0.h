@@ -13,18 +13,17 @@
 
 static inline bool xcr0_is_valid(uint64_t value)
 {
-	if ((value & XCR0_X87) == 0 || (value & ~(arch_xcr0_supported | XCR0_X87)) != 0) {
-		return false;
+	/* If any bit of the first is on, all of the second are. */
+	static const uint64_t rules[][2] = {
+		{ ~0ull, XCR0_X87 },    { XCR0_AVX, XCR0_SSE },
+		{ XCR0_MPX, XCR0_MPX }, { XCR0_AVX512, XCR0_AVX512 | XCR0_AVX },
+		{ XCR0_AMX, XCR0_AMX },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(rules); i++) {
+		if ((value & rules[i][0]) != 0 && (value & rules[i][1]) != rules[i][1]) {
+			return false;
+		}
 	}
-	if ((value & XCR0_AVX) != 0 && (value & XCR0_SSE) == 0) {
-		return false;
-	}
-	if ((value & XCR0_MPX) != 0 && (value & XCR0_MPX) != XCR0_MPX) {
-		return false;
-	}
-	if ((value & XCR0_AVX512) != 0 &&
-	    ((value & XCR0_AVX512) != XCR0_AVX512 || (value & XCR0_AVX) == 0)) {
-		return false;
-	}
-	return (value & XCR0_AMX) == 0 || (value & XCR0_AMX) == XCR0_AMX;
+	return value != 0 && (value & ~(arch_xcr0_supported | XCR0_X87)) == 0;
 }

@@ -11,9 +11,8 @@ struct hvm_ops {
 	const char *name; /* "AMD-V", "Intel VT-x" */
 	/* This CPU can do it and firmware allows it. `reason` (why not) is set when false. Boot pCPU only; fills the feature table. */
 	bool (*probe)(const char **reason);
-	int (*cpu_on)(
-		struct
-		cpu *cpu); /* turn virtualisation on; allocates the pCPU's pages; must_check by the caller */
+	/* turn virtualisation on; allocates the pCPU's pages; must_check by the caller */
+	int (*cpu_on)(struct cpu *cpu);
 	void (*cpu_off)(struct cpu *cpu);
 	int (*vm_init)(struct vm *vm); /* bitmaps, nested table format */
 	void (*vm_fini)(struct vm *vm);
@@ -27,33 +26,27 @@ struct hvm_ops {
 	 * A machine NMI or #MC that caused the exit has been handled. VM_EXIT_NONE: nothing to do but look at the request words.
 	 */
 	void (*enter)(struct vcpu *vcpu, struct vm_exit *exit);
-	void (*leave)(
-		struct
-		vcpu *vcpu); /* before ring 3 or another thread runs: the host's remaining registers */
-	void (*load)(
-		struct
-		vcpu *vcpu); /* make it the pCPU's current vCPU (cpu->hvm_current): VMPTRLD, ASID, clean bits */
+	/* before ring 3 or another thread runs: the host's remaining registers */
+	void (*leave)(struct vcpu *vcpu);
+	/* make it the pCPU's current vCPU (cpu->hvm_current): VMPTRLD, ASID, clean bits */
+	void (*load)(struct vcpu *vcpu);
 	void (*unload)(struct vcpu *vcpu); /* VMCLEAR / forget, on its pCPU */
 	/* Between vm_exit and the next entry; the vCPU is loaded, or has never run. */
-	void (*get_state)(struct vcpu *vcpu, uint32_t groups,
-	                  struct bh_cpu_state *state); /* GPR, SEGMENTS, CONTROL (not xcr0) */
+	/* GPR, SEGMENTS, CONTROL (not xcr0) */
+	void (*get_state)(struct vcpu *vcpu, uint32_t groups, struct bh_cpu_state *state);
 	/* Checks as the CPU would at entry and as the host needs; INVALID changes nothing. */
 	int (*set_state)(struct vcpu *vcpu, uint32_t groups, const struct bh_cpu_state *state);
-	uint64_t (*get_msr)(
-		struct vcpu *vcpu,
-		uint32_t
-			msr); /* those that live in the VMCB/VMCS or the CPU: EFER, PAT, FS/GS/KERNEL_GS_BASE, */
-	void (*set_msr)(
-		struct vcpu *vcpu, uint32_t msr,
-		uint64_t value); /* STAR.., SYSENTER_*, DEBUGCTL. Value checked by the caller. */
+	/* MSRs that live in the VMCB/VMCS or the CPU: EFER, PAT, FS/GS/KERNEL_GS_BASE, STAR.., SYSENTER_*. */
+	uint64_t (*get_msr)(struct vcpu *vcpu, uint32_t msr);
+	/* Value checked by the caller. */
+	void (*set_msr)(struct vcpu *vcpu, uint32_t msr, uint64_t value);
 	uint64_t (*get_dr)(struct vcpu *vcpu, uint32_t number); /* 6 and 7 */
 	void (*set_dr)(struct vcpu *vcpu, uint32_t number, uint64_t value);
 	uint32_t (*get_cr8)(struct vcpu *vcpu); /* 0..15; the guest may move it without an exit */
 	void (*set_cr8)(struct vcpu *vcpu, uint32_t cr8);
 	uint32_t (*get_cpl)(struct vcpu *vcpu);
-	void (*skip_instruction)(
-		struct vcpu *vcpu,
-		const struct vm_exit *exit); /* RIP = next_rip, interrupt shadow gone */
+	/* RIP = next_rip, interrupt shadow gone */
+	void (*skip_instruction)(struct vcpu *vcpu, const struct vm_exit *exit);
 	/* Can this event be taken at the next entry? (IF, shadow, NMI mask, nothing injected yet.) CR8 is the caller's business. */
 	bool (*interrupt_ready)(struct vcpu *vcpu);
 	bool (*nmi_ready)(struct vcpu *vcpu);
@@ -64,14 +57,13 @@ struct hvm_ops {
 	 * 16: whatever CR8 is. It stays on until changed.
 	 */
 	void (*set_interrupt_window)(struct vcpu *vcpu, uint32_t priority);
-	void (*set_nmi_window)(struct vcpu *vcpu,
-	                       bool is_on); /* exit (INTERRUPT_WINDOW) as soon as nmi_ready() */
-	uint32_t (*get_shadow)(
-		struct vcpu
-			*vcpu); /* bit 0: interrupt shadow by STI, 1: by MOV SS, 2: NMI blocked */
+	/* exit (INTERRUPT_WINDOW) as soon as nmi_ready() */
+	void (*set_nmi_window)(struct vcpu *vcpu, bool is_on);
+	/* bit 0: interrupt shadow by STI, 1: by MOV SS, 2: NMI blocked */
+	uint32_t (*get_shadow)(struct vcpu *vcpu);
 	void (*set_shadow)(struct vcpu *vcpu, uint32_t shadow);
-	void (*flush_guest)(
-		struct vcpu *vcpu); /* before the next entry, forget guest-physical translations */
+	/* before the next entry, forget guest-physical translations */
+	void (*flush_guest)(struct vcpu *vcpu);
 	void (*set_tsc_offset)(struct vcpu *vcpu, uint64_t offset);
 	/* How this vendor reports `OUT port` of that length (0 = any): exit information & *mask == *key. For struct port_slot. */
 	void (*doorbell_key)(uint16_t port, uint32_t length_bytes, uint32_t *key, uint32_t *mask);

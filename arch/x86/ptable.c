@@ -275,9 +275,8 @@ int ptable_map(struct ptable *pt, uint64_t va, hpa_t pa, uint64_t size, uint32_t
 			if (done != 0) {
 				range_clear(pt, va, done);
 			}
-			tables_prune(
-				pt,
-				va + done); /* tables made on the way to the entry that failed */
+			/* tables made on the way to the entry that failed */
+			tables_prune(pt, va + done);
 			return error;
 		}
 		entry_set(entry, (pa.raw + done) | leaf_bits(pt, flags, level));

@@ -190,9 +190,8 @@ static out_of_line void decode_rest(struct vcpu *vcpu, struct vm_exit *exit, boo
 		decode_exception(vmcb, exit, was_step);
 		break;
 	default:
-		decode_fault(
-			exit,
-			VECTOR_UD); /* SVM's own instructions, MONITOR, MWAIT, RDPRU: none is there for a guest */
+		/* SVM's own instructions, MONITOR, MWAIT, RDPRU: none is there for a guest */
+		decode_fault(exit, VECTOR_UD);
 		break;
 	}
 }

@@ -131,8 +131,8 @@ int svm_set_state(struct vcpu *vcpu, uint32_t groups, const struct bh_cpu_state 
 	}
 	if ((groups & BH_STATE_CONTROL) != 0) {
 		if (vmcb->cr0 != state->cr0 || vmcb->cr3 != state->cr3 || vmcb->cr4 != state->cr4) {
-			svm_private(vcpu)->flush =
-				1; /* the guest expects what a MOV to CRn flushes */
+			/* the guest expects what a MOV to CRn flushes */
+			svm_private(vcpu)->flush = 1;
 		}
 		vmcb->cr0 = state->cr0;
 		vmcb->cr2 = state->cr2;

@@ -35,8 +35,8 @@ static inline struct svm_private *svm_private(struct vcpu *vcpu)
 }
 
 extern bool svm_has_next_rip;
-extern bool
-	svm_is_tcg; /* QEMU without acceleration: see docs/caveats.md for what it does otherwise than the manual */
+/* QEMU without acceleration: see docs/caveats.md for what it does otherwise than the manual */
+extern bool svm_is_tcg;
 
 /* TCG does not intercept XSETBV: find out what the guest has made of XCR0. Own pCPU, after an exit. */
 void svm_xcr0_settle(struct vcpu *vcpu);
