@@ -80,6 +80,7 @@ def lab_arguments(platform):
         "more.cfg": Path(__file__).parent / "data" / "more.cfg",
     })
     arguments = ["--boot", "kernel" if platform == "qemu" else "iso"]
+    arguments += ["--cpus", "2"] if platform == "bochs" else []
     for name, path in files.items():
         arguments += ["--file", f"{name}={path}"]
     return arguments
