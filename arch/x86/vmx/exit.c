@@ -211,9 +211,6 @@ static bool vmx_decode_between(struct vm_exit *exit, uint32_t reason)
 {
 	switch (reason) {
 	case VMX_REASON_TIMER:
-		vmx_net_set();
-		exit->reason = BH_REASON_INTERRUPT;
-		return true;
 	case VMX_REASON_INTERRUPT:
 		exit->reason = BH_REASON_INTERRUPT;
 		return true;
@@ -305,6 +302,10 @@ void vmx_enter(struct vcpu *vcpu, struct vm_exit *exit)
 	struct vmx_vcpu *x = vmx_of(vcpu);
 
 	vmx_prepare_entry(vcpu);
+	if (vmx_caps.needs_net && !vmx_net_set(vcpu->cpu)) {
+		exit->reason = BH_REASON_INTERRUPT;
+		return;
+	}
 	if (unlikely(vmx_switch(vcpu))) {
 		vcpu->cr2 = cr2_read();
 		vmx_exit_refused(vcpu, exit);

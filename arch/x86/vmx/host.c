@@ -12,7 +12,8 @@
 #include "arch/x86/vmx/vmx.h"
 #include "kernel/memory.h"
 
-#define VPID_LAST 0xffffu
+#define NET_MARGIN_TSC 1000u
+#define VPID_LAST      0xffffu
 
 const uint32_t vmx_switched_msrs[VMX_MSR_COUNT] = {
 	[VMX_MSR_STAR] = MSR_STAR,
@@ -249,6 +250,22 @@ static void vmx_guest_load(struct vcpu *vcpu)
 	x->tsc_aux = x->host_cpu->idx;
 	x->spec_ctrl = 0;
 	x->is_guest_loaded = 1;
+}
+
+bool vmx_net_set(const struct cpu *cpu)
+{
+	uint64_t now = arch_tsc_read();
+	uint64_t due = cpu->timer_programmed_tsc - NET_MARGIN_TSC;
+	uint64_t stay = arch_tsc_hz / 1000;
+
+	if (due <= now) {
+		while (arch_tsc_read() < due + 2 * NET_MARGIN_TSC) {
+			cpu_pause();
+		}
+		return false;
+	}
+	vmcs_write(VMCS_PREEMPTION_TIMER, due - now < stay ? due - now : stay);
+	return true;
 }
 
 void vmx_prepare_entry(struct vcpu *vcpu)

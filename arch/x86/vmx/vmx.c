@@ -58,11 +58,6 @@ static void vmx_vm_fini(struct vm *vm)
 	ptable_destroy(&vm->npt);
 }
 
-void vmx_net_set(void)
-{
-	vmcs_write(VMCS_PREEMPTION_TIMER, arch_tsc_hz / 1000);
-}
-
 static void vmx_controls_write(struct vcpu *vcpu)
 {
 	struct vmx_vcpu *x = vmx_of(vcpu);
@@ -90,9 +85,6 @@ static void vmx_controls_write(struct vcpu *vcpu)
 	vmcs_write(VMCS_LINK_POINTER, LINK_POINTER_NONE);
 	if (vmx_caps.has_tpr_shadow) {
 		vmcs_write(VMCS_TPR_THRESHOLD, 0);
-	}
-	if (vmx_caps.needs_net) {
-		vmx_net_set();
 	}
 	if ((vmx_caps.cpu2 & CPU2_XSAVES) != 0) {
 		vmcs_write(VMCS_XSS_EXITING_BITMAP, 0);

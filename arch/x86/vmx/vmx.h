@@ -88,11 +88,13 @@ static inline uint64_t vmx_ept_pointer(const struct vm *vm)
 bool vmx_probe(const char **reason);
 
 /*
- * Bochs takes no external interrupt in a guest that is entered with IF=0, until the guest touches
- * IF (it masks by the host's rule): a guest that spins so would never give its pCPU back. The
- * preemption timer gets through, and so ends each millisecond of a guest there.
+ * Bochs takes no external interrupt in a guest that is entered with IF=0 until something touches IF
+ * (it masks by the host's rule): a guest that spins so would never give its pCPU back. And if that
+ * something is an exception's delivery, Bochs with several CPUs exits with the handler's RSP and
+ * the faulting RIP. So, there, the preemption timer ends a stay in the guest after a millisecond,
+ * and just before our own timer is due; what is due so soon is waited for here. False: no entry.
  */
-void vmx_net_set(void);
+bool vmx_net_set(const struct cpu *cpu);
 
 /* host.c: this pCPU as the VMCS's host, and what VMX does not switch */
 int vmx_cpu_on(struct cpu *cpu) must_check;
