@@ -32,6 +32,15 @@ PYTHON := /usr/bin/python3
 
 VERSION := 0.1.0
 
+# One job per processor where we call ourselves, unless the user has said how many.
+JOBS_FLAG = $(if $(filter --jobserver%,$(MAKEFLAGS)),,-j$(shell nproc))
+
+ifeq ($(shell command -v $(CC)),)
+ifneq ($(filter-out run check fetch clean distclean,$(or $(MAKECMDGOALS),all)),)
+$(error there is no $(CC): scripts/setup installs what is missing, or says what it is)
+endif
+endif
+
 .PHONY: all
 all:
 

@@ -6,7 +6,7 @@ WARNINGS := -Wall -Wextra -Werror -Wshadow -Wundef -Wvla -Wstrict-prototypes -Wm
 	-Wconversion -Wsign-conversion -Wcast-qual -Wpointer-arith -Wformat=2 \
 	-Wimplicit-fallthrough -Wswitch-enum -Wframe-larger-than=1024
 
-GCC_INCLUDE := $(shell $(CC) -print-file-name=include)
+GCC_INCLUDE := $(shell $(CC) -print-file-name=include 2>/dev/null)
 INCLUDES := -I. -Iinclude -I$(B)/gen
 
 # What all code for the machine (not for the host) shares. Nothing of the host's headers is seen.
@@ -21,10 +21,10 @@ KERNEL_LDFLAGS := -nostdlib -static -z max-page-size=0x1000 -z noexecstack --bui
 # The ring-3 programs: newlib, SSE2 at most (the kernel keeps their FPU state).
 NEWLIB := $(B)/newlib
 DOMAIN_CFLAGS := $(TARGET_FLAGS) -isystem $(NEWLIB)/include -isystem $(GCC_INCLUDE) $(INCLUDES) \
-	-isystem $(B)/third_party/jsmn -mno-avx -ffunction-sections -fdata-sections
+	-mno-avx -ffunction-sections -fdata-sections
 DOMAIN_LDFLAGS := -nostdlib -static -z max-page-size=0x1000 -z noexecstack --build-id=none \
 	--gc-sections
-DOMAIN_LIBS := $(NEWLIB)/lib/libc.a $(NEWLIB)/lib/libm.a $(shell $(CC) -print-libgcc-file-name)
+DOMAIN_LIBS := $(NEWLIB)/lib/libc.a $(NEWLIB)/lib/libm.a $(shell $(CC) -print-libgcc-file-name 2>/dev/null)
 
 # The UEFI loader (gnu-efi, position-independent, 16-bit wide characters).
 EFI_CFLAGS := -std=gnu11 -O2 -g $(WARNINGS) -ffile-prefix-map=$(CURDIR)=. -ffreestanding -fpic \

@@ -32,5 +32,5 @@ image: all demo
 run:
 	@scripts/setup build run
 	@scripts/fetch
-	@$(MAKE) all demo
+	@$(MAKE) $(JOBS_FLAG) all demo
 	@scripts/boot --platform qemu --boot uefi --cpus 4 --memory 2G

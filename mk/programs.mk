@@ -134,7 +134,9 @@ $(B)/vmm.elf: $(VMM_OBJECTS) $(B)/obj/VMM.list lib/domain.ld | $(NEWLIB)/.stamp
 # Domains of the system tests, which root starts in place of mgmt or a VMM (`scripts/boot --program`).
 TEST_DOMAINS := $(patsubst tests/domains/%/main.c,$(B)/domains/%.elf,$(wildcard tests/domains/*/main.c))
 TEST_DOMAIN_LIB := $(call objects,domain,$(LIB_SOURCES))
-.PRECIOUS: $(B)/obj/domain/tests/domains/%/main.c.o
+TEST_DOMAIN_MAINS := $(TEST_DOMAINS:$(B)/domains/%.elf=$(B)/obj/domain/tests/domains/%/main.c.o)
+.SECONDARY: $(TEST_DOMAIN_MAINS)
+-include $(addsuffix .d,$(TEST_DOMAIN_MAINS))
 $(B)/domains/%.elf: $(B)/obj/domain/tests/domains/%/main.c.o $(TEST_DOMAIN_LIB) lib/domain.ld
 	$(call say,LD)
 	@mkdir -p $(@D)

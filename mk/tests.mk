@@ -56,9 +56,9 @@ check-qemu check-bochs: check-%: $(BOOTABLE)
 check:
 	@scripts/setup
 	@rm -rf $(RESULTS); status=0; \
-	$(MAKE) all demo || status=1; \
+	$(MAKE) $(JOBS_FLAG) all demo || status=1; \
 	for part in lint check-unit check-qemu check-bochs; do \
-		echo "== $$part"; $(MAKE) $$part || status=1; \
+		echo "== $$part"; $(MAKE) $(JOBS_FLAG) $$part || status=1; \
 	done; \
 	$(PYTHON) scripts/summary $(RESULTS) || status=1; exit $$status
 
