@@ -67,7 +67,7 @@ class Machine:
                 self.child.read_nonblocking(65536, timeout=seconds)
             except (pexpect.TIMEOUT, pexpect.EOF):
                 break
-        self.child.buffer = ""
+        self.child.expect(r"(?s).*", timeout=1)  # what an earlier wait had read beyond its match
 
     def send(self, text):
         self.child.send(text)
