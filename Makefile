@@ -55,8 +55,8 @@ all: $(PROGRAMS) $(GUESTS) $(TEST_DOMAINS)
 
 .PHONY: clean distclean
 clean:
-	rm -rf $(B)/obj $(B)/gen $(B)/guests $(B)/unit $(B)/fuzz $(B)/lint $(B)/results $(B)/pxe \
-		$(B)/esp $(B)/demo $(B)/*.elf $(B)/*.bin $(B)/*.mb $(B)/*.efi $(B)/*.img $(B)/*.iso \
-		$(B)/*.sha256 $(B)/*.map $(B)/payload* $(B)/boot-files
+	$(Q)rm -rf $(B)/obj $(B)/gen $(B)/domains $(B)/guests $(B)/unit $(B)/fuzz $(B)/lint \
+		$(B)/results $(B)/pxe $(B)/esp $(B)/demo $(B)/*.elf $(B)/*.bin $(B)/*.mb $(B)/*.efi \
+		$(B)/*.img $(B)/*.iso $(B)/*.sha256 $(B)/*.map $(B)/payload* $(B)/boot-files
 distclean:
-	rm -rf $(B)
+	$(Q)rm -rf $(B)

@@ -184,7 +184,7 @@ def make_iso(content, image, work):
     make_grub(boot, work)
     for path in [work / "iso", *sorted((work / "iso").rglob("*"))]:
         os.utime(path, (int(EPOCH), int(EPOCH)))
-    run("xorriso", "-as", "mkisofs", "-quiet", "-R", "-V", "BULKHEAD", "-o", image,
+    run("xorriso", "-as", "mkisofs", "-quiet", "-r", "-V", "BULKHEAD", "-o", image,
         "-b", "boot/bios.img", "-no-emul-boot", "-boot-load-size", "4", "-boot-info-table",
         "--grub2-boot-info", "--grub2-mbr", "/usr/lib/grub/i386-pc/boot_hybrid.img",
         "-eltorito-alt-boot", "-e", "boot/efi.img", "-no-emul-boot", "-isohybrid-gpt-basdat",
