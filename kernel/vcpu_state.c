@@ -152,7 +152,8 @@ void vcpu_reset(struct vcpu *vcpu, bool is_init)
 
 	hvm->get_state(vcpu, BH_STATE_CONTROL, &state);
 	if (is_init) {
-		cache_bits = state.cr0 & (CR0_CD | CR0_NW);
+		/* QEMU lets a guest set NW without CD, which is no state to go on with */
+		cache_bits &= (state.cr0 & CR0_CD) != 0 ? state.cr0 : 0;
 	}
 	memset(&state, 0, sizeof(state));
 	reset_segments(&state);
@@ -185,7 +186,8 @@ void vcpu_start_at(struct vcpu *vcpu, uint8_t vector)
 	state.segments[BH_SEG_CS].selector = (uint16_t)(vector << 8);
 	state.segments[BH_SEG_CS].base = (uint64_t)vector << 12;
 	if (hvm->set_state(vcpu, BH_STATE_GPR | BH_STATE_SEGMENTS, &state) != BH_OK) {
-		panic("start-up state refused");
+		/* Not from reset: the VMM let it wait with registers that it could not have set itself. */
+		log_print_limited("vm %u vcpu %u: start-up refused", vcpu->vm->id, vcpu->idx);
 	}
 }
 

@@ -105,7 +105,8 @@ static void start(struct vcpu *vcpu, uint64_t first_ticks, uint64_t period_ticks
 	uint64_t minimum = arch_tsc_hz / (1000000000u / PERIOD_MIN_NS);
 
 	lapic->timer_period_tsc = ticks_to_tsc(vcpu, period_ticks);
-	if (timer_mode(vcpu) == APIC_TIMER_PERIODIC && lapic->timer_period_tsc < minimum) {
+	/* In every mode: a one-shot that runs already may be made periodic. */
+	if (lapic->timer_period_tsc < minimum) {
 		lapic->timer_period_tsc = minimum;
 	}
 	lapic->timer_deadline = arch_tsc_read() + ticks_to_tsc(vcpu, first_ticks);

@@ -347,6 +347,25 @@ static void timer_modes(void **state)
 	assert_null(fake_armed);
 }
 
+/* A period that the guest gets by changing the mode of a one-shot has the same lower bound. */
+static void timer_period_is_bounded(void **state)
+{
+	struct vcpu *vcpu = fake(0);
+
+	(void)state;
+	assert_int_equal(vlapic_write(vcpu, APIC_LVT_TIMER, 0x60), BH_OK);
+	assert_int_equal(vlapic_write(vcpu, APIC_TIMER_DIVIDE, 0xb), BH_OK);
+	assert_int_equal(vlapic_write(vcpu, APIC_TIMER_INITIAL, 1), BH_OK);
+	assert_int_equal(vlapic_write(vcpu, APIC_LVT_TIMER, 0x20060), BH_OK);
+	assert_true(vcpu->lapic.timer_period_tsc >= arch_tsc_hz / 20000);
+	vcpu->lapic.regs[APIC_TIMER_INITIAL / 4] = 1;
+	vcpu->lapic.regs[APIC_TIMER_CURRENT / 4] = 1000000;
+	vcpu->lapic.regs[APIC_LVT_TIMER / 4] = 0x60;
+	vlapic_timer_restore(vcpu, 0); /* of a record that no CPU could have made */
+	assert_int_equal(vlapic_write(vcpu, APIC_LVT_TIMER, 0x20060), BH_OK);
+	assert_true(vcpu->lapic.timer_period_tsc >= arch_tsc_hz / 20000);
+}
+
 static void timer_deadline(void **state)
 {
 	struct vcpu *vcpu = fake(0);
@@ -389,6 +408,7 @@ int main(void)
 		TEST(external_interrupt_line),
 		TEST(timer_arithmetic),
 		TEST(timer_modes),
+		TEST(timer_period_is_bounded),
 		TEST(timer_deadline),
 	};
 

@@ -179,6 +179,9 @@ static out_of_line void decode_rest(struct vcpu *vcpu, struct vm_exit *exit, boo
 		exit->reason = BH_REASON_SHUTDOWN;
 		break;
 	case SVM_EXIT_INVALID:
+		/* Whether it did the flush that it was told to is not said: everything again. */
+		vcpu->asid_generation = 0;
+		vcpu->cpu->hvm_asid_next = UINT32_MAX;
 		exit->reason = VM_EXIT_FAILED_ENTRY;
 		break;
 	case SVM_EXIT_RDPMC:
