@@ -82,10 +82,15 @@ int region_map(struct handle *handle, struct domain *domain, struct vm *vm, uint
 	if (mapping == NULL) {
 		return BH_ERR_QUOTA;
 	}
+	/* A failure half way takes back what a running vCPU may already have used. */
+	if (vm != NULL) {
+		limbo_note_guest_unmap(vm);
+	}
 	int error = ptable_map(table, address, HPA(region->pa.raw + map->offset), map->size,
 	                       map->flags);
 
 	if (error < 0) {
+		limbo_note_unmap();
 		quota_object_free(payer, mapping, sizeof(*mapping));
 		return error;
 	}

@@ -13,6 +13,7 @@ const struct hvm_ops svm_ops, vmx_ops;
 const struct hvm_ops *hvm = &svm_ops;
 const char *hvm_reason;
 uint32_t hvm_features;
+uint32_t fake_vm_flushes;
 
 int vm_create(struct domain *payer, const struct bh_vm_params *params, struct vm **out)
 {
@@ -181,6 +182,7 @@ int vm_msi_deliver(struct vm *vm, uint64_t address, uint32_t data)
 void vm_flush(struct vm *vm)
 {
 	CHECK(vm->object.type == BH_OBJECT_VM);
+	fake_vm_flushes++;
 	message_sync();
 }
 

@@ -13,7 +13,8 @@
 #define FAKE_TSC_HZ    1000000000ull
 
 extern struct cpu fake_cpus[FAKE_CPUS];
-extern bool fake_has_message; /* print the kernel's log */
+extern bool fake_has_message;    /* print the kernel's log */
+extern uint32_t fake_vm_flushes; /* how often a guest's translations were flushed */
 
 /* RAM, pCPUs; nothing of the kernel yet. */
 void fake_machine_init(uint32_t cpus);

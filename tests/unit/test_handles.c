@@ -309,6 +309,31 @@ static void test_quota_holds(void **state)
 	assert_true(region_make(PAGE_SIZE) > 0);
 }
 
+/* A guest may have used the first part of a mapping that then fails: it must forget it before the region can go. */
+static void test_failed_guest_mapping_is_flushed(void **state)
+{
+	struct bh_vm_params params = { .vcpus_max = 1 };
+	struct bh_map map = { .size = 2 * PAGE_SIZE_2M, .flags = BH_MAP_READ };
+	uint64_t region = region_make(map.size), quota = root_domain->quota_bytes;
+
+	(void)state;
+	assert_true(fake_user_write(SCRATCH, &params, sizeof(params)));
+	int64_t vm = call(BH_CALL_VM_CREATE, SCRATCH, 0, 0, 0);
+
+	assert_true(vm > 0 && fake_user_write(SCRATCH, &map, sizeof(map)));
+	uint64_t used = root_domain->used_bytes;
+
+	root_domain->quota_bytes = used + 4 * PAGE_SIZE; /* for one page table, not for all three */
+	fake_vm_flushes = 0;
+	assert_int_equal(call(BH_CALL_REGION_MAP_GUEST, region, (uint64_t)vm, PAGE_SIZE, SCRATCH),
+	                 BH_ERR_QUOTA);
+	assert_true(fake_vm_flushes > 0);
+	assert_int_equal(root_domain->used_bytes, used);
+	root_domain->quota_bytes = quota;
+	assert_int_equal(call_until_done(BH_CALL_HANDLE_CLOSE, region), BH_OK);
+	assert_int_equal(call_until_done(BH_CALL_HANDLE_CLOSE, (uint64_t)vm), BH_OK);
+}
+
 static void test_a_thousand_times(void **state)
 {
 	uint64_t free_bytes = memory_free_bytes(), used = root_domain->used_bytes;
@@ -340,6 +365,7 @@ int main(void)
 		cmocka_unit_test_setup(test_domain_end, start),
 		cmocka_unit_test_setup(test_fault_is_reported, start),
 		cmocka_unit_test_setup(test_quota_holds, start),
+		cmocka_unit_test_setup(test_failed_guest_mapping_is_flushed, start),
 		cmocka_unit_test_setup(test_a_thousand_times, start),
 	};
 
