@@ -110,10 +110,12 @@ static void object_release(struct object *object)
 		quota_object_free(object->payer, object, sizeof(struct event));
 		break;
 	case BH_OBJECT_VM:
+		if (guest_to_flush == container_of(object, struct vm, object)) {
+			guest_to_flush = NULL; /* this may be in the middle of a call */
+		}
 		vm_destroy(container_of(object, struct vm, object));
 		break;
 	case BH_OBJECT_VCPU:
-		message_detach_vcpu(container_of(object, struct vcpu, object));
 		vcpu_destroy(container_of(object, struct vcpu, object));
 		break;
 	case BH_OBJECT_PORTS:
@@ -134,6 +136,12 @@ static void limbo_drain(void)
 	}
 	arch_tlb_flush();
 	message_sync();
+	/* vm_flush() missed it, as its VM has forgotten it: it stops before the first page goes */
+	for (uint32_t i = 0; i < items_count; i++) {
+		if (items[i].object != NULL && items[i].object->type == BH_OBJECT_VCPU) {
+			message_detach_vcpu(container_of(items[i].object, struct vcpu, object));
+		}
+	}
 	is_flushing = true;
 	for (uint32_t i = 0; i < items_count; i++) {
 		if (items[i].object != NULL) {
