@@ -7,7 +7,8 @@
 #include "arch/x86/reg/cr.h"
 #include "arch/x86/vmx/vmx.h"
 
-#define ERROR_CONTROLS 7u /* SDM 3C 30.4 */
+#define ERROR_LAUNCHED 4u /* SDM 3C 30.4 */
+#define ERROR_CONTROLS 7u
 #define VECTOR_DB      1u
 #define VECTOR_NMI     2u
 #define VECTOR_UD      6u
@@ -282,6 +283,12 @@ static void vmx_exit_refused(struct vcpu *vcpu, struct vm_exit *exit)
 
 	if ((vmcs_read32(VMCS_ENTRY_EVENT) & EVENT_VALID) == 0) {
 		x->entry_event = 0;
+	}
+	if (error == ERROR_LAUNCHED) {
+		/* Launched, then nothing but fast exits, then vmx_exit_failed_entry(). */
+		x->is_launched = 1;
+		exit->reason = VM_EXIT_NONE;
+		return;
 	}
 	if (error != ERROR_CONTROLS) {
 		panic("VM entry refused: error %u", error);
