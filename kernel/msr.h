@@ -7,8 +7,6 @@
 
 #include "kernel/vcpu.h"
 
-#define MSR_TSC_ADJUST 0x3bu
-
 /* NOT_FOUND: not the kernel's. INVALID: #GP(0) for the guest; nothing has happened. */
 int msr_guest_read(struct vcpu *vcpu, uint32_t msr, uint64_t *value) must_check;
 int msr_guest_write(struct vcpu *vcpu, uint32_t msr, uint64_t value) must_check;

@@ -37,6 +37,14 @@ static void apic_write(uint32_t reg, uint32_t value)
 	}
 }
 
+/* After a reset Bochs compares deadlines with the TSC before its adjustment, and each one fires at once for ever. */
+static bool tsc_is_adjusted(void)
+{
+	uint64_t adjust;
+
+	return msr_read_safe(MSR_TSC_ADJUST, &adjust) == BH_OK && adjust != 0;
+}
+
 void apic_init(uint64_t base)
 {
 	uint64_t msr = msr_read(MSR_APIC_BASE);
@@ -49,7 +57,7 @@ void apic_init(uint64_t base)
 		registers = device_map(HPA(base), PAGE_SIZE);
 		CHECK(registers != NULL);
 	}
-	has_deadline = feature_has(FEATURE_TSC_DEADLINE);
+	has_deadline = feature_has(FEATURE_TSC_DEADLINE) && !tsc_is_adjusted();
 }
 
 /* Bring IA32_APIC_BASE into our mode; from x2APIC back to xAPIC only through "disabled" (SDM 3A 11.12.5). */

@@ -9,6 +9,7 @@
 #define APIC_BASE_ENABLE          0x800
 #define APIC_BASE_ADDRESS         0x000ffffffffff000
 #define MSR_FEATURE_CONTROL       0x3a
+#define MSR_TSC_ADJUST            0x3bu
 #define MSR_SPEC_CTRL             0x48
 #define MSR_PRED_CMD              0x49
 #define MSR_MTRR_CAP              0xfe
