@@ -70,11 +70,11 @@ void limbo_note_guest_unmap(struct vm *vm)
 
 static void thread_release(struct thread *thread)
 {
-	/* A signaller that saw it waiting may have put it into a wake list just before the safe point. */
-	while (__atomic_load_n(&thread->wake_pending, __ATOMIC_ACQUIRE) != 0) {
+	/* A signaller may have put it into a wake list just before the safe point; who took it out may still look at it. */
+	do {
 		message_poll(cpu_self());
 		message_sync();
-	}
+	} while (__atomic_load_n(&thread->wake_pending, __ATOMIC_ACQUIRE) != 0);
 	thread_free(thread);
 }
 
