@@ -83,7 +83,7 @@ int region_map(struct handle *handle, struct domain *domain, struct vm *vm, uint
 		return BH_ERR_QUOTA;
 	}
 	/* A failure half way takes back what a running vCPU may already have used. */
-	if (vm != NULL) {
+	if (domain == NULL) {
 		limbo_note_guest_unmap(vm);
 	}
 	int error = ptable_map(table, address, HPA(region->pa.raw + map->offset), map->size,
