@@ -265,5 +265,5 @@ struct root_status {
 };
 _Static_assert(sizeof(struct root_status) <= 4096, "one page");
 
-/* Kept by root over restarts of mgmt, written by mgmt alone; root never reads it. The layout inside is mgmt's own (mgmt/partition.h). */
+/* Kept by root over restarts of mgmt, written by mgmt alone; root never reads it. The layout inside is mgmt's own (mgmt/ledger.h). */
 #define BH_LEDGER_BYTES (BH_PARTITIONS_MAX * 8192ull)

@@ -12,6 +12,7 @@
 
 #include <cmocka.h>
 
+#include "tests/unit/fake_board.h"
 #include "vmm/devices/acpi_pm.h"
 #include "vmm/devices/pci.h"
 #include "vmm/devices/reset.h"
@@ -20,27 +21,12 @@ static struct acpi_pm pm;
 static struct reset reset;
 static struct pci pci;
 static struct bus bus;
-static uint64_t now_ns;
-static bool sci;
 static uint32_t power_offs;
 static uint32_t resets;
 static enum reset_cause last_cause;
 static uint32_t exits;
 static uint32_t exit_code;
 static struct device_clock clock_device;
-
-static uint64_t now(void *context)
-{
-	(void)context;
-	return now_ns;
-}
-
-static void irq_set(void *context, uint32_t number, bool level)
-{
-	(void)context;
-	(void)number;
-	sci = level;
-}
 
 static void power_off(void *context)
 {
@@ -98,7 +84,7 @@ static int setup(void **state)
 	pci.cf9_write = cf9_write;
 	pci.context = &reset;
 	now_ns = 0;
-	sci = false;
+	level_now = false;
 	power_offs = resets = exits = 0;
 	bus_init(&bus);
 	assert_int_equal(acpi_pm_attach(&pm, &bus), 0);
@@ -113,16 +99,16 @@ static void test_power_button(void **state)
 {
 	(void)state;
 	acpi_pm_press_power_button(&pm);
-	assert_false(sci); /* not enabled */
+	assert_false(level_now); /* not enabled */
 	assert_int_equal(in(0x600, 2), 0x100);
 	out(0x602, 2, 0x120);
-	assert_true(sci);
+	assert_true(level_now);
 	assert_int_equal(in(0x602, 2), 0x120);
 	assert_int_equal(in(0x603, 1), 0x01);
 	out(0x600, 2, 0x020);
-	assert_true(sci);
+	assert_true(level_now);
 	out(0x600, 2, 0x100);
-	assert_false(sci);
+	assert_false(level_now);
 	assert_int_equal(in(0x600, 4), 0x01200000);
 }
 
@@ -136,9 +122,9 @@ static void test_timer(void **state)
 	assert_in_range(acpi_pm_deadline(&pm), 599930000000ull, 599940000000ull);
 	now_ns = acpi_pm_deadline(&pm);
 	acpi_pm_run(&pm);
-	assert_true(sci);
+	assert_true(level_now);
 	out(0x600, 2, 1);
-	assert_false(sci);
+	assert_false(level_now);
 	assert_true(acpi_pm_deadline(&pm) > now_ns);
 	assert_int_equal(in(0x608, 4) >> 31, 1);
 }

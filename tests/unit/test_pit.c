@@ -13,30 +13,14 @@
 
 #include <cmocka.h>
 
+#include "tests/unit/fake_board.h"
 #include "vmm/devices/pit.h"
 
 #define MS 1000000ull
 
 static struct pit pit;
 static struct bus bus;
-static uint64_t now_ns;
-static uint32_t edges;
-static bool level_now;
 static struct device_clock clock_device;
-
-static uint64_t now(void *context)
-{
-	(void)context;
-	return now_ns;
-}
-
-static void irq_set(void *context, uint32_t number, bool level)
-{
-	(void)context;
-	(void)number;
-	edges += level && !level_now;
-	level_now = level;
-}
 
 static void out(uint32_t port, uint32_t value)
 {

@@ -13,30 +13,14 @@
 
 #include <cmocka.h>
 
+#include "tests/unit/fake_board.h"
 #include "vmm/devices/rtc.h"
 
 #define S 1000000000ull
 
 static struct rtc rtc;
 static struct bus bus;
-static uint64_t now_ns;
-static bool level_now;
-static uint32_t edges;
 static struct device_clock clock_device;
-
-static uint64_t now(void *context)
-{
-	(void)context;
-	return now_ns;
-}
-
-static void irq_set(void *context, uint32_t number, bool level)
-{
-	(void)context;
-	(void)number;
-	edges += level && !level_now;
-	level_now = level;
-}
 
 static uint32_t get(uint32_t reg)
 {
