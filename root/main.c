@@ -57,6 +57,8 @@ static int request_do(uint32_t request, const struct root_partition_params *para
 		return partition_set_share(params->slot, params->weight, params->cap_percent);
 	case ROOT_REQUEST_NONE:
 	case ROOT_REQUEST_RESTART:
+	case ROOT_REQUEST_KEEP:
+	case ROOT_REQUEST_RELEASE:
 	default:
 		return BH_ERR_INVALID;
 	}

@@ -30,16 +30,20 @@
 #define VMM_HANDLE_VM     8u  /* CONTROL | WRITE | READ */
 #define VMM_HANDLE_EVENTS 9u  /* its event set, CONTROL */
 #define VMM_HANDLE_NOTIFY 10u /* event: tells mgmt that the channel or console changed, WRITE */
+#define VMM_HANDLE_KICK   16u /* + device: event in mgmt's set, WRITE; only with VMM_CONFIG_DEVICES */
 #define VMM_HANDLE_VCPU   64u /* + index: READ | WRITE | CONTROL */
 
 #define VMM_EVENT_COMMAND 0u /* bit in its event set: mgmt wrote a command */
 #define VMM_EVENT_CONSOLE 1u /* mgmt put console input into the ring, or made room for output */
+#define VMM_EVENT_DEVICE  2u /* mgmt changed a device page (virtio_channel.h) */
 #define VMM_EVENT_OWN \
 	64u /* first bit that the VMM uses as it likes (make events with EVENT_CREATE on the set) */
 
 #define VMM_VA_CONFIG  0x0000100000000000ull /* struct vmm_config, read-only */
 #define VMM_VA_CHANNEL 0x0000100000100000ull /* struct vmm_channel, shared with mgmt */
 #define VMM_VA_CONSOLE 0x0000100000200000ull /* struct bh_console, shared with mgmt */
+#define VMM_VA_DEVICES \
+	0x0000100000300000ull /* struct vio_device[VIO_DEVICES_MAX], one page each, shared with mgmt */
 #define VMM_VA_FILES \
 	0x0000110000000000ull /* files, read-only, one after another; addresses in vmm_config */
 #define VMM_VA_GUEST \
@@ -60,6 +64,7 @@ struct vmm_file {
 
 #define VMM_CONFIG_DEBUG_EXIT 0x1u
 #define VMM_CONFIG_CONSOLE    0x2u /* COM1 is there */
+#define VMM_CONFIG_DEVICES    0x4u /* has device pages, and mgmt maps its memory */
 
 /* Written by root before the VMM starts (from struct root_partition_params). Constant. */
 struct vmm_config {
@@ -158,16 +163,19 @@ _Static_assert(sizeof(struct bh_console) == 4096 + BH_CONSOLE_OUT_BYTES, "17 pag
 #define MGMT_HANDLE_VCPU 512u /* + slot * 64 + index: vCPU, READ (statistics) */
 #define MGMT_HANDLE_THREAD \
 	3584u /* + slot: thread of vCPU 0, READ (CPU time); others are in root_status */
+#define MGMT_HANDLE_VM     3648u /* + slot: vm, WRITE (vm_msi); only with VMM_CONFIG_DEVICES */
+#define MGMT_HANDLE_DEVICE 3712u /* + slot: event VMM_EVENT_DEVICE of that VMM, WRITE */
 
-#define MGMT_EVENT_ROOT   0u /* root answered, or root_status changed */
-#define MGMT_EVENT_SERIAL 1u
-#define MGMT_EVENT_VMM    64u  /* + slot: that VMM changed its channel or console */
-#define MGMT_EVENT_OWN    256u /* first bit for mgmt's own use */
+#define MGMT_EVENT_ROOT    0u /* root answered, or root_status changed */
+#define MGMT_EVENT_SERIAL  1u
+#define MGMT_EVENT_VMM     64u  /* + slot: that VMM changed its channel or console */
+#define MGMT_EVENT_OWN     128u /* first bit for mgmt's own use, up to 255 */
+#define MGMT_EVENT_KICK    256u /* + slot * VIO_DEVICES_MAX + device */
 
-#define MGMT_VA_INFO      0x0000100000000000ull /* struct mgmt_info, read-only */
-#define MGMT_VA_CHANNEL   0x0000100000100000ull /* struct root_channel, shared with root */
-#define MGMT_VA_STATUS    0x0000100000200000ull /* struct root_status, read-only */
-#define MGMT_VA_LEDGER    0x0000100000300000ull /* struct ledger, kept by root, written by mgmt */
+#define MGMT_VA_INFO       0x0000100000000000ull /* struct mgmt_info, read-only */
+#define MGMT_VA_CHANNEL    0x0000100000100000ull /* struct root_channel, shared with root */
+#define MGMT_VA_STATUS     0x0000100000200000ull /* struct root_status, read-only */
+#define MGMT_VA_LEDGER     0x0000100000300000ull /* struct ledger, kept by root, written by mgmt */
 #define MGMT_VA_CONFIG \
 	0x0000100001000000ull /* text of the configuration module, read-only, mgmt_info.config_bytes long */
 #define MGMT_VA_FILES \
@@ -176,6 +184,14 @@ _Static_assert(sizeof(struct bh_console) == 4096 + BH_CONSOLE_OUT_BYTES, "17 pag
 	0x0000120000000000ull /* + slot * MGMT_VA_VMM_STRIDE: struct vmm_channel, then at +0x10000 struct bh_console */
 #define MGMT_VA_VMM_STRIDE  0x100000ull
 #define MGMT_VA_VMM_CONSOLE 0x10000ull
+#define MGMT_VA_VMM_DEVICES 0x80000ull /* struct vio_device[VIO_DEVICES_MAX], one page each */
+#define MGMT_VA_GUEST \
+	0x0000200000000000ull /* + slot * MGMT_VA_GUEST_STRIDE + gpa: guest memory, only with VMM_CONFIG_DEVICES */
+#define MGMT_VA_GUEST_STRIDE 0x10000000000ull /* 1 TiB */
+#define MGMT_VA_KEPT \
+	0x0000580000000000ull /* + i * MGMT_VA_KEPT_STRIDE: memory that root keeps over restarts (ROOT_REQUEST_KEEP) */
+#define MGMT_VA_KEPT_STRIDE 0x4000000000ull /* 256 GiB */
+#define BH_KEPT_MAX         32u
 
 /* Written by root before each start of mgmt. */
 struct mgmt_info {
@@ -208,6 +224,9 @@ enum root_request {
 	ROOT_REQUEST_DESTROY = 2, /* partition slot: end the VMM, give everything back */
 	ROOT_REQUEST_SHARE = 3,   /* slot, weight, cap */
 	ROOT_REQUEST_RESTART = 4, /* end mgmt and start it again */
+	ROOT_REQUEST_KEEP =
+		5, /* params.slot = free index < BH_KEPT_MAX, memory_bytes: one cleared run, mapped at MGMT_VA_KEPT, kept until RELEASE */
+	ROOT_REQUEST_RELEASE = 6, /* params.slot = index: give it back */
 };
 
 struct root_partition_params {
@@ -262,6 +281,10 @@ struct root_status {
 		uint32_t death_vector;
 		uint64_t death_rip, death_address;
 	} slots[BH_PARTITIONS_MAX];
+	struct {
+		uint64_t bytes;    /* 0 = free */
+		uint64_t physical; /* of the run: for devices that read and write it themselves */
+	} kept[BH_KEPT_MAX];
 };
 _Static_assert(sizeof(struct root_status) <= 4096, "one page");
 

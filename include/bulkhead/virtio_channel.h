@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The backend protocol: what a VMM and mgmt say to each other about one virtio device, in the shape of vhost-user (features, memory,
+ * ring addresses, kick, call, reconnect). One page a device, kept by root over the death of either side, so that whoever starts again
+ * finds in it all that it needs. Every field has one writer; the reader copies it once and checks the copy. mgmt trusts nothing that the
+ * VMM or the guest writes; a VMM trusts mgmt only as far as its guest's paravirtual devices go.
+ *
+ * memory    root maps the whole guest memory into mgmt (MGMT_VA_GUEST) if the partition has VMM_CONFIG_DEVICES; addresses below are
+ *           guest-physical.
+ * kick      an event in mgmt's set (VMM_HANDLE_KICK + device -> bit MGMT_EVENT_KICK + slot * VIO_DEVICES_MAX + device) that the VMM binds
+ *           as a doorbell to the device's notify ports: a kick never enters the VMM. One event a device: the backend looks at all its queues.
+ * call      mgmt sends the queue's MSI itself, by vm_msi() on MGMT_HANDLE_VM + slot.
+ */
+#pragma once
+
+#include <stdint.h>
+
+#define VIO_DEVICES_MAX    16u /* of one guest */
+#define VIO_QUEUES_MAX     17u /* of one device: 8 pairs and a control queue */
+#define VIO_CONFIG_BYTES   256u
+#define VIO_QUEUE_SIZE_MAX 1024u /* entries; a power of two */
+
+#define VIO_MSI_NONE       0xffffu
+
+enum vio_driver_state {
+	VIO_DRIVER_RESET = 0,   /* no ring may be touched */
+	VIO_DRIVER_RUNNING = 1, /* DRIVER_OK was written: features and enabled queues below count */
+};
+
+enum vio_backend_state {
+	VIO_BACKEND_NONE =
+		0, /* no mgmt serves it at the moment (also: mgmt has just been started again) */
+	VIO_BACKEND_SERVES = 1, /* the generation in backend_generation is taken over */
+	VIO_BACKEND_BROKEN =
+		2, /* the driver broke the rules: DEVICE_NEEDS_RESET until it resets the device */
+};
+
+#define VIO_QUEUE_ENABLED 0x1u
+
+/* One queue as the driver set it up (virtio 1.2 4.1.4.3). The VMM writes. */
+struct vio_queue {
+	uint64_t descriptors; /* descriptor area */
+	uint64_t driver;      /* driver area: available ring, or event suppression */
+	uint64_t device;      /* device area: used ring, or event suppression */
+	uint32_t size;        /* entries */
+	uint32_t flags;       /* VIO_QUEUE_* */
+};
+_Static_assert(sizeof(struct vio_queue) == 32, "protocol");
+
+/*
+ * One MSI-X vector as the guest set it up. The VMM makes `sequence` odd, writes, makes it even again; a reader that saw it odd or changed
+ * reads again. While is_masked, mgmt sets the vector's bit in `msi_pending`, then looks again: if it is unmasked by now, it sends.
+ */
+struct vio_msi {
+	uint32_t sequence;
+	uint32_t is_masked;
+	uint64_t address;
+	uint32_t data;
+	uint32_t reserved;
+};
+_Static_assert(sizeof(struct vio_msi) == 24, "protocol");
+
+/* What mgmt must know about a queue to go on with it in its next life. mgmt writes. */
+struct vio_progress {
+	uint16_t
+		next_available; /* split: index of the next chain to take that is not done; packed: slot, wrap in bit 15 */
+	uint16_t next_used; /* likewise */
+	uint32_t
+		is_valid; /* 0: take it from the ring (split: used->idx) or from the start (packed: slot 0, wrap 1) */
+};
+_Static_assert(sizeof(struct vio_progress) == 8, "protocol");
+
+struct vio_device {
+	/* ---- mgmt writes; signals VMM_EVENT_DEVICE after a change ---- */
+	uint32_t
+		offer_sequence; /* + 1 when type, features or queues change: the device appears or goes (hot-plug); stored last */
+	uint32_t type; /* virtio device id (virtio 1.2 5); 0 = there is none */
+	uint64_t
+		features; /* offered bits of the device type, and of the ring: INDIRECT_DESC, EVENT_IDX, RING_PACKED */
+	uint32_t queues_count;
+	uint32_t queue_size_max;
+	uint32_t config_bytes; /* used bytes of config[] */
+	uint32_t
+		config_generation; /* + 1 after config[] changed: the VMM raises the configuration interrupt */
+	uint32_t backend_state; /* enum vio_backend_state */
+	uint32_t
+		backend_generation; /* the driver_generation that mgmt has acted on: after a reset it touches no ring of the old one */
+	uint32_t msi_pending; /* bit a vector; set by mgmt, cleared by the VMM, both atomically */
+	uint32_t
+		intx_pending; /* ISR status bits (virtio 1.2 4.1.4.5); set by mgmt, taken by the VMM, both atomically */
+	uint64_t reserved0[2];
+	char reason[96]; /* why BROKEN, one line */
+	uint8_t config
+		[VIO_CONFIG_BYTES]; /* the device-specific configuration as the driver reads it */
+	struct vio_progress progress[VIO_QUEUES_MAX];
+
+	/* ---- the VMM writes; signals VMM_HANDLE_NOTIFY after driver_generation changed ---- */
+	uint32_t driver_generation
+		__attribute__((aligned(64))); /* + 1 when the fields below changed; stored last */
+	uint32_t driver_state;                /* enum vio_driver_state */
+	uint64_t driver_features;             /* accepted bits, transport's included */
+	uint32_t offer_seen;                  /* the offer_sequence that the guest sees */
+	uint32_t
+		uses_intx; /* MSI-X is off: intx_pending and VMM_EVENT_DEVICE instead of a message */
+	uint16_t queue_vector
+		[VIO_QUEUES_MAX +
+	         1]; /* MSI-X vector of each queue, then of the configuration; VIO_MSI_NONE */
+	uint32_t config_written_sequence; /* + 1 after the driver wrote config: bytes below */
+	uint8_t config_written[VIO_CONFIG_BYTES];
+	struct vio_queue queues[VIO_QUEUES_MAX];
+	struct vio_msi msi[VIO_QUEUES_MAX + 1];
+};
+_Static_assert(sizeof(struct vio_device) <= 4096, "one page");
