@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The virtual switches: ports, and frames between them.
+ *
+ * A port belongs to a guest's network device, to mgmt's own TCP/IP stack, or to a machine's NIC (an
+ * uplink). Whoever owns it gives frames in by switch_input() and gets frames by its deliver function, which
+ * copies them at once: a frame's pieces may be guest memory and are valid, but not constant, during
+ * the call only. All of it runs in mgmt's one thread; nothing waits.
+ *
+ * A frame begins with the Ethernet header and has no FCS. Its first SWITCH_HEAD_BYTES are copied once
+ * into `head`, and every decision is made on that copy, which is also what the receiver gets.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define SWITCH_NAME_SIZE  32u
+#define SWITCH_HEAD_BYTES 128u /* enough for Ethernet, VLAN, IPv6 and TCP with options */
+#define SWITCH_PIECES_MAX 64u
+#define SWITCH_FRAME_MAX  65550u /* with segmentation offload; 9018 without */
+#define SWITCH_MTU_BYTES  9000u
+
+struct switch_piece {
+	const void *address;
+	uint32_t bytes;
+};
+
+/* What is left for the receiver to do, in the terms of virtio 1.2 5.1.6 (struct virtio_net_hdr). */
+struct switch_offload {
+	uint8_t flags; /* 1 = NEEDS_CSUM: checksum from csum_start on into csum_start + csum_offset */
+	uint8_t gso_type; /* 0 = none, 1 = TCPv4, 3 = UDP, 4 = TCPv6; 0x80 = ECN */
+	uint16_t header_bytes;
+	uint16_t segment_bytes;
+	uint16_t csum_start;
+	uint16_t csum_offset;
+};
+
+struct switch_frame {
+	uint8_t head[SWITCH_HEAD_BYTES];   /* the first head_bytes bytes, a private copy */
+	uint32_t head_bytes;               /* min(bytes, SWITCH_HEAD_BYTES) */
+	uint32_t bytes;                    /* of the whole frame */
+	const struct switch_piece *pieces; /* all that follows the head */
+	uint32_t pieces_count;
+	struct switch_offload offload;
+};
+
+#define SWITCH_PORT_UPLINK  0x1u /* a machine's NIC: unknown addresses are behind it */
+#define SWITCH_PORT_OFFLOAD 0x2u /* the owner takes frames with NEEDS_CSUM */
+#define SWITCH_PORT_TSO     0x4u /* and with gso_type TCPv4 or TCPv6 */
+
+struct switch_port;
+
+/* What an owner says about its port. deliver() copies the frame and returns false if it had no room. It must not
+ * call switch_input(). flush(), if there is one, is called at the end of a turn in which frames were delivered:
+ * raise the interrupt, ring the doorbell. */
+struct switch_owner {
+	char name
+		[SWITCH_NAME_SIZE]; /* of the port, as the verbs show it: "alpha.0", "mgmt", "e1000-0" */
+	uint8_t mac[6];             /* the port's own address; for an uplink: the NIC's */
+	uint32_t flags;             /* SWITCH_PORT_* */
+	bool (*deliver)(void *owner, const struct switch_frame *frame);
+	void (*flush)(void *owner);
+	void *owner;
+};
+
+/* Adds a port to the switch of this name, which is made if there is none. NULL if there are too many
+ * ports, or the name is taken. The record is copied. */
+struct switch_port *switch_port_add(const char *switch_name, const struct switch_owner *owner);
+void switch_port_remove(struct switch_port *port);
+
+/* After the owner's features changed: SWITCH_PORT_OFFLOAD and _TSO. */
+void switch_port_set_flags(struct switch_port *port, uint32_t flags);
+
+/* Cable in or out: without link no frame goes either way, and what was learnt about the port is forgotten. */
+void switch_port_set_link(struct switch_port *port, bool is_up);
+
+/* A frame from the port's owner. The head is filled by switch_frame_set() or by the caller. */
+void switch_input(struct switch_port *port, const struct switch_frame *frame);
+
+/* Fills head and bytes from pieces, which then begin behind the head: `rest` must have room for
+ * SWITCH_PIECES_MAX pieces and live as long as the frame. False if the frame is too short, too long,
+ * or in too many pieces. */
+bool switch_frame_set(struct switch_frame *frame, const struct switch_piece *pieces,
+                      uint32_t pieces_count, struct switch_piece *rest);
+
+/* Copies the whole frame, head first, to linear memory of at least frame->bytes. */
+void switch_frame_copy(const struct switch_frame *frame, void *to);
+
+/* Calls flush() of every port that frames were delivered to since the last call. At the end of each turn. */
+void switch_flush(void);
