@@ -20,8 +20,12 @@ KERNEL_LDFLAGS := -nostdlib -static -z max-page-size=0x1000 -z noexecstack --bui
 
 # The ring-3 programs: newlib, SSE2 at most (the kernel keeps their FPU state).
 NEWLIB := $(B)/newlib
+LWIP := $(B)/third_party/lwip
 DOMAIN_CFLAGS := $(TARGET_FLAGS) -isystem $(NEWLIB)/include -isystem $(GCC_INCLUDE) $(INCLUDES) \
-	-mno-avx -ffunction-sections -fdata-sections
+	-isystem $(LWIP)/src/include -isystem mgmt/net/port -mno-avx -ffunction-sections -fdata-sections
+# Not our code, so not our warnings.
+LWIP_CFLAGS = $(filter-out -W%,$(DOMAIN_CFLAGS)) -ffile-prefix-map=$(abspath $(LWIP))=lwip \
+	-ffile-prefix-map=$(LWIP)=lwip
 DOMAIN_LDFLAGS := -nostdlib -static -z max-page-size=0x1000 -z noexecstack --build-id=none \
 	--gc-sections
 DOMAIN_LIBS := $(NEWLIB)/lib/libc.a $(NEWLIB)/lib/libm.a $(shell $(CC) -print-libgcc-file-name 2>/dev/null)

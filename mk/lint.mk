@@ -7,7 +7,7 @@ ALL_C := $(sort $(shell find arch boot drivers guests include kernel lib mgmt ro
 	-name '*.[ch]' 2>/dev/null))
 
 .PHONY: lint format
-lint: $(VERSION_HEADER) $(OFFSETS_HEADER) | $(NEWLIB)/.stamp
+lint: $(VERSION_HEADER) $(OFFSETS_HEADER) | $(NEWLIB)/.stamp $(LWIP)/.fetched
 	@rm -rf $(RESULTS)/lint && mkdir -p $(RESULTS)/lint $(B)/lint
 	@: >$(B)/lint/units
 	@for f in $(filter %.c,$(KERNEL_SOURCES)); do printf 'kernel\t%s\t%s\n' "$$f" '$(KERNEL_CFLAGS)'; done >>$(B)/lint/units

@@ -13,11 +13,20 @@ ROOT_SOURCES := $(call sources,root/*.[cS]) $(LIB_SOURCES)
 MGMT_SOURCES := $(call sources,mgmt/*.[cS] mgmt/*/*.[cS] drivers/*.[cS]) $(LIB_SOURCES)
 VMM_SOURCES := $(call sources,vmm/*.[cS] vmm/*/*.[cS]) $(LIB_SOURCES)
 EFI_SOURCES := $(call sources,boot/uefi*.[cS])
+
+# lwIP's, which are there only after scripts/fetch: listed, not found.
+LWIP_SOURCES := $(addprefix $(LWIP)/src/, \
+	$(addprefix core/,def.c dns.c inet_chksum.c init.c ip.c mem.c memp.c netif.c pbuf.c raw.c stats.c \
+		sys.c tcp.c tcp_in.c tcp_out.c timeouts.c udp.c) \
+	$(addprefix core/ipv4/,dhcp.c etharp.c icmp.c ip4.c ip4_addr.c ip4_frag.c) \
+	$(addprefix core/ipv6/,ethip6.c icmp6.c inet6.c ip6.c ip6_addr.c ip6_frag.c mld6.c nd6.c) \
+	netif/ethernet.c)
 OFFSETS_SOURCES := $(call sources,arch/x86/*offsets.c arch/x86/*/*offsets.c)
 
 KERNEL_OBJECTS := $(call objects,kernel,$(KERNEL_SOURCES))
 ROOT_OBJECTS := $(call objects,domain,$(ROOT_SOURCES))
-MGMT_OBJECTS := $(call objects,domain,$(MGMT_SOURCES))
+LWIP_OBJECTS := $(LWIP_SOURCES:$(LWIP)/src/%=$(B)/obj/lwip/%.o)
+MGMT_OBJECTS := $(call objects,domain,$(MGMT_SOURCES)) $(LWIP_OBJECTS)
 VMM_OBJECTS := $(call objects,domain,$(VMM_SOURCES))
 EFI_OBJECTS := $(call objects,efi,$(EFI_SOURCES))
 OFFSETS_HEADER := $(if $(OFFSETS_SOURCES),$(B)/gen/asm_offsets.h)
@@ -56,6 +65,10 @@ $(B)/gen/asm_offsets.h: $(addprefix $(B)/gen/,$(OFFSETS_SOURCES:.c=.s))
 $(NEWLIB)/.stamp: scripts/build-newlib scripts/fetch scripts/pins
 	$(Q)scripts/build-newlib && touch $@
 
+$(LWIP)/.fetched: scripts/fetch scripts/pins
+	$(Q)scripts/fetch lwip && touch $@
+$(LWIP_SOURCES): | $(LWIP)/.fetched ;
+
 # The VMM touches no FPU or SSE register: the guest's stay loaded while it works.
 $(B)/obj/domain/vmm/%.c.o: DOMAIN_CFLAGS += -mgeneral-regs-only
 
@@ -71,10 +84,15 @@ $(B)/obj/kernel/%.S.o: %.S | $(VERSION_HEADER) $(OFFSETS_HEADER)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(KERNEL_CFLAGS) -D__ASSEMBLER__=1 $(DEPS_FLAGS) -c -o $@ $<
 
-$(B)/obj/domain/%.c.o: %.c | $(VERSION_HEADER) $(NEWLIB)/.stamp
+$(B)/obj/domain/%.c.o: %.c | $(VERSION_HEADER) $(NEWLIB)/.stamp $(LWIP)/.fetched
 	$(call say,CC)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(DOMAIN_CFLAGS) $(DEPS_FLAGS) -c -o $@ $<
+
+$(B)/obj/lwip/%.c.o: $(LWIP)/src/%.c | $(NEWLIB)/.stamp
+	$(call say,CC)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(LWIP_CFLAGS) $(DEPS_FLAGS) -c -o $@ $<
 
 $(B)/obj/domain/%.S.o: %.S | $(VERSION_HEADER) $(NEWLIB)/.stamp
 	$(call say,AS)
