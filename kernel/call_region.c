@@ -156,6 +156,7 @@ int64_t call_region_info(struct call *call)
 		.zeroed_bytes = region->zeroed_bytes,
 		.mappings_count = region->mappings_count,
 		.is_device = region->kind == REGION_DEVICE,
+		.physical = call->caller->is_supervisor ? region->pa.raw : 0,
 	};
 
 	return call_copy_out(call->frame->rsi, &info, sizeof(info));

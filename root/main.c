@@ -55,10 +55,12 @@ static int request_do(uint32_t request, const struct root_partition_params *para
 		return partition_destroy(params->slot);
 	case ROOT_REQUEST_SHARE:
 		return partition_set_share(params->slot, params->weight, params->cap_percent);
+	case ROOT_REQUEST_KEEP:
+		return kept_create(params->slot, params->memory_bytes);
+	case ROOT_REQUEST_RELEASE:
+		return kept_release(params->slot);
 	case ROOT_REQUEST_NONE:
 	case ROOT_REQUEST_RESTART:
-	case ROOT_REQUEST_KEEP:
-	case ROOT_REQUEST_RELEASE:
 	default:
 		return BH_ERR_INVALID;
 	}

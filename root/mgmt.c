@@ -11,7 +11,7 @@
 #include "root/root.h"
 
 #define MGMT_STACK_BYTES (64u * 1024)
-#define MGMT_QUOTA_BYTES (2ull << 20)
+#define MGMT_QUOTA_BYTES (4ull << 20)
 #define MGMT_WEIGHT      1024u
 #define RESTART_PAUSE_NS 1000000000ull
 #define LEDGER_BYTES     ((BH_LEDGER_BYTES + BH_PAGE_SIZE - 1) & ~(BH_PAGE_SIZE - 1))
@@ -200,11 +200,20 @@ static int mgmt_map_memory(void)
 	return error;
 }
 
+/* Guests' memory and kept memory are mapped in it: one page table a GiB, where it does not lie in one piece, and three for its ends. */
+static uint64_t mgmt_quota_bytes(void)
+{
+	struct bh_host_info host;
+	uint64_t total = bh_host_info(BH_HANDLE_HOST, &host) == BH_OK ? host.memory_total : 0;
+
+	return MGMT_QUOTA_BYTES + ((total >> 18) & ~(BH_PAGE_SIZE - 1));
+}
+
 static int mgmt_start(void)
 {
 	static const uint16_t boot_pcpu;
 	static uint16_t thread;
-	struct bh_domain_params params = { .quota_bytes = MGMT_QUOTA_BYTES,
+	struct bh_domain_params params = { .quota_bytes = mgmt_quota_bytes(),
 		                           .death_event = death_event,
 		                           .flags = BH_DOMAIN_SEES_LOG,
 		                           .name = "mgmt" };
@@ -231,10 +240,11 @@ static int mgmt_start(void)
 	error = error < 0 ? error : mgmt_map_memory();
 	error = error < 0 ? error : program_load(&mgmt, mgmt_domain, &mgmt_owned, &plan.entry);
 	if (error == BH_OK) {
-		partitions_attach_mgmt(); /* before its first instruction */
+		kept_attach_mgmt(); /* before its first instruction */
+		partitions_attach_mgmt();
 		error = program_start(&plan, mgmt_domain, &mgmt_owned);
 	}
-	mgmt_regions_bytes = root_used_bytes() - used_before - MGMT_QUOTA_BYTES;
+	mgmt_regions_bytes = root_used_bytes() - used_before - params.quota_bytes;
 	return error;
 }
 

@@ -25,23 +25,26 @@ void owned_close(struct owned *owned)
 	}
 }
 
-int64_t owned_region(struct owned *owned, uint64_t size, uint64_t alignment, bool shows_progress)
+int region_clear(bh_handle_t region, bool shows_progress)
 {
-	int64_t region = owned_keep(owned, bh_region_allocate(size, alignment, 0));
+	uint64_t before = root_channel->progress_done;
 	struct bh_region_info info;
 	int error;
 
-	if (region < 0) {
-		return region;
-	}
-	uint64_t before = root_channel->progress_done;
-
 	do {
-		error = bh_region_zero((bh_handle_t)region);
-		if (shows_progress && bh_region_info((bh_handle_t)region, &info) == BH_OK) {
+		error = bh_region_zero(region);
+		if (shows_progress && bh_region_info(region, &info) == BH_OK) {
 			root_channel->progress_done = before + info.zeroed_bytes;
 		}
 	} while (error == BH_ERR_AGAIN);
+	return error;
+}
+
+int64_t owned_region(struct owned *owned, uint64_t size, uint64_t alignment, bool shows_progress)
+{
+	int64_t region = owned_keep(owned, bh_region_allocate(size, alignment, 0));
+	int error = region < 0 ? (int)region : region_clear((bh_handle_t)region, shows_progress);
+
 	return error < 0 ? error : region;
 }
 

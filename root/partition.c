@@ -7,22 +7,14 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "root/root.h"
+#include "bulkhead/virtio_channel.h"
+#include "root/partition.h"
 
 #define VMM_STACK_BYTES   16384u
 #define VMM_QUOTA_BYTES   (192u * 1024)
+#define VMM_QUOTA_DEVICES (96u * 1024) /* its records of the devices, and their pages' tables */
 #define GUEST_ALIGN_SMALL (2ull << 20)
 #define GUEST_ALIGN_LARGE (1ull << 30)
-
-struct partition {
-	struct owned owned;
-	bh_handle_t domain, vm, channel, console, command_event, console_event;
-	uint16_t vcpus[BH_MAX_VCPUS];
-	uint16_t threads[BH_MAX_VCPUS + 1];
-	uint32_t vcpus_count;
-	uint64_t memory_bytes;
-	uint64_t low_bytes;
-};
 
 static struct partition partitions[BH_PARTITIONS_MAX];
 
@@ -51,6 +43,12 @@ static int params_check(const struct root_partition_params *params)
 		return fail(BH_ERR_INVALID, "%u files; 1 to %u are possible",
 		            (unsigned)params->files_count, BH_FILES_MAX);
 	}
+	if ((params->flags & ~(VMM_CONFIG_DEBUG_EXIT | VMM_CONFIG_CONSOLE | VMM_CONFIG_DEVICES)) !=
+	            0 ||
+	    params->devices >> VIO_DEVICES_MAX != 0) {
+		return fail(BH_ERR_INVALID, "flags 0x%x or devices 0x%x are not known",
+		            (unsigned)params->flags, (unsigned)params->devices);
+	}
 	if (params->memory_bytes < (1u << 20) || (params->memory_bytes & (BH_PAGE_SIZE - 1)) != 0) {
 		return fail(BH_ERR_INVALID,
 		            "memory of a guest is a multiple of 4 KiB, at least 1 MiB");
@@ -63,15 +61,7 @@ static int params_check(const struct root_partition_params *params)
 	return BH_OK;
 }
 
-/* The parts of guest memory, which a caller may see as one run of offsets, and where each lies in the guest. */
-struct guest_span {
-	uint64_t offset; /* in the guest's memory */
-	uint64_t size;
-	uint64_t gpa;
-	bool is_hole;
-};
-
-static uint32_t guest_spans(const struct partition *partition, struct guest_span spans[4])
+uint32_t partition_guest_spans(const struct partition *partition, struct guest_span spans[4])
 {
 	uint64_t low = partition->low_bytes;
 	uint64_t high = partition->memory_bytes - low;
@@ -90,7 +80,7 @@ static int piece_map(struct partition *partition, bh_handle_t region, uint64_t o
                      uint64_t size)
 {
 	struct guest_span spans[4];
-	uint32_t count = guest_spans(partition, spans);
+	uint32_t count = partition_guest_spans(partition, spans);
 	int error = BH_OK;
 
 	for (uint32_t i = 0; i < count && error == BH_OK; i++) {
@@ -121,6 +111,7 @@ static int memory_take(struct partition *partition)
 	uint64_t offset = 0;
 	uint64_t size = partition->memory_bytes;
 
+	partition->memory_first = partition->owned.count;
 	while (offset < partition->memory_bytes) {
 		uint64_t left = partition->memory_bytes - offset;
 		uint64_t part = size < left ? size : left;
@@ -146,6 +137,7 @@ static int memory_take(struct partition *partition)
 		}
 		offset += part;
 	}
+	partition->memory_end = partition->owned.count;
 	return BH_OK;
 }
 
@@ -210,6 +202,7 @@ static int config_write(struct partition *partition, const struct root_partition
 	config->low_bytes = partition->low_bytes;
 	config->high_bytes = partition->memory_bytes - partition->low_bytes;
 	config->vcpus_count = params->vcpus_count;
+	config->devices = (params->flags & VMM_CONFIG_DEVICES) != 0 ? params->devices : 0;
 	memcpy(config->name, params->name, sizeof(config->name) - 1);
 	memcpy(config->cmdline, params->cmdline, sizeof(config->cmdline) - 1);
 	error = files_map(partition, params, config);
@@ -243,6 +236,7 @@ static int events_make(struct partition *partition, uint32_t slot)
 	if (command < 0 || console < 0 || result < 0) {
 		return command < 0 ? (int)command : console < 0 ? (int)console : (int)result;
 	}
+	partition->events = (bh_handle_t)set;
 	partition->command_event = (bh_handle_t)command;
 	partition->console_event = (bh_handle_t)console;
 	return BH_OK;
@@ -275,7 +269,8 @@ static int domain_make(struct partition *partition, const struct root_partition_
 	struct bh_domain_params domain_params = {
 		/* page tables for the guest's memory, one page a GiB, beside the VMM's own */
 		.quota_bytes = VMM_QUOTA_BYTES + params->vcpus_count * 32768ull +
-		               (params->memory_bytes >> 18),
+		               (params->memory_bytes >> 18) +
+		               ((params->flags & VMM_CONFIG_DEVICES) != 0 ? VMM_QUOTA_DEVICES : 0),
 	};
 	int64_t event = owned_keep(
 		&partition->owned,
@@ -347,7 +342,7 @@ static int partition_attach_mgmt(uint32_t slot)
 	result = result < 0 ? result
 	                    : bh_region_map(partition->console, mgmt_domain,
 	                                    va + MGMT_VA_VMM_CONSOLE, &console);
-	return result < 0 ? (int)result : BH_OK;
+	return result < 0 ? (int)result : devices_attach_mgmt(partition, slot);
 }
 
 static int partition_build(struct partition *partition, const struct root_partition_params *params)
@@ -376,6 +371,9 @@ static int partition_build(struct partition *partition, const struct root_partit
 	error = error < 0 ? error
 	                  : shared_take(partition, sizeof(struct bh_console), VMM_VA_CONSOLE,
 	                                &partition->console);
+	if (error == BH_OK && (params->flags & VMM_CONFIG_DEVICES) != 0) {
+		error = devices_make(partition, params->slot);
+	}
 	error = error < 0 ? error : config_write(partition, params);
 	/* mgmt must be able to follow the VMM from its first instruction on. */
 	error = error < 0 ? error : threads_start(partition, params);

@@ -29,7 +29,7 @@
 #define ROOT_EVENT_VMM_DEATH  64u /* + slot */
 
 /* What is to be closed when a domain or partition ends, in the order of making. */
-#define ROOT_OWNED_MAX 320u
+#define ROOT_OWNED_MAX 352u
 
 struct owned {
 	uint16_t handles[ROOT_OWNED_MAX];
@@ -53,6 +53,8 @@ int64_t owned_keep(struct owned *owned, int64_t handle);
 void owned_close(struct owned *owned);
 /* A cleared region of `size` bytes, kept. `progress`: root_channel shows how far the clearing is. Returns the handle or an error. */
 int64_t owned_region(struct owned *owned, uint64_t size, uint64_t alignment, bool shows_progress);
+/* Clear a region that was allocated. Returns enum bh_error. */
+int region_clear(bh_handle_t region, bool shows_progress);
 /* Map [offset, offset + size) of a region into a domain. Returns enum bh_error. */
 int region_map_part(bh_handle_t region, bh_handle_t domain, uint64_t va, struct bh_map map);
 
@@ -93,6 +95,14 @@ int partition_set_share(uint32_t slot, uint32_t weight, uint32_t cap_percent);
 void partitions_attach_mgmt(void);
 /* The VMM domain of `slot` died: note it in root_status. */
 void partition_note_death(uint32_t slot);
+
+/* ---- root/kept.c: memory of mgmt that outlives it ------------------------------------------------------------------------- */
+
+/* ROOT_REQUEST_KEEP and ROOT_REQUEST_RELEASE; the text of an error goes to root_channel->message. Returns enum bh_error. */
+int kept_create(uint32_t idx, uint64_t size);
+int kept_release(uint32_t idx);
+/* Map all of it in a new mgmt. */
+void kept_attach_mgmt(void);
 
 /* ---- root/mgmt.c -------------------------------------------------------------------------------------------------------------- */
 

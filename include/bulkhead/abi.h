@@ -258,8 +258,9 @@ struct bh_region_info {
 	uint64_t mappings_count;
 	uint32_t is_device;
 	uint32_t reserved;
+	uint64_t physical; /* where it lies; 0 for domains that do not supervise */
 };
-_Static_assert(sizeof(struct bh_region_info) == 32, "ABI");
+_Static_assert(sizeof(struct bh_region_info) == 40, "ABI");
 
 /* ---- events ---------------------------------------------------------------------------------------------------- */
 

@@ -77,6 +77,8 @@ struct vmm_config {
 	uint64_t high_bytes; /* RAM in [GUEST_HIGH_BASE, +high_bytes) */
 	uint32_t vcpus_count;
 	uint32_t files_count; /* files[0] is the kernel, the others ramdisks or modules in order */
+	uint32_t devices; /* bit a device page: the guest starts once all of these have an offer */
+	uint32_t reserved;
 	struct vmm_file files[BH_FILES_MAX];
 	char cmdline[BH_CMDLINE_MAX];
 };
@@ -158,8 +160,9 @@ _Static_assert(sizeof(struct bh_console) == 4096 + BH_CONSOLE_OUT_BYTES, "17 pag
 #define MGMT_HANDLE_EVENTS 8u  /* its event set, CONTROL; kept by root over restarts */
 #define MGMT_HANDLE_ROOT   9u  /* event: root has a request, WRITE */
 #define MGMT_HANDLE_PORTS  10u /* all I/O ports, READ | WRITE */
+/* Below 384: whatever the kernel chooses. */
 #define MGMT_HANDLE_VMM \
-	64u /* + slot * 2: event VMM_EVENT_COMMAND of that VMM; + slot * 2 + 1: VMM_EVENT_CONSOLE. WRITE */
+	384u /* + slot * 2: event VMM_EVENT_COMMAND of that VMM; + slot * 2 + 1: VMM_EVENT_CONSOLE. WRITE */
 #define MGMT_HANDLE_VCPU 512u /* + slot * 64 + index: vCPU, READ (statistics) */
 #define MGMT_HANDLE_THREAD \
 	3584u /* + slot: thread of vCPU 0, READ (CPU time); others are in root_status */
@@ -237,6 +240,7 @@ struct root_partition_params {
 	uint32_t vcpus_count;
 	uint32_t weight;
 	uint32_t cap_percent; /* of one pCPU for the whole guest, 0 = none */
+	uint32_t devices;     /* bit a device page that mgmt offers before the guest starts */
 	uint32_t files_count;
 	uint16_t pcpus[BH_MAX_VCPUS]; /* pCPU of each vCPU */
 	struct {

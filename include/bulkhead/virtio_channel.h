@@ -9,7 +9,19 @@
  *           guest-physical.
  * kick      an event in mgmt's set (VMM_HANDLE_KICK + device -> bit MGMT_EVENT_KICK + slot * VIO_DEVICES_MAX + device) that the VMM binds
  *           as a doorbell to the device's notify ports: a kick never enters the VMM. One event a device: the backend looks at all its queues.
- * call      mgmt sends the queue's MSI itself, by vm_msi() on MGMT_HANDLE_VM + slot.
+ * call      mgmt sends the queue's MSI itself, by vm_msi() on MGMT_HANDLE_VM + slot. Configuration interrupts are the VMM's.
+ *
+ * start     mgmt names the pages that it will offer in root_partition_params.devices. root answers ROOT_REQUEST_CREATE and the VMM runs, but
+ *           it starts the guest only when each of these pages has an offer (offer_sequence != 0, type != 0); then mgmt signals
+ *           VMM_EVENT_DEVICE. If mgmt dies in between, the next one writes the offers that are missing. After VMM_COMMAND_RESET nothing
+ *           is to be done: the pages stay.
+ * hot-plug  A later change of the offer (offer_sequence + 1) plugs a device into an empty page, or with type 0 asks the guest to let the
+ *           device go. offer_seen = offer_sequence tells that it is done; a guest that does not answer keeps its device, broken or not.
+ * reset     When the driver resets a running device, or the guest is started again, the VMM publishes VIO_DRIVER_RESET with a new
+ *           generation, and the guest waits (device_status stays non-zero; a restart loads no image) until backend_generation has caught up.
+ * features  The VMM adds VERSION_1 and never offers ACCESS_PLATFORM, IN_ORDER, ORDER_PLATFORM, SR_IOV and NOTIFICATION_DATA. RING_RESET
+ *           is mgmt's to offer: then a queue may lose VIO_QUEUE_ENABLED in a new generation while the driver runs; once backend_generation
+ *           has caught up, the queue starts from nothing when it is enabled again.
  */
 #pragma once
 
@@ -37,7 +49,10 @@ enum vio_backend_state {
 
 #define VIO_QUEUE_ENABLED 0x1u
 
-/* One queue as the driver set it up (virtio 1.2 4.1.4.3). The VMM writes. */
+/*
+ * One queue as the driver set it up (virtio 1.2 4.1.4.3). The VMM writes. When the queue is enabled, its areas are aligned and lie inside
+ * guest memory, and its size is 1 to queue_size_max, for a split ring a power of two; mgmt checks that again on its copy.
+ */
 struct vio_queue {
 	uint64_t descriptors; /* descriptor area */
 	uint64_t driver;      /* driver area: available ring, or event suppression */
@@ -81,7 +96,7 @@ struct vio_device {
 	uint32_t queue_size_max;
 	uint32_t config_bytes; /* used bytes of config[] */
 	uint32_t
-		config_generation; /* + 1 after config[] changed: the VMM raises the configuration interrupt */
+		config_generation; /* odd while config[] is being changed, + 1 again after: then a configuration interrupt */
 	uint32_t backend_state; /* enum vio_backend_state */
 	uint32_t
 		backend_generation; /* the driver_generation that mgmt has acted on: after a reset it touches no ring of the old one */
@@ -91,7 +106,7 @@ struct vio_device {
 	uint64_t reserved0[2];
 	char reason[96]; /* why BROKEN, one line */
 	uint8_t config
-		[VIO_CONFIG_BYTES]; /* the device-specific configuration as the driver reads it */
+		[VIO_CONFIG_BYTES]; /* as the driver reads it; what it wrote (config_written) mgmt puts in silently */
 	struct vio_progress progress[VIO_QUEUES_MAX];
 
 	/* ---- the VMM writes; signals VMM_HANDLE_NOTIFY after driver_generation changed ---- */
@@ -102,10 +117,12 @@ struct vio_device {
 	uint32_t offer_seen;                  /* the offer_sequence that the guest sees */
 	uint32_t
 		uses_intx; /* MSI-X is off: intx_pending and VMM_EVENT_DEVICE instead of a message */
+	/* Vectors, messages and masks change without a new generation: read for each interrupt. */
 	uint16_t queue_vector
 		[VIO_QUEUES_MAX +
 	         1]; /* MSI-X vector of each queue, then of the configuration; VIO_MSI_NONE */
-	uint32_t config_written_sequence; /* + 1 after the driver wrote config: bytes below */
+	/* + 1 after the driver wrote config: bytes below; VMM_HANDLE_NOTIFY. The driver reads what it wrote. */
+	uint32_t config_written_sequence;
 	uint8_t config_written[VIO_CONFIG_BYTES];
 	struct vio_queue queues[VIO_QUEUES_MAX];
 	struct vio_msi msi[VIO_QUEUES_MAX + 1];

@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Memory that mgmt asks for and that outlives it: disks in memory, rings of drivers. root never looks into it; each run lies in one
+ * piece, so that a device of the machine can be pointed at it (root_status.kept).
+ */
+#include <stdio.h>
+
+#include "root/root.h"
+
+#define KEPT_ALIGN_LARGE (2ull << 20)
+
+static bh_handle_t regions[BH_KEPT_MAX];
+
+static int kept_map(uint32_t idx)
+{
+	return region_map_part(regions[idx], mgmt_domain, MGMT_VA_KEPT + idx * MGMT_VA_KEPT_STRIDE,
+	                       (struct bh_map){ .size = root_status->kept[idx].bytes,
+	                                        .flags = BH_MAP_READ | BH_MAP_WRITE });
+}
+
+static void kept_close(uint32_t idx)
+{
+	while (bh_handle_close(regions[idx]) == BH_ERR_AGAIN) {
+	}
+	regions[idx] = 0;
+	root_status->kept[idx].bytes = 0;
+	root_status->kept[idx].physical = 0;
+}
+
+static int kept_fail(int error, const char *text)
+{
+	snprintf(root_channel->message, sizeof(root_channel->message), "%s", text);
+	return error;
+}
+
+int kept_create(uint32_t idx, uint64_t size)
+{
+	struct bh_region_info info;
+
+	if (idx >= BH_KEPT_MAX || regions[idx] != 0) {
+		return kept_fail(BH_ERR_BUSY, "that index of kept memory is not free");
+	}
+	if (size == 0 || size > MGMT_VA_KEPT_STRIDE || (size & (BH_PAGE_SIZE - 1)) != 0) {
+		return kept_fail(BH_ERR_INVALID, "kept memory is a multiple of 4 KiB");
+	}
+	int64_t region = bh_region_allocate(
+		size, size >= KEPT_ALIGN_LARGE ? KEPT_ALIGN_LARGE : BH_PAGE_SIZE, 0);
+
+	if (region < 0) {
+		return kept_fail((int)region, "there is no free run of memory of that size");
+	}
+	regions[idx] = (bh_handle_t)region;
+	root_channel->progress_done = 0;
+	root_channel->progress_total = size;
+	int error = region_clear(regions[idx], true);
+
+	error = error < 0 ? error : bh_region_info(regions[idx], &info);
+	if (error == BH_OK) {
+		root_status->kept[idx].bytes = size;
+		root_status->kept[idx].physical = info.physical;
+		error = kept_map(idx);
+	}
+	if (error < 0) {
+		kept_close(idx);
+		return kept_fail(error, "kept memory cannot be mapped in mgmt");
+	}
+	return BH_OK;
+}
+
+int kept_release(uint32_t idx)
+{
+	if (idx >= BH_KEPT_MAX || regions[idx] == 0) {
+		return kept_fail(BH_ERR_NOT_FOUND, "no memory is kept at that index");
+	}
+	kept_close(idx);
+	return BH_OK;
+}
+
+void kept_attach_mgmt(void)
+{
+	for (uint32_t i = 0; i < BH_KEPT_MAX; i++) {
+		int error = regions[i] != 0 ? kept_map(i) : BH_OK;
+
+		if (error < 0) {
+			root_log("mgmt does not get kept memory %u back: error %d", (unsigned)i,
+			         error);
+		}
+	}
+}
