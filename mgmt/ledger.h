@@ -16,7 +16,7 @@
 #include "mgmt/config.h"
 
 #define LEDGER_MAGIC       0x3172656764654c42ull
-#define LEDGER_VERSION     1u
+#define LEDGER_VERSION     2u
 #define LEDGER_EVENTS      512u
 #define LEDGER_EVENT_SIZE  208u
 #define LEDGER_REASON_SIZE 200u
@@ -81,6 +81,24 @@ struct ledger_event {
 	char text[LEDGER_EVENT_SIZE];
 };
 
+#define KEPT_NAME_SIZE 48u
+
+/* What a run of memory that root keeps is for (kept.h). */
+enum kept_purpose {
+	KEPT_FREE,
+	KEPT_DMA,  /* rings and buffers of drivers */
+	KEPT_FILE, /* a fetched file: name and size */
+	KEPT_DISK, /* a disk in memory: name */
+	KEPT_PURPOSES,
+};
+
+struct kept_record {
+	uint32_t purpose; /* enum kept_purpose; stored last */
+	uint32_t reserved;
+	uint64_t size_bytes; /* KEPT_FILE: the file's exact size */
+	char name[KEPT_NAME_SIZE];
+};
+
 struct ledger {
 	uint64_t magic;
 	uint32_t version;
@@ -91,6 +109,7 @@ struct ledger {
 	uint32_t is_boot_done; /* the boot configuration has been read */
 	uint32_t reserved;
 	struct config_host host;
+	struct kept_record kept[BH_KEPT_MAX];
 	struct guest guests[BH_PARTITIONS_MAX];
 	struct ledger_event events[LEDGER_EVENTS];
 };

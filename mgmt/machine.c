@@ -47,6 +47,11 @@ struct ledger *machine_ledger(void)
 	return (struct ledger *)MGMT_VA_LEDGER;
 }
 
+void *machine_kept(uint32_t idx)
+{
+	return (void *)(MGMT_VA_KEPT + idx * MGMT_VA_KEPT_STRIDE);
+}
+
 struct vmm_channel *machine_vmm_channel(uint32_t slot)
 {
 	return (struct vmm_channel *)(MGMT_VA_VMM + slot * MGMT_VA_VMM_STRIDE);

@@ -26,6 +26,9 @@ const struct root_status *machine_status(void);
 struct root_channel *machine_root_channel(void);
 struct ledger *machine_ledger(void);
 
+/* Where the run of this index is mapped; valid while root_status says that it has bytes. */
+void *machine_kept(uint32_t idx);
+
 /* Valid only while root says that the slot is not free, and until a destroy request is sent. */
 struct vmm_channel *machine_vmm_channel(uint32_t slot);
 struct bh_console *machine_vmm_console(uint32_t slot);

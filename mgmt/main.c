@@ -13,6 +13,7 @@
 #include "lib/heap.h"
 #include "lib/threads.h"
 #include "lib/time.h"
+#include "mgmt/kept.h"
 #include "mgmt/machine.h"
 #include "mgmt/partition.h"
 #include "mgmt/serial.h"
@@ -89,11 +90,13 @@ static void take_up(void)
 	struct ledger *ledger = machine_ledger();
 
 	if (ledger_open(ledger)) {
+		kept_init();
 		partition_init();
 		ledger_event(ledger, machine_now_tsc(), "", "mgmt was started again (start %u)",
 		             (unsigned int)machine_info()->starts_count);
 		print("mgmt was started again; the guests run on\n");
 	} else {
+		kept_init();
 		partition_init();
 	}
 	if (ledger->is_boot_done == 0) {
@@ -131,6 +134,7 @@ static void do_work(void)
 	int round;
 
 	for (round = 0; round < 2; round++) {
+		kept_poll();
 		partition_poll();
 		shell_poll(&shell);
 	}

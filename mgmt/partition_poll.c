@@ -230,7 +230,9 @@ static void send_request(void)
 	struct guest *guest;
 	uint32_t request;
 
-	if (in_flight.slot != NO_SLOT) {
+	/* kept.c uses the channel too. */
+	if (in_flight.slot != NO_SLOT ||
+	    machine_load32(&channel->done_sequence) != machine_load32(&channel->request_sequence)) {
 		return;
 	}
 	guest = first_waiting();
@@ -265,9 +267,10 @@ bool partition_restart_mgmt(struct result *result)
 {
 	struct root_channel *channel = machine_root_channel();
 
-	if (in_flight.slot != NO_SLOT) {
+	if (in_flight.slot != NO_SLOT ||
+	    machine_load32(&channel->done_sequence) != machine_load32(&channel->request_sequence)) {
 		result_error(result, "host", "try again when it is done",
-		             "a guest is being started or ended");
+		             "a guest is being started or ended, or memory is being cleared");
 		return false;
 	}
 	channel->request = ROOT_REQUEST_RESTART;
@@ -588,7 +591,9 @@ void partition_init(void)
 	for (slot = 0; slot < BH_PARTITIONS_MAX; slot++) {
 		struct guest *guest = partition_guest(slot);
 		uint32_t slot_state = machine_load32(&machine_status()->slots[slot].state);
-		bool is_last = channel->request_sequence != 0 && channel->params.slot == slot;
+		bool is_last = channel->request_sequence != 0 && channel->params.slot == slot &&
+		               channel->request != ROOT_REQUEST_KEEP &&
+		               channel->request != ROOT_REQUEST_RELEASE;
 
 		if (guest == NULL) {
 			if (slot_state == ROOT_SLOT_ALIVE || slot_state == ROOT_SLOT_DEAD) {

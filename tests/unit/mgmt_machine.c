@@ -32,6 +32,7 @@ static struct ledger ledger;
 static struct bh_log kernel_log;
 static struct vmm_channel vmm_channels[BH_PARTITIONS_MAX];
 static struct bh_console consoles[BH_PARTITIONS_MAX];
+static void *kept[BH_KEPT_MAX];
 static const char broken[] = "[guest good]\nkernel = vmlinuz\n[guest bad]\nvcpu = 1\n";
 
 static void check(bool is_good, const char *what)
@@ -62,6 +63,10 @@ void fake_reset(void)
 	memset(&kernel_log, 0, sizeof(kernel_log));
 	memset(vmm_channels, 0, sizeof(vmm_channels));
 	memset(consoles, 0, sizeof(consoles));
+	for (uint32_t i = 0; i < BH_KEPT_MAX; i++) {
+		free(kept[i]);
+		kept[i] = NULL;
+	}
 	kernel_info.abi_version = BH_ABI_VERSION;
 	kernel_info.cpus_count = 4;
 	kernel_info.tsc_hz = FAKE_HZ;
@@ -124,6 +129,29 @@ static void answer_destroy(void)
 	channel.result = BH_OK;
 }
 
+static void answer_keep(void)
+{
+	uint32_t idx = channel.params.slot;
+	bool is_taken = idx < BH_KEPT_MAX && status.kept[idx].bytes != 0;
+
+	check(idx < BH_KEPT_MAX, "KEEP or RELEASE of an index that is none");
+	channel.result = fake_create_error;
+	snprintf(channel.message, sizeof(channel.message), "no luck");
+	if (channel.request == ROOT_REQUEST_RELEASE) {
+		check(is_taken, "RELEASE of a run that is free");
+		free(kept[idx]);
+		kept[idx] = NULL;
+		status.kept[idx].bytes = 0;
+		channel.result = BH_OK;
+	} else if (fake_create_error == BH_OK) {
+		check(!is_taken, "KEEP of a run that is taken");
+		check(channel.params.memory_bytes % 4096 == 0, "KEEP of a part of a page");
+		kept[idx] = calloc(1, channel.params.memory_bytes);
+		status.kept[idx].bytes = channel.params.memory_bytes;
+		status.kept[idx].physical = 0x10000000ull * (idx + 1);
+	}
+}
+
 static void step_root(void)
 {
 	if (fake_root_is_slow || channel.done_sequence == channel.request_sequence) {
@@ -145,6 +173,10 @@ static void step_root(void)
 		break;
 	case ROOT_REQUEST_RESTART:
 		channel.result = BH_OK;
+		break;
+	case ROOT_REQUEST_KEEP:
+	case ROOT_REQUEST_RELEASE:
+		answer_keep();
 		break;
 	default:
 		check(false, "an unknown request");
@@ -248,6 +280,12 @@ struct root_channel *machine_root_channel(void)
 struct ledger *machine_ledger(void)
 {
 	return &ledger;
+}
+
+void *machine_kept(uint32_t idx)
+{
+	check(status.kept[idx].bytes != 0, "a run that is not kept is touched");
+	return kept[idx];
 }
 
 struct vmm_channel *machine_vmm_channel(uint32_t slot)
