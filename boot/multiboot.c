@@ -162,7 +162,7 @@ static void module_add(uint32_t start, uint32_t end, const char *string)
 /* QEMU puts the image's file name before the words; GRUB does not. */
 static void cmdline_set(const char *text)
 {
-	if (strcmp(boot_info.loader, "qemu") == 0) {
+	if (strncmp(boot_info.loader, "qemu", sizeof("qemu")) == 0) {
 		while (*text != '\0' && *text != ' ') {
 			text++;
 		}

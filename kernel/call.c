@@ -7,20 +7,18 @@
 
 #include "kernel/event.h"
 #include "kernel/limbo.h"
-#include "kernel/log.h"
 #include "kernel/message.h"
 #include "kernel/vcpu.h"
 
-#define USER_END     0x0000800000000000ull /* first address that is not canonical */
-#define LOG_TEXT_MAX 256u
+#define USER_END 0x0000800000000000ull /* first address that is not canonical */
 
-#define READ         BH_RIGHT_READ
-#define WRITE        BH_RIGHT_WRITE
-#define CONTROL      BH_RIGHT_CONTROL
+#define READ     BH_RIGHT_READ
+#define WRITE    BH_RIGHT_WRITE
+#define CONTROL  BH_RIGHT_CONTROL
 
-#define MAKES        0x1u           /* makes a handle */
-#define DERIVES      (MAKES | 0x2u) /* ... derived from the first argument's */
-#define UNLOCKED     0x4u
+#define MAKES    0x1u           /* makes a handle */
+#define DERIVES  (MAKES | 0x2u) /* ... derived from the first argument's */
+#define UNLOCKED 0x4u
 
 struct call_entry {
 	int64_t (*function)(struct call *call);
@@ -73,19 +71,6 @@ int call_event_argument(const struct call *call, uint64_t number, struct event *
 	                                     : handle_error(call->caller, number, BH_OBJECT_EVENT);
 }
 
-static int64_t call_log_write(struct call *call)
-{
-	char text[LOG_TEXT_MAX];
-	uint64_t length = call->frame->rsi;
-	int error = length <= LOG_TEXT_MAX ? call_copy_in(text, call->frame->rdi, length)
-	                                   : BH_ERR_INVALID;
-
-	if (error == BH_OK) {
-		log_write_domain(call->caller->id, call->caller->name, text, length);
-	}
-	return error;
-}
-
 static int64_t call_thread_exit(struct call *call)
 {
 	struct cpu *cpu = cpu_self();
@@ -115,7 +100,6 @@ static const struct call_entry calls[BH_CALL_COUNT] = {
 	[BH_CALL_THREAD_EXIT] = { call_thread_exit, 0, 0, UNLOCKED },
 	[BH_CALL_THREAD_YIELD] = { call_thread_yield, 0, 0, UNLOCKED },
 	[BH_CALL_THREAD_SET_SHARE] = { call_thread_set_share, BH_OBJECT_THREAD, CONTROL, 0 },
-	[BH_CALL_THREAD_INFO] = { call_thread_info, BH_OBJECT_THREAD, READ, 0 },
 	[BH_CALL_REGION_ALLOCATE] = { call_region_allocate, 0, 0, MAKES },
 	[BH_CALL_REGION_ZERO] = { call_region_zero, BH_OBJECT_REGION, CONTROL, 0 },
 	[BH_CALL_REGION_SPLIT] = { call_region_split, BH_OBJECT_REGION, CONTROL, MAKES },

@@ -25,12 +25,12 @@ struct domain *call_target_domain(const struct call *call, uint64_t number, int 
 /* An event that may be signalled; number 0 gives NULL and OK. */
 int call_event_argument(const struct call *call, uint64_t number, struct event **event) must_check;
 
+int64_t call_log_write(struct call *call);
 int64_t call_domain_create(struct call *call);
 int64_t call_domain_destroy(struct call *call);
 int64_t call_domain_info(struct call *call);
 int64_t call_thread_create(struct call *call);
 int64_t call_thread_set_share(struct call *call);
-int64_t call_thread_info(struct call *call);
 int64_t call_region_allocate(struct call *call);
 int64_t call_region_zero(struct call *call);
 int64_t call_region_split(struct call *call);

@@ -96,11 +96,3 @@ int64_t call_thread_set_share(struct call *call)
 	message_send(thread->cpu, CPU_WORK_SCHEDULE);
 	return BH_OK;
 }
-
-int64_t call_thread_info(struct call *call)
-{
-	struct bh_thread_info info;
-
-	thread_info(thread_of(call->object), &info);
-	return call_copy_out(call->frame->rsi, &info, sizeof(info));
-}

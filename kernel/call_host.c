@@ -7,8 +7,7 @@
 #include "kernel/message.h"
 #include "kernel/quota.h"
 
-#define PORTS_END       0x10000u
-#define QUIESCE_WAIT_MS 100u
+#define PORTS_END 0x10000u
 
 struct object host_object __attribute__((aligned(64))) = { .type = BH_OBJECT_HOST };
 
@@ -91,33 +90,19 @@ int64_t call_host_info(struct call *call)
 	struct bh_host_info info = { 0 };
 
 	arch_host_info_fill(&info);
-	info.memory_total = memory_total();
-	info.memory_free = memory_free_bytes();
-	info.memory_kernel += memory_kernel_bytes();
+	info.memory_total = memory_bytes.total;
+	info.memory_free = memory_bytes.free;
+	info.memory_kernel += memory_bytes.kernel;
 	for (uint32_t i = 0; i < cpus_count && i < ARRAY_SIZE(info.cpu_idle_tsc); i++) {
 		info.cpu_idle_tsc[i] = cpus[i]->idle_tsc;
 	}
 	return call_copy_out(call->frame->rsi, &info, sizeof(info));
 }
 
-/* Other pCPUs halt for ever. Bounded: one that does not answer must not keep the machine from going down. */
+/* Other pCPUs halt for ever; none of them holds kernel_lock. */
 static void host_quiesce(void)
 {
-	uint64_t deadline = arch_tsc_read() + arch_tsc_hz / 1000 * QUIESCE_WAIT_MS;
-
-	for (uint32_t i = 0; i < cpus_count; i++) {
-		struct cpu *cpu = cpus[i];
-
-		if (cpu == NULL || cpu == cpu_self() || !cpu->is_online) {
-			continue;
-		}
-		message_send(cpu, CPU_WORK_STOP);
-		while (!__atomic_load_n(&cpu->is_halted, __ATOMIC_ACQUIRE) &&
-		       arch_tsc_read() < deadline) {
-			__builtin_ia32_pause();
-		}
-		cpu->is_online = false;
-	}
+	arch_cpus_stop_others();
 	arch_console_claimed = false;
 }
 

@@ -164,12 +164,11 @@ int64_t call_region_info(struct call *call)
 
 int64_t call_region_device(struct call *call)
 {
-	const struct bh_info *info = phys_to_virt(info_page());
 	uint64_t pa = call->frame->rsi;
 	uint64_t size = call->frame->rdx;
 	struct region *region;
 
-	if (!range_is_in(pa, size, 0, BIT(info->physical_address_bits % 64))) {
+	if (!range_is_in(pa, size, 0, BIT(info_page.physical_address_bits % 64))) {
 		return BH_ERR_INVALID;
 	}
 	if (!memory_is_outside(HPA(pa), size)) {

@@ -33,7 +33,6 @@ struct cpu {
 	uint32_t apic_id;
 	uint32_t node;
 	bool is_online;
-	bool is_halted;
 
 	/* floating point: whose registers are in the FPU now (NULL = nobody's) */
 	void *fpu_owner; /* the state area (thread->fpu or vcpu->fpu) */

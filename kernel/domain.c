@@ -66,11 +66,12 @@ static void id_drop(uint32_t id)
 /* What the kernel maps into every domain. */
 static int domain_map_kernel_pages(struct domain *domain, uint32_t flags)
 {
-	int error = ptable_map(&domain->space, BH_VA_INFO, info_page(), PAGE_SIZE, PTABLE_READ);
+	int error = ptable_map(&domain->space, BH_VA_INFO, image_to_phys(&info_page), PAGE_SIZE,
+	                       PTABLE_READ);
 
 	if (error == BH_OK && (flags & BH_DOMAIN_SEES_LOG) != 0) {
-		error = ptable_map(&domain->space, BH_VA_LOG, log_pages(), sizeof(struct bh_log),
-		                   PTABLE_READ);
+		error = ptable_map(&domain->space, BH_VA_LOG, image_to_phys(&log_ring),
+		                   sizeof(struct bh_log), PTABLE_READ);
 	}
 	return error;
 }

@@ -13,7 +13,6 @@ static out_of_line void leave_do_work(struct cpu *cpu)
 	uint32_t work = __atomic_exchange_n(&cpu->work, 0, __ATOMIC_ACQ_REL);
 
 	if ((work & CPU_WORK_STOP) != 0) {
-		cpu->is_halted = true;
 		arch_cpu_stop();
 	}
 	if ((work & CPU_WORK_MESSAGE) != 0) {

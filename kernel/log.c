@@ -1,66 +1,23 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The log ring and the last words (see log.h). One spin lock keeps lines whole; panic() does not wait for it.
- * Must work before anything else does: it starts with a small buffer of its own.
+ * Must work before anything else does, so the ring is a part of the image.
  */
 #include "kernel/log.h"
 
-#include "kernel/domain.h"
+#include "kernel/call.h"
 #include "kernel/lock.h"
-#include "kernel/memory.h"
-#include "kernel/message.h"
-#include "kernel/string.h"
 
-#define LINE_MAX           200u
-#define EARLY_BYTES        8192u
+#define LINE_MAX           320u
+#define TEXT_MAX           256u /* of a domain */
 #define LOCK_TRIES         50000000u
 #define LIMITED_PER_SECOND 8u
-#define PANIC_STACK_BYTES  512u
+#define PANIC_STACK_LINES  16u
+
+struct bh_log log_ring __attribute__((aligned(4096)));
 
 static struct spinlock log_lock;
-static char early_text[EARLY_BYTES];
-static uint32_t early_length;
-static struct bh_log *ring;
 static bool is_panicking;
-
-static void ring_append(const char *text, size_t length)
-{
-	if (ring == NULL) {
-		size_t room = EARLY_BYTES - early_length;
-
-		length = length < room ? length : room;
-		memcpy(&early_text[early_length], text, length);
-		early_length += (uint32_t)length;
-		return;
-	}
-	uint64_t head = ring->head;
-
-	for (size_t i = 0; i < length; i++) {
-		ring->text[(head + i) % BH_LOG_BYTES] = text[i];
-	}
-	__atomic_store_n(&ring->head, head + length, __ATOMIC_RELEASE);
-}
-
-int log_init(void)
-{
-	hpa_t pa;
-	int error = memory_allocate(sizeof(struct bh_log), PAGE_SIZE, MEMORY_OWNER_KERNEL, &pa);
-
-	if (error < 0) {
-		return error;
-	}
-	memset(phys_to_virt(pa), 0, sizeof(struct bh_log));
-	spinlock_take(&log_lock);
-	ring = phys_to_virt(pa);
-	ring_append(early_text, early_length);
-	spinlock_drop(&log_lock);
-	return BH_OK;
-}
-
-hpa_t log_pages(void)
-{
-	return virt_to_phys(ring);
-}
 
 size_t log_format(char *buffer, size_t size, const char *format, ...)
 {
@@ -87,17 +44,22 @@ static bool lock_try(void)
 	return false;
 }
 
-/* Put time before it and a newline behind it. */
-static void line_write(const char *text)
+/* One line, with the time before it. */
+static void line_write(const char *format, va_list arguments)
 {
-	char line[LINE_MAX + 32];
+	char line[LINE_MAX];
 	uint64_t us = arch_tsc_hz >= 1000000 ? arch_tsc_read() / (arch_tsc_hz / 1000000) : 0;
-	size_t length = log_format(line, sizeof(line), "[%5lu.%06lu] %s\n", us / 1000000,
-	                           us % 1000000, text);
+	size_t length = log_format(line, sizeof(line), "[%5lu.%06lu] ", us / 1000000, us % 1000000);
 
+	length += format_text(line + length, sizeof(line) - length, format, arguments);
+	line[length++] = '\n'; /* in place of the NUL */
 	bool is_held = lock_try();
+	uint64_t head = log_ring.head;
 
-	ring_append(line, length);
+	for (size_t i = 0; i < length; i++) {
+		log_ring.text[(head + i) % BH_LOG_BYTES] = line[i];
+	}
+	__atomic_store_n(&log_ring.head, head + length, __ATOMIC_RELEASE);
 	arch_console_write(line, length); /* the screen always, the port until it is claimed */
 	if (is_held) {
 		spinlock_drop(&log_lock);
@@ -106,13 +68,11 @@ static void line_write(const char *text)
 
 void log_print(const char *format, ...)
 {
-	char text[LINE_MAX + 1];
 	va_list arguments;
 
 	va_start(arguments, format);
-	format_text(text, sizeof(text), format, arguments);
+	line_write(format, arguments);
 	va_end(arguments);
-	line_write(text);
 }
 
 /* At most LIMITED_PER_SECOND in any second; exact only on one pCPU, which is enough. */
@@ -120,7 +80,6 @@ void log_print_limited(const char *format, ...)
 {
 	static uint64_t second_start_tsc;
 	static uint32_t used, dropped;
-	char text[LINE_MAX + 1];
 	uint64_t now = arch_tsc_read();
 	va_list arguments;
 
@@ -137,47 +96,45 @@ void log_print_limited(const char *format, ...)
 		return;
 	}
 	va_start(arguments, format);
-	format_text(text, sizeof(text), format, arguments);
+	line_write(format, arguments);
 	va_end(arguments);
-	line_write(text);
 }
 
-void log_write_domain(uint32_t domain_id, const char *name, const char *text, size_t length)
+/* Bytes that are no text are replaced; the caller's own newline goes. */
+int64_t call_log_write(struct call *call)
 {
-	char line[LINE_MAX + 1];
-	size_t at = log_format(line, sizeof(line), "%u %s: ", domain_id, name);
+	char text[TEXT_MAX + 1];
+	uint64_t length = call->frame->rsi;
+	int error = length <= TEXT_MAX ? call_copy_in(text, call->frame->rdi, length)
+	                               : BH_ERR_INVALID;
 
-	for (size_t i = 0; i < length && at < LINE_MAX; i++) {
-		bool is_text = text[i] >= ' ' && text[i] <= '~';
-
-		if (!is_text && i + 1 == length) {
-			break; /* a newline of the caller's own */
-		}
-		line[at++] = is_text ? text[i] : '.';
+	if (error < 0) {
+		return error;
 	}
-	line[at] = '\0';
-	line_write(line);
+	length -= length > 0 && text[length - 1] == '\n' ? 1 : 0;
+	for (uint64_t i = 0; i < length; i++) {
+		text[i] = text[i] >= ' ' && text[i] <= '~' ? text[i] : '.';
+	}
+	text[length] = '\0';
+	log_print("%u %s: %s", call->caller->id, call->caller->name, text);
+	return BH_OK;
 }
 
 static void panic_dump(const struct cpu *cpu)
 {
-	const struct thread *thread = cpu->current;
 	const uint64_t *word = __builtin_frame_address(0);
-	uint64_t end = (uint64_t)word + PANIC_STACK_BYTES;
 
-	end = end < cpu->kernel_stack_top ? end : cpu->kernel_stack_top;
-
-	log_print("pCPU %u, thread %p of domain %u (%s), work %x", cpu->idx, (const void *)thread,
-	          thread != NULL ? thread->domain->id : 0,
-	          thread != NULL ? thread->domain->name : "idle", cpu->work);
-	for (; (uint64_t)(word + 4) <= end; word += 4) {
+	log_print("pCPU %u, thread %lx, work %x", cpu->idx, (uint64_t)cpu->current, cpu->work);
+	for (uint32_t i = 0; i < PANIC_STACK_LINES && (uint64_t)(word + 4) <= cpu->kernel_stack_top;
+	     i++) {
 		log_print("  stack %lx %lx %lx %lx", word[0], word[1], word[2], word[3]);
+		word += 4;
 	}
 }
 
 void panic(const char *format, ...)
 {
-	char text[LINE_MAX + 1];
+	char text[LINE_MAX];
 	struct cpu *self = cpu_self();
 	va_list arguments;
 

@@ -7,15 +7,15 @@
 
 #include <stdarg.h>
 
+#include "bulkhead/abi.h"
 #include "kernel/types.h"
 
-/* Move from the start's small buffer into a ring of pages (struct bh_log), which may then be mapped. */
-int log_init(void) must_check;
-hpa_t log_pages(void);
-/* One line of a domain's own, bytes that are no text replaced. */
-void log_write_domain(uint32_t domain_id, const char *name, const char *text, size_t length);
+extern struct bh_log log_ring; /* whole pages, mapped into domains that may see it */
 
-/* printf into a buffer: %s %c %d %u %x %p %%, with l, width, 0, -, #. Always terminates; returns the length without the NUL. */
+/*
+ * printf into a buffer: %s %c %d %u %x %%; l and a width with or without 0 for numbers (the sign of a negative one comes before the padding).
+ * Always terminates; returns the length without the NUL.
+ */
 size_t format_text(char *buffer, size_t size, const char *format, va_list arguments)
 	__attribute__((format(printf, 3, 0)));
 size_t log_format(char *buffer, size_t size, const char *format, ...)

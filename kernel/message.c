@@ -21,12 +21,7 @@ void kernel_lock_take(void)
 	struct cpu *cpu = cpu_self();
 
 	while (!spinlock_try(&kernel_lock)) {
-		uint32_t work = __atomic_load_n(&cpu->work, __ATOMIC_RELAXED);
-
-		if ((work & CPU_WORK_STOP) != 0) {
-			arch_cpu_stop();
-		}
-		if ((work & CPU_WORK_MESSAGE) != 0) {
+		if ((__atomic_load_n(&cpu->work, __ATOMIC_RELAXED) & CPU_WORK_MESSAGE) != 0) {
 			__atomic_and_fetch(&cpu->work, ~CPU_WORK_MESSAGE, __ATOMIC_ACQ_REL);
 			message_poll(cpu);
 		}
@@ -113,9 +108,6 @@ static void message_await(struct cpu *cpu)
 	while (__atomic_load_n(&cpu->sync_done, __ATOMIC_ACQUIRE) != cpu->sync_request) {
 		if (++spins % RESEND_SPINS == 0) {
 			arch_cpu_notify(cpu);
-		}
-		if ((__atomic_load_n(&cpu_self()->work, __ATOMIC_RELAXED) & CPU_WORK_STOP) != 0) {
-			arch_cpu_stop();
 		}
 		__builtin_ia32_pause();
 	}

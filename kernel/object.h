@@ -76,8 +76,6 @@ struct thread {
 	uint64_t cap_used_tsc;
 	uint64_t cap_period_start_tsc;
 	uint64_t run_tsc;
-	uint64_t wait_tsc;
-	uint64_t ready_since_tsc;
 
 	/* waiting */
 	struct timer timer;
@@ -88,7 +86,6 @@ struct thread {
 	struct thread *wake_next; /* in a pCPU's wake list; owned by the pusher until taken */
 	uint32_t wake_pending;    /* 1 while in a wake list (atomic) */
 	bool has_timed_out;       /* the deadline of the wait passed */
-	bool is_parked;           /* ready, but its cap is used up: timer brings it back */
 
 	struct list domain_node;
 };

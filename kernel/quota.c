@@ -65,7 +65,7 @@ int quota_run_allocate(struct domain *payer, uint64_t size, uint64_t alignment, 
 
 void quota_run_free(struct domain *payer, hpa_t pa, uint64_t size)
 {
-	memory_free(pa, size);
+	memory_change(pa, size, payer_or_kernel(payer)->id, MEMORY_FREE);
 	quota_refund(payer, size);
 }
 

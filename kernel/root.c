@@ -50,7 +50,7 @@ static bool module_is_alone(const struct boot_info *info, const struct boot_modu
 static const struct boot_module *root_module_find(const struct boot_info *info)
 {
 	for (uint32_t i = 0; i < info->modules_count; i++) {
-		if (strcmp(info->modules[i].name, ROOT_MODULE) == 0 &&
+		if (strncmp(info->modules[i].name, ROOT_MODULE, sizeof(ROOT_MODULE)) == 0 &&
 		    !info->modules[i].is_missing) {
 			return &info->modules[i];
 		}
@@ -97,7 +97,8 @@ static uint64_t root_image_load(struct domain *root, const struct boot_info *inf
 	root_map(root, BH_VA_IMAGE + text, HPA(pa.raw + text), size - text,
 	         PTABLE_READ | PTABLE_WRITE);
 	if (module_is_alone(info, module)) {
-		memory_free(HPA(module->base), module_span(module));
+		memory_change(HPA(module->base), module_span(module), MEMORY_OWNER_BOOT,
+		              MEMORY_FREE);
 	}
 	return entry;
 }
@@ -111,7 +112,7 @@ static hpa_t module_place(struct domain *root, const struct boot_info *info,
 
 	if (module_is_alone(info, module)) {
 		must(quota_charge(root, span), "quota for a module");
-		memory_change_owner(pa, span, root->id);
+		memory_change(pa, span, MEMORY_OWNER_BOOT, root->id);
 	} else {
 		must(quota_run_allocate(root, span, PAGE_SIZE, &pa), "memory for a module");
 		memcpy(phys_to_virt(pa), phys_to_virt(HPA(module->base)), module->size);
@@ -145,7 +146,7 @@ static void modules_add(struct domain *root, const struct boot_info *info,
 		const struct boot_module *module = &info->modules[i];
 
 		if (!module->is_missing && module->size != 0 &&
-		    strcmp(module->name, ROOT_MODULE) != 0) {
+		    strncmp(module->name, ROOT_MODULE, sizeof(ROOT_MODULE)) != 0) {
 			module_add(root, info, module, record);
 		}
 	}
@@ -196,7 +197,7 @@ static void root_run(struct domain *root, uint64_t entry, uint64_t stack)
 
 void root_create(const struct boot_info *info)
 {
-	struct bh_domain_params params = { .quota_bytes = memory_total(),
+	struct bh_domain_params params = { .quota_bytes = memory_bytes.total,
 		                           .flags = BH_DOMAIN_SUPERVISES,
 		                           .name = ROOT_MODULE };
 	uint64_t stack;
@@ -212,6 +213,6 @@ void root_create(const struct boot_info *info)
 	root_run(root_domain, entry, stack);
 	limbo_flush();
 	/* What it has now, and all that is free: nothing is promised twice. */
-	root_domain->quota_bytes = root_domain->used_bytes + memory_free_bytes();
+	root_domain->quota_bytes = root_domain->used_bytes + memory_bytes.free;
 	record->quota_bytes = root_domain->quota_bytes;
 }

@@ -16,16 +16,11 @@
 #define WAKE_BONUS_US  2000u   /* how far before the others a sleeper comes back */
 #define GRANULARITY_US 500u    /* less than this apart: no preemption by a wake-up */
 
-static uint64_t slice_tsc, period_tsc, wake_bonus_tsc, granularity_tsc;
+static uint64_t ticks_per_us;
 
 void sched_init(void)
 {
-	uint64_t ticks_per_us = arch_tsc_hz / 1000000;
-
-	slice_tsc = SLICE_US * ticks_per_us;
-	period_tsc = PERIOD_US * ticks_per_us;
-	wake_bonus_tsc = WAKE_BONUS_US * ticks_per_us;
-	granularity_tsc = GRANULARITY_US * ticks_per_us;
+	ticks_per_us = arch_tsc_hz / 1000000;
 }
 
 void sched_cpu_init(struct cpu *cpu)
@@ -35,13 +30,6 @@ void sched_cpu_init(struct cpu *cpu)
 	cpu->slice_start_tsc = arch_tsc_read();
 	cpu->slice_end_tsc = BH_FOREVER;
 	cpu->timer_programmed_tsc = BH_FOREVER;
-}
-
-static struct thread *queue_head(struct cpu *cpu)
-{
-	return list_is_empty(&cpu->run_queue)
-	               ? NULL
-	               : list_entry(cpu->run_queue.next, struct thread, run_node);
 }
 
 /* Behind all that have the same virtual time. */
@@ -56,59 +44,37 @@ static void queue_insert(struct cpu *cpu, struct thread *thread)
 	list_insert_before(at, &thread->run_node);
 }
 
+/* Who did not run for a while is only a little ahead of the others. */
+static void virtual_time_clamp(const struct cpu *cpu, struct thread *thread)
+{
+	uint64_t bonus = WAKE_BONUS_US * ticks_per_us;
+	uint64_t least = cpu->virtual_time_min > bonus ? cpu->virtual_time_min - bonus : 0;
+
+	if (thread->virtual_time < least) {
+		thread->virtual_time = least;
+	}
+}
+
 void sched_enqueue(struct cpu *cpu, struct thread *thread)
 {
-	uint64_t earliest = cpu->virtual_time_min > wake_bonus_tsc
-	                            ? cpu->virtual_time_min - wake_bonus_tsc
-	                            : 0;
-
-	if (thread->virtual_time < earliest) {
-		thread->virtual_time = earliest;
-	}
+	virtual_time_clamp(cpu, thread);
 	thread->state = THREAD_READY;
-	thread->ready_since_tsc = arch_tsc_read();
 	queue_insert(cpu, thread);
 }
 
-void sched_dequeue(struct thread *thread)
+/* What it may still run in this period of its cap. */
+static uint64_t cap_left(struct thread *thread, uint64_t now)
 {
-	list_remove(&thread->run_node);
-	thread->is_parked = false;
-}
+	uint64_t budget = PERIOD_US * ticks_per_us / 100 * thread->cap_percent;
 
-static uint64_t cap_budget(const struct thread *thread)
-{
-	return thread->cap_percent == 0 ? BH_FOREVER : period_tsc / 100 * thread->cap_percent;
-}
-
-static void cap_renew(struct thread *thread, uint64_t now)
-{
-	if (thread->cap_percent != 0 && now - thread->cap_period_start_tsc >= period_tsc) {
+	if (thread->cap_percent == 0) {
+		return BH_FOREVER;
+	}
+	if (now - thread->cap_period_start_tsc >= PERIOD_US * ticks_per_us) {
 		thread->cap_period_start_tsc = now;
 		thread->cap_used_tsc = 0;
 	}
-}
-
-static bool cap_is_used_up(const struct thread *thread)
-{
-	return thread->cap_used_tsc >= cap_budget(thread);
-}
-
-static void sched_park(struct thread *thread)
-{
-	list_remove(&thread->run_node);
-	thread->is_parked = true;
-	timer_arm(&thread->timer, thread->cap_period_start_tsc + period_tsc);
-}
-
-void sched_unpark(struct thread *thread)
-{
-	uint64_t waiting_since = thread->ready_since_tsc;
-
-	thread->is_parked = false;
-	sched_enqueue(thread->cpu, thread);
-	thread->ready_since_tsc = waiting_since; /* a cap is steal, too */
-	__atomic_or_fetch(&thread->cpu->work, CPU_WORK_SCHEDULE, __ATOMIC_RELAXED);
+	return budget > thread->cap_used_tsc ? budget - thread->cap_used_tsc : 0;
 }
 
 /* The time since the last look belongs to current, or to idle. */
@@ -125,20 +91,6 @@ static void sched_account(struct cpu *cpu, uint64_t now)
 	thread->run_tsc += ran;
 	thread->cap_used_tsc += ran;
 	thread->virtual_time += ran * SCHED_WEIGHT_USUAL / thread->weight;
-	cap_renew(thread, now);
-}
-
-static void virtual_time_advance(struct cpu *cpu, const struct thread *running)
-{
-	const struct thread *head = queue_head(cpu);
-	uint64_t least = running != NULL ? running->virtual_time : BH_FOREVER;
-
-	if (head != NULL && head->virtual_time < least) {
-		least = head->virtual_time;
-	}
-	if (least != BH_FOREVER && least > cpu->virtual_time_min) {
-		cpu->virtual_time_min = least;
-	}
 }
 
 /* Current, if it can go on. */
@@ -151,66 +103,56 @@ static struct thread *sched_keep(struct cpu *cpu, uint64_t now)
 	}
 	if (__atomic_load_n(&thread->object.is_dying, __ATOMIC_ACQUIRE) != 0) {
 		thread_stop_here(thread);
-		return NULL;
 	}
-	if (thread->state != THREAD_RUNNING) {
-		return NULL;
-	}
-	if (cap_is_used_up(thread)) {
+	if (thread->state == THREAD_RUNNING && cap_left(thread, now) == 0) {
 		thread->state = THREAD_READY;
-		thread->ready_since_tsc = now;
-		sched_park(thread);
-		return NULL;
+		queue_insert(cpu, thread);
 	}
-	return thread;
+	return thread->state == THREAD_RUNNING ? thread : NULL;
 }
 
-/* The best of the queue; those whose cap is used up leave it. */
-static struct thread *sched_best(struct cpu *cpu, uint64_t now)
+/* The first of the queue whose cap is not used up; `renewal`: when the first that was passed over may run again. */
+static struct thread *sched_best(struct cpu *cpu, uint64_t now, uint64_t *renewal)
 {
-	struct thread *head = queue_head(cpu);
+	list_for_each(node, &cpu->run_queue)
+	{
+		struct thread *thread = list_entry(node, struct thread, run_node);
+		uint64_t end = thread->cap_period_start_tsc + PERIOD_US * ticks_per_us;
 
-	while (head != NULL) {
-		cap_renew(head, now);
-		if (!cap_is_used_up(head)) {
-			break;
+		if (cap_left(thread, now) != 0) {
+			return thread;
 		}
-		sched_park(head);
-		head = queue_head(cpu);
+		*renewal = end < *renewal ? end : *renewal;
 	}
-	return head;
+	return NULL;
 }
 
 static bool sched_shall_switch(const struct cpu *cpu, const struct thread *running,
-                               const struct thread *head, uint64_t now)
+                               const struct thread *best, uint64_t now)
 {
-	if (cpu->is_yielding) {
-		return true;
-	}
-	if (now >= cpu->slice_end_tsc) {
-		return head->virtual_time < running->virtual_time;
-	}
-	return head->virtual_time + granularity_tsc < running->virtual_time;
+	uint64_t ahead = now >= cpu->slice_end_tsc ? 0 : GRANULARITY_US * ticks_per_us;
+
+	return cpu->is_yielding || best->virtual_time + ahead < running->virtual_time;
 }
 
-static void slice_begin(struct cpu *cpu, const struct thread *thread, bool is_new, uint64_t now)
+/* `renewal` ends it at the latest. */
+static void slice_begin(struct cpu *cpu, bool is_new, uint64_t renewal, uint64_t now)
 {
 	uint64_t end = cpu->slice_end_tsc;
 
-	if (thread == NULL || list_is_empty(&cpu->run_queue)) {
+	if (cpu->current == NULL || list_is_empty(&cpu->run_queue)) {
 		end = BH_FOREVER;
 	} else if (is_new || end == BH_FOREVER || now >= end) {
-		end = now + slice_tsc;
+		end = now + SLICE_US * ticks_per_us;
 	}
-	if (thread != NULL && thread->cap_percent != 0 &&
-	    end - now > cap_budget(thread) - thread->cap_used_tsc) {
-		end = now + cap_budget(thread) - thread->cap_used_tsc;
+	if (cpu->current != NULL && cap_left(cpu->current, now) < end - now) {
+		end = now + cap_left(cpu->current, now);
 	}
-	cpu->slice_end_tsc = end;
+	cpu->slice_end_tsc = end < renewal ? end : renewal;
 	timer_program(cpu);
 }
 
-static void sched_switch(struct cpu *cpu, struct thread *next, uint64_t now)
+static void sched_switch(struct cpu *cpu, struct thread *next)
 {
 	struct thread *last = cpu->current;
 
@@ -223,37 +165,37 @@ static void sched_switch(struct cpu *cpu, struct thread *next, uint64_t now)
 		return;
 	}
 	next->state = THREAD_RUNNING;
-	next->wait_tsc += now - next->ready_since_tsc;
 	*arch_user_frame(cpu) = next->frame;
-	arch_thread_load(HPA(ptable_root_value(&next->domain->space)), next->fs_base);
+	arch_thread_load(next->domain->space.root, next->fs_base);
 }
 
 static void sched_choose(struct cpu *cpu)
 {
-	uint64_t now = arch_tsc_read();
+	uint64_t now = arch_tsc_read(), renewal = BH_FOREVER;
+	const struct thread *last = cpu->current;
 
 	sched_account(cpu, now);
 	struct thread *running = sched_keep(cpu, now);
-	struct thread *head = sched_best(cpu, now);
+	struct thread *best = sched_best(cpu, now, &renewal);
 	struct thread *next = running;
 
-	virtual_time_advance(cpu, running);
-	if (head != NULL && (running == NULL || sched_shall_switch(cpu, running, head, now))) {
-		if (running != NULL) {
-			running->state = THREAD_READY;
-			running->ready_since_tsc = now;
-			queue_insert(cpu, running);
-		}
-		list_remove(&head->run_node);
-		next = head;
+	if (best != NULL && (running == NULL || sched_shall_switch(cpu, running, best, now))) {
+		list_remove(&best->run_node);
+		virtual_time_clamp(cpu, best);
+		next = best;
+	}
+	if (next != NULL && next->virtual_time > cpu->virtual_time_min) {
+		cpu->virtual_time_min = next->virtual_time;
+	}
+	if (running != NULL && next != running) {
+		running->state = THREAD_READY;
+		queue_insert(cpu, running);
 	}
 	cpu->is_yielding = false;
-	bool is_new = next != cpu->current;
-
-	if (is_new) {
-		sched_switch(cpu, next, now);
+	if (next != last) {
+		sched_switch(cpu, next);
 	}
-	slice_begin(cpu, next, is_new, now);
+	slice_begin(cpu, next != last, renewal, now);
 }
 
 void sched_run(struct cpu *cpu)

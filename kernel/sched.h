@@ -17,9 +17,5 @@ void sched_init(void);
 void sched_cpu_init(struct cpu *cpu);
 /* A thread became ready. */
 void sched_enqueue(struct cpu *cpu, struct thread *thread);
-/* It is ready no more. */
-void sched_dequeue(struct thread *thread);
 /* Account, choose, switch. */
 void sched_run(struct cpu *cpu);
-/* The cap's period is over: a parked thread comes back. */
-void sched_unpark(struct thread *thread);

@@ -14,12 +14,7 @@
 #include "kernel/sched.h"
 #include "kernel/string.h"
 
-static hpa_t info_pa;
-
-hpa_t info_page(void)
-{
-	return info_pa;
-}
+struct bh_info info_page __attribute__((aligned(4096)));
 
 static uint64_t memory_limit(const struct boot_info *info)
 {
@@ -50,39 +45,37 @@ static uint32_t records_place(const struct boot_info *info, uint64_t size)
 static void memory_start(const struct boot_info *info)
 {
 	uint64_t limit = memory_limit(info);
-	uint64_t records_bytes = ALIGN_UP((limit >> PAGE_SHIFT) * sizeof(uint16_t), PAGE_SIZE);
+	uint64_t records_bytes = memory_records_bytes(limit);
 	uint32_t place = records_place(info, records_bytes);
 	hpa_t records = HPA(info->memory[place].base);
 
 	memory_init(phys_to_virt(records), limit);
-	memory_add_used(records, records_bytes, MEMORY_OWNER_KERNEL);
+	memory_change(records, records_bytes, MEMORY_OUTSIDE, MEMORY_OWNER_KERNEL);
 	for (uint32_t i = 0; i < info->memory_count; i++) {
 		uint64_t skip = i == place ? records_bytes : 0;
 		const struct boot_memory *memory = &info->memory[i];
 
 		if (memory->kind == BOOT_MEMORY_FREE) {
-			memory_add_free(HPA(memory->base + skip), memory->size - skip);
+			memory_change(HPA(memory->base + skip), memory->size - skip, MEMORY_OUTSIDE,
+			              MEMORY_FREE);
 		} else if (memory->kind == BOOT_MEMORY_BOOT) {
-			memory_add_used(HPA(memory->base), memory->size, MEMORY_OWNER_BOOT);
+			memory_change(HPA(memory->base), memory->size, MEMORY_OUTSIDE,
+			              MEMORY_OWNER_BOOT);
 		}
 	}
 }
 
 static void info_start(void)
 {
-	if (quota_pages_allocate(NULL, 0, &info_pa) < 0 || log_init() < 0) {
-		panic("too little memory for the kernel's own pages");
-	}
-	struct bh_info *info = phys_to_virt(info_pa);
-
-	arch_info_fill(info);
-	info->abi_version = BH_ABI_VERSION;
-	info->cpus_count = cpus_count;
-	info->hv_features = hvm_features;
-	info->vendor = hvm == NULL       ? BH_VENDOR_NONE
-	               : hvm == &svm_ops ? BH_VENDOR_SVM
-	                                 : BH_VENDOR_VMX;
-	log_format(info->version, sizeof(info->version), "%s (%s)", BUILD_VERSION, BUILD_COMMIT);
+	arch_info_fill(&info_page);
+	info_page.abi_version = BH_ABI_VERSION;
+	info_page.cpus_count = cpus_count;
+	info_page.hv_features = hvm_features;
+	info_page.vendor = hvm == NULL       ? BH_VENDOR_NONE
+	                   : hvm == &svm_ops ? BH_VENDOR_SVM
+	                                     : BH_VENDOR_VMX;
+	log_format(info_page.version, sizeof(info_page.version), "%s (%s)", BUILD_VERSION,
+	           BUILD_COMMIT);
 	if (hvm != NULL) {
 		log_print("%s: guests can run", hvm->name);
 	} else {
@@ -98,8 +91,8 @@ void kernel_start(const struct boot_info *info)
 	memory_start(info);
 	info_start();
 	root_create(info);
-	log_print("memory: %lu KiB free of %lu KiB", memory_free_bytes() >> 10,
-	          memory_total() >> 10);
+	log_print("memory: %lu KiB free of %lu KiB", memory_bytes.free >> 10,
+	          memory_bytes.total >> 10);
 }
 
 void kernel_cpu_loop(void)

@@ -6,7 +6,6 @@
 
 struct boot_info;
 
-/* struct bh_info, mapped into every domain. */
-hpa_t info_page(void);
+extern struct bh_info info_page; /* one page, mapped into every domain */
 /* Make the root domain out of the modules. Panics when it cannot. (kernel/root.c) */
 void root_create(const struct boot_info *info);

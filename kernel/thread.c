@@ -17,15 +17,11 @@ static uint32_t fpu_order(void)
 	return arch_fpu_size <= PAGE_SIZE ? 0 : 1;
 }
 
-/* The deadline of a wait, or the end of the period in which its cap was used up. */
+/* The deadline of a wait. */
 static void thread_timer_fire(struct timer *timer)
 {
 	struct thread *thread = container_of(timer, struct thread, timer);
 
-	if (thread->is_parked) {
-		sched_unpark(thread);
-		return;
-	}
 	thread->has_timed_out = true;
 	thread_wake_here(thread);
 }
@@ -129,7 +125,7 @@ void thread_stop_here(struct thread *thread)
 	if (thread->state == THREAD_DEAD) {
 		return;
 	}
-	sched_dequeue(thread);
+	list_remove(&thread->run_node);
 	timer_cancel(&thread->timer);
 	if (thread->waits_on != NULL) {
 		event_wait_abandon(thread, BH_ERR_DEAD);
@@ -146,23 +142,4 @@ void thread_stop_here(struct thread *thread)
 	}
 	__atomic_store_n(&thread->state, THREAD_DEAD, __ATOMIC_RELEASE);
 	domain_thread_died(domain);
-}
-
-void thread_info(struct thread *thread, struct bh_thread_info *info)
-{
-	uint64_t now = arch_tsc_read();
-	struct cpu *cpu = thread->cpu;
-
-	*info = (struct bh_thread_info){
-		.run_tsc = thread->run_tsc,
-		.wait_tsc = thread->wait_tsc,
-		.pcpu = cpu->idx,
-		.weight = thread->weight,
-		.cap_percent = thread->cap_percent,
-	};
-	/* Counters of another pCPU: as good as of a moment ago. */
-	if (__atomic_load_n(&cpu->current, __ATOMIC_RELAXED) == thread &&
-	    now > cpu->slice_start_tsc) {
-		info->run_tsc += now - cpu->slice_start_tsc;
-	}
 }

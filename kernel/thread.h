@@ -31,4 +31,3 @@ void thread_free(struct thread *thread);
 void thread_wake_here(struct thread *thread);
 /* On its own pCPU: take it out of everything; it must not be in the middle of a call. */
 void thread_stop_here(struct thread *thread);
-void thread_info(struct thread *thread, struct bh_thread_info *info);

@@ -74,11 +74,6 @@ static inline int bh_thread_set_share(bh_handle_t thread, uint32_t weight, uint3
 	return (int)bh_call3(BH_CALL_THREAD_SET_SHARE, thread, weight, cap_percent);
 }
 
-static inline int bh_thread_info(bh_handle_t thread, struct bh_thread_info *info)
-{
-	return (int)bh_call3(BH_CALL_THREAD_INFO, thread, (uint64_t)info, 0);
-}
-
 static inline int64_t bh_region_allocate(uint64_t size, uint64_t alignment, uint32_t flags)
 {
 	return bh_call3(BH_CALL_REGION_ALLOCATE, size, alignment, flags);

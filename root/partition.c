@@ -312,7 +312,7 @@ static int threads_start(struct partition *partition, const struct root_partitio
 	return error < 0 ? error : program_start(&plan, partition->domain, &partition->owned);
 }
 
-/* What a new mgmt needs of one partition: its vCPUs' and thread's statistics, its events, its channel and console. */
+/* What a new mgmt needs of one partition: its vCPUs' statistics, its events, its channel and console. */
 static int partition_attach_mgmt(uint32_t slot)
 {
 	const struct partition *partition = &partitions[slot];
@@ -329,9 +329,6 @@ static int partition_attach_mgmt(uint32_t slot)
 		result = bh_handle_give(partition->vcpus[i], mgmt_domain, BH_RIGHT_READ,
 		                        MGMT_HANDLE_VCPU + slot * BH_MAX_VCPUS + i);
 	}
-	result = result < 0 ? result
-	                    : give(partition->threads[1], mgmt_domain, BH_RIGHT_READ,
-	                           MGMT_HANDLE_THREAD + slot);
 	result = result < 0 ? result
 	                    : give(partition->command_event, mgmt_domain, BH_RIGHT_WRITE,
 	                           MGMT_HANDLE_VMM + slot * 2);

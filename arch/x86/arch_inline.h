@@ -13,6 +13,9 @@
 /* The direct map: all RAM that the kernel manages, readable and writable, never executable. */
 #define ARCH_DIRECT_MAP 0xffff800000000000ull
 
+/* The kernel's image: virtual less physical address. */
+#define IMAGE_VIRTUAL_OFFSET 0xffffffff80000000ull
+
 struct cpu;
 
 /* This pCPU's record. */
@@ -32,6 +35,12 @@ static inline void *phys_to_virt(hpa_t pa)
 static inline hpa_t virt_to_phys(const void *va)
 {
 	return HPA((uint64_t)va - ARCH_DIRECT_MAP);
+}
+
+/* Of something in the kernel's image. */
+static inline hpa_t image_to_phys(const void *va)
+{
+	return HPA((uint64_t)va - IMAGE_VIRTUAL_OFFSET);
 }
 
 static inline uint64_t arch_tsc_read(void)

@@ -148,6 +148,7 @@ void arch_cpus_stop_others(void)
 	for (uint32_t i = 0; i < cpus_count; i++) {
 		if (cpus[i] != cpu_self()) {
 			__atomic_or_fetch(&cpus[i]->work, CPU_WORK_STOP, __ATOMIC_RELEASE);
+			cpus[i]->is_online = false; /* nobody waits for it any more */
 		}
 	}
 	if (cpus_count > 1) {

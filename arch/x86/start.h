@@ -11,7 +11,6 @@
 /* Linker symbols (arch/x86/kernel.ld). */
 extern char image_physical_start[], image_text_start[], image_text_end[], image_rodata_end[],
 	image_end[];
-#define IMAGE_VIRTUAL_OFFSET 0xffffffff80000000ull
 
 /* The machine as the boot path found it: filled by boot/multiboot.c or copied from the UEFI loader's record; then put in order by memory_map_prepare(). */
 extern struct boot_info boot_info;

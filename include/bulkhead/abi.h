@@ -87,8 +87,6 @@ enum bh_call {
 	BH_CALL_THREAD_YIELD = 6,
 	/* (thread, weight 1..65535, cap in percent of one pCPU, 0 = none). CONTROL. */
 	BH_CALL_THREAD_SET_SHARE = 7,
-	/* (thread, struct bh_thread_info@). READ. */
-	BH_CALL_THREAD_INFO = 8,
 
 	/*
 	 * (size, alignment (power of two >= 4096), flags) -> handle. Paid out of the caller's quota. The memory is not usable until
@@ -226,16 +224,6 @@ struct bh_thread_params {
 	uint32_t reserved;
 };
 _Static_assert(sizeof(struct bh_thread_params) == 48, "ABI");
-
-struct bh_thread_info {
-	uint64_t run_tsc;  /* time on the pCPU, in TSC ticks */
-	uint64_t wait_tsc; /* ready but not running (steal) */
-	uint32_t pcpu;
-	uint32_t weight;
-	uint32_t cap_percent;
-	uint32_t reserved;
-};
-_Static_assert(sizeof(struct bh_thread_info) == 32, "ABI");
 
 /* ---- memory -------------------------------------------------------------------------------------------------- */
 

@@ -163,9 +163,7 @@ _Static_assert(sizeof(struct bh_console) == 4096 + BH_CONSOLE_OUT_BYTES, "17 pag
 /* Below 384: whatever the kernel chooses. */
 #define MGMT_HANDLE_VMM \
 	384u /* + slot * 2: event VMM_EVENT_COMMAND of that VMM; + slot * 2 + 1: VMM_EVENT_CONSOLE. WRITE */
-#define MGMT_HANDLE_VCPU 512u /* + slot * 64 + index: vCPU, READ (statistics) */
-#define MGMT_HANDLE_THREAD \
-	3584u /* + slot: thread of vCPU 0, READ (CPU time); others are in root_status */
+#define MGMT_HANDLE_VCPU   512u  /* + slot * 64 + index: vCPU, READ (statistics) */
 #define MGMT_HANDLE_VM     3648u /* + slot: vm, WRITE (vm_msi); only with VMM_CONFIG_DEVICES */
 #define MGMT_HANDLE_DEVICE 3712u /* + slot: event VMM_EVENT_DEVICE of that VMM, WRITE */
 

@@ -9,7 +9,7 @@
 #include "kernel/quota.h"
 #include "tests/fake/machine.h"
 
-const struct hvm_ops svm_ops, vmx_ops;
+const struct hvm_ops svm_ops = { .name = "fake" }, vmx_ops;
 const struct hvm_ops *hvm = &svm_ops;
 const char *hvm_reason;
 uint32_t hvm_features;

@@ -157,7 +157,7 @@ static uint64_t pages_owned(uint32_t owner)
 	uint64_t count = 0;
 
 	for (uint64_t pa = 0; pa < FAKE_RAM_BYTES; pa += PAGE_SIZE) {
-		count += memory_record(HPA(pa)) == owner;
+		count += memory_owner(HPA(pa)) == owner;
 	}
 	return count;
 }

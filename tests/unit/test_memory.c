@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The buddy system on an array: exact sizes, alignment, owners, joining, and a long random run against a plain list of what is out.
+ * The page allocator on an array: exact sizes, alignment, owners, joining, and a long random run against a plain list of what is out.
  */
 // flags: -iquote tests/fake
 // sources: kernel/memory.c
@@ -26,7 +26,7 @@ char *fake_ram;
 struct cpu *fake_cpu;
 uint64_t fake_tsc;
 
-static uint16_t records[PAGES];
+static uint16_t records[2 * PAGES];
 
 void panic(const char *format, ...)
 {
@@ -45,25 +45,26 @@ static int start(void **state)
 		fake_ram = aligned_alloc(PAGE_SIZE, PAGES * PAGE_SIZE);
 	}
 	memory_init(records, PAGES * PAGE_SIZE);
-	memory_add_used(HPA(0), 4 * PAGE_SIZE, MEMORY_OWNER_KERNEL);
-	memory_add_free(HPA(BASE_PAGE * PAGE_SIZE), (PAGES - BASE_PAGE) * PAGE_SIZE);
+	memory_change(HPA(0), 4 * PAGE_SIZE, MEMORY_OUTSIDE, MEMORY_OWNER_KERNEL);
+	memory_change(HPA(BASE_PAGE * PAGE_SIZE), (PAGES - BASE_PAGE) * PAGE_SIZE, MEMORY_OUTSIDE,
+	              MEMORY_FREE);
 	return 0;
 }
 
 static void test_costs_what_it_holds(void **state)
 {
-	uint64_t before = memory_free_bytes();
+	uint64_t before = memory_bytes.free;
 	hpa_t pa;
 
 	(void)state;
 	assert_int_equal(memory_allocate(9 * (1 << 20), PAGE_SIZE_2M, 5, &pa), BH_OK);
-	assert_int_equal(before - memory_free_bytes(), 9 * (1 << 20));
+	assert_int_equal(before - memory_bytes.free, 9 * (1 << 20));
 	assert_int_equal(pa.raw % PAGE_SIZE_2M, 0);
-	assert_int_equal(memory_record(pa), 5);
-	assert_int_equal(memory_record(HPA(pa.raw + 9 * (1 << 20) - PAGE_SIZE)), 5);
-	assert_int_not_equal(memory_record(HPA(pa.raw + 9 * (1 << 20))), 5);
-	memory_free(pa, 9 * (1 << 20));
-	assert_int_equal(memory_free_bytes(), before);
+	assert_int_equal(memory_owner(pa), 5);
+	assert_int_equal(memory_owner(HPA(pa.raw + 9 * (1 << 20) - PAGE_SIZE)), 5);
+	assert_int_not_equal(memory_owner(HPA(pa.raw + 9 * (1 << 20))), 5);
+	memory_change(pa, 9 * (1 << 20), 5, MEMORY_FREE);
+	assert_int_equal(memory_bytes.free, before);
 }
 
 static void test_joins_neighbours(void **state)
@@ -72,16 +73,17 @@ static void test_joins_neighbours(void **state)
 	hpa_t pa, other;
 
 	(void)state;
-	/* Everything in one run: no single block is that large. */
+	/* Everything in one run. */
 	assert_int_equal(memory_allocate(most, PAGE_SIZE, 1, &pa), BH_OK);
-	assert_int_equal(memory_free_bytes(), 0);
+	assert_int_equal(memory_bytes.free, 0);
 	assert_int_equal(memory_allocate(PAGE_SIZE, PAGE_SIZE, 1, &other), BH_ERR_MEMORY);
-	memory_free(HPA(pa.raw + PAGE_SIZE), PAGE_SIZE);
+	memory_change(HPA(pa.raw + PAGE_SIZE), PAGE_SIZE, 1, MEMORY_FREE);
 	assert_int_equal(memory_allocate(PAGE_SIZE, PAGE_SIZE, 2, &other), BH_OK);
 	assert_int_equal(other.raw, pa.raw + PAGE_SIZE);
-	memory_free(pa, most);
+	memory_change(other, PAGE_SIZE, 2, 1);
+	memory_change(pa, most, 1, MEMORY_FREE);
 	assert_int_equal(memory_allocate(most, PAGE_SIZE, 1, &pa), BH_OK);
-	memory_free(pa, most);
+	memory_change(pa, most, 1, MEMORY_FREE);
 }
 
 static void test_refuses(void **state)
@@ -147,7 +149,8 @@ static void random_free(void)
 	struct run *run = &runs[(uint32_t)rand() % runs_count];
 	uint64_t keep = rand() % 2 == 0 ? 0 : (uint64_t)rand() % run->pages;
 
-	memory_free(HPA(run->pa.raw + keep * PAGE_SIZE), (run->pages - keep) * PAGE_SIZE);
+	memory_change(HPA(run->pa.raw + keep * PAGE_SIZE), (run->pages - keep) * PAGE_SIZE,
+	              run->owner, MEMORY_FREE);
 	pages_out -= run->pages - keep;
 	run->pages = keep;
 	if (keep == 0) {
@@ -157,7 +160,7 @@ static void random_free(void)
 
 static void test_random(void **state)
 {
-	uint64_t all = memory_free_bytes();
+	uint64_t all = memory_bytes.free;
 	hpa_t pa;
 
 	(void)state;
@@ -168,13 +171,13 @@ static void test_random(void **state)
 		} else {
 			random_free();
 		}
-		assert_int_equal(memory_free_bytes(), all - pages_out * PAGE_SIZE);
+		assert_int_equal(memory_bytes.free, all - pages_out * PAGE_SIZE);
 	}
 	for (uint32_t i = 0; i < runs_count; i++) {
-		assert_int_equal(memory_record(runs[i].pa), runs[i].owner);
-		memory_free(runs[i].pa, runs[i].pages * PAGE_SIZE);
+		assert_int_equal(memory_owner(runs[i].pa), runs[i].owner);
+		memory_change(runs[i].pa, runs[i].pages * PAGE_SIZE, runs[i].owner, MEMORY_FREE);
 	}
-	assert_int_equal(memory_free_bytes(), all);
+	assert_int_equal(memory_bytes.free, all);
 	assert_int_equal(memory_allocate(all, PAGE_SIZE, 1, &pa), BH_OK);
 }
 

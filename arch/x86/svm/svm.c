@@ -12,9 +12,8 @@
 #include "kernel/memory.h"
 #include "kernel/string.h"
 
-#define IOPM_SIZE           (3 * PAGE_SIZE)
-#define MSRPM_SIZE          (2 * PAGE_SIZE)
-#define KERNEL_IMAGE_OFFSET 0xffffffff80000000ull
+#define IOPM_SIZE  (3 * PAGE_SIZE)
+#define MSRPM_SIZE (2 * PAGE_SIZE)
 
 bool svm_has_next_rip;
 uint64_t (*svm_exit_fast)(struct vcpu *vcpu);
@@ -25,11 +24,6 @@ static uint32_t asid_max;
 /* The same for every VM: all ports exit; MSRs as msr_bitmap_build() says. One bit a port; two bits an MSR (APM 2 15.10.1, 15.11). */
 static uint8_t iopm[IOPM_SIZE] __attribute__((aligned(4096)));
 static uint8_t msrpm[MSRPM_SIZE] __attribute__((aligned(4096)));
-
-static uint64_t image_to_phys(const void *p)
-{
-	return (uint64_t)p - KERNEL_IMAGE_OFFSET;
-}
 
 #define MSR_PASS_READ  1u
 #define MSR_PASS_WRITE 2u
@@ -127,8 +121,8 @@ static void svm_cpu_off(struct cpu *cpu)
 
 static int svm_vm_init(struct vm *vm)
 {
-	vm->io_bitmap = HPA(image_to_phys(iopm));
-	vm->msr_bitmap = HPA(image_to_phys(msrpm));
+	vm->io_bitmap = image_to_phys(iopm);
+	vm->msr_bitmap = image_to_phys(msrpm);
 	return ptable_init(&vm->npt, PTABLE_NPT, feature_has(FEATURE_NPT_1G), vm->object.payer);
 }
 

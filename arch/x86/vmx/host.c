@@ -71,7 +71,7 @@ int vmx_cpu_on(struct cpu *cpu)
 	error = vmx_on(cpu->hvm_page);
 	if (error != BH_OK) {
 		cr4_write(cr4_read() & ~(uint64_t)CR4_VMXE);
-		memory_free(cpu->hvm_page, PAGE_SIZE);
+		memory_change(cpu->hvm_page, PAGE_SIZE, MEMORY_OWNER_KERNEL, MEMORY_FREE);
 		return error;
 	}
 	/*
@@ -98,7 +98,7 @@ void vmx_cpu_off(struct cpu *cpu)
 	}
 	vmx_off();
 	cr4_write(cr4_read() & ~(uint64_t)CR4_VMXE);
-	memory_free(cpu->hvm_page, PAGE_SIZE);
+	memory_change(cpu->hvm_page, PAGE_SIZE, MEMORY_OWNER_KERNEL, MEMORY_FREE);
 	cpu->hvm_is_on = false;
 }
 

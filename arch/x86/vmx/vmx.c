@@ -29,11 +29,6 @@
 static uint8_t io_bitmap[PAGE_SIZE] __attribute__((aligned(4096)));
 static uint8_t msr_bitmap[PAGE_SIZE] __attribute__((aligned(4096)));
 
-static hpa_t vmx_image_to_phys(const void *p)
-{
-	return HPA((uint64_t)p - IMAGE_VIRTUAL_OFFSET);
-}
-
 static bool vmx_probe_and_prepare(const char **reason)
 {
 	if (!vmx_probe(reason)) {
@@ -48,8 +43,8 @@ static bool vmx_probe_and_prepare(const char **reason)
 
 static int vmx_vm_init(struct vm *vm)
 {
-	vm->io_bitmap = vmx_image_to_phys(io_bitmap);
-	vm->msr_bitmap = vmx_image_to_phys(msr_bitmap);
+	vm->io_bitmap = image_to_phys(io_bitmap);
+	vm->msr_bitmap = image_to_phys(msr_bitmap);
 	return ptable_init(&vm->npt, PTABLE_EPT, vmx_caps.has_1g, vm->object.payer);
 }
 
