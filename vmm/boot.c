@@ -111,6 +111,10 @@ int boot_start(char *reason, size_t reason_size, void (*wait)(void))
 	machine_lock();
 	machine_reset();
 	machine_unlock();
+	/* mgmt may still write into buffers of the guest's last life. */
+	while (!virtio_devices_are_quiet(&machine.virtio)) {
+		wait();
+	}
 	if (machine.config->files_count == 0) {
 		snprintf(reason, reason_size, "no kernel is configured");
 		return BH_ERR_NOT_FOUND;

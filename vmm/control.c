@@ -44,7 +44,7 @@ static void reason_set(const char *reason)
  */
 static bool must_look_again;
 
-static void wait_for_parking(void)
+static void wait_for_event(void)
 {
 	uint64_t bits[BH_EVENT_WORDS];
 
@@ -53,9 +53,12 @@ static void wait_for_parking(void)
 	(void)bh_event_wait(VMM_HANDLE_EVENTS, BH_FOREVER, bits);
 }
 
+/* The guest starts for the first time once mgmt has offered all its devices. */
+static bool is_start_pending = true;
+
 static int registers_publish(uint32_t vcpu_idx)
 {
-	return vcpu_job_do(vcpu_idx, VCPU_JOB_REGISTERS, wait_for_parking);
+	return vcpu_job_do(vcpu_idx, VCPU_JOB_REGISTERS, wait_for_event);
 }
 
 /* ---- starting and stopping ---- */
@@ -65,8 +68,8 @@ static void start(void)
 	char reason[sizeof(machine.channel->reason)] = "";
 
 	state_set(VMM_STARTING);
-	vcpu_park_all(wait_for_parking);
-	if (boot_start(reason, sizeof(reason), wait_for_parking) < 0) {
+	vcpu_park_all(wait_for_event);
+	if (boot_start(reason, sizeof(reason), wait_for_event) < 0) {
 		reason_set(reason);
 		state_set(VMM_FAILED);
 		return;
@@ -76,7 +79,20 @@ static void start(void)
 	machine.channel->exit_code = 0;
 	reason_set("");
 	state_set(VMM_RUNNING);
+	machine_lock();
+	machine.virtio.is_live = true;
+	machine_unlock();
 	vcpu_release_all();
+}
+
+static void start_if_ready(void)
+{
+	if (is_start_pending &&
+	    virtio_devices_have_offers(&machine.virtio, machine.config->devices)) {
+		is_start_pending = false;
+		start();
+		notify();
+	}
 }
 
 static void log_stop(void)
@@ -97,7 +113,7 @@ static void log_stop(void)
  */
 static void stop_requested(void)
 {
-	vcpu_park_all(wait_for_parking);
+	vcpu_park_all(wait_for_event);
 	if (machine.stop_vcpu >= 0) {
 		(void)registers_publish((uint32_t)machine.stop_vcpu);
 	}
@@ -122,7 +138,7 @@ static int command_pause(void)
 	if (state_now() != VMM_RUNNING) {
 		return BH_ERR_STATE;
 	}
-	vcpu_park_all(wait_for_parking);
+	vcpu_park_all(wait_for_event);
 	if (machine.stop_state != VMM_RUNNING) { /* it stopped by itself meanwhile */
 		stop_requested();
 		return BH_ERR_STATE;
@@ -154,6 +170,9 @@ static int command_power_button(void)
 
 static int command_reset(void)
 {
+	if (is_start_pending) {
+		return BH_ERR_STATE;
+	}
 	start();
 	return state_now() == VMM_RUNNING ? BH_OK : BH_ERR_STATE;
 }
@@ -166,7 +185,7 @@ static int command_registers(uint64_t vcpu_idx)
 	if (vcpu_idx >= machine.config->vcpus_count) {
 		return BH_ERR_INVALID;
 	}
-	vcpu_park_all(wait_for_parking);
+	vcpu_park_all(wait_for_event);
 	error = registers_publish((uint32_t)vcpu_idx);
 	if (was_running && machine.stop_state == VMM_RUNNING) {
 		vcpu_release_all();
@@ -233,17 +252,17 @@ _Noreturn void control_run(void)
 {
 	uint64_t bits[BH_EVENT_WORDS];
 
-	start();
-	notify();
 	for (;;) {
 		uint64_t next_ns;
 
+		start_if_ready();
 		commands_take();
 		if (is_stop_wanted()) {
 			stop_requested();
 		}
 		machine_lock();
 		machine_console_pump();
+		virtio_devices_poll(&machine.virtio);
 		next_ns = machine_timers_run();
 		machine_unlock();
 		(void)bh_event_wait(VMM_HANDLE_EVENTS, must_look_again ? 0 : deadline_tsc(next_ns),

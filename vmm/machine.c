@@ -12,6 +12,7 @@
 
 #include "lib/call.h"
 #include "lib/time.h"
+#include "vmm/machine_virtio.h"
 #include "vmm/memory_map.h"
 
 #define ISA_IRQ_TIMER    0u
@@ -310,6 +311,7 @@ int machine_init(void)
 	memory_map_slots(config, (uint8_t *)VMM_VA_GUEST, &machine.memory);
 	wire_devices(config);
 	error = attach_devices(config);
+	error = error ? error : machine_virtio_init();
 	return error ? error : bind_swallowed();
 }
 
@@ -323,6 +325,8 @@ void machine_reset(void)
 	acpi_pm_reset(&machine.acpi_pm);
 	reset_reset(&machine.reset);
 	pci_reset(&machine.pci);
+	pci_hotplug_reset(&machine.pci_hotplug);
+	virtio_devices_reset(&machine.virtio);
 	fw_cfg_reset(&machine.fw_cfg);
 	machine.stop_state = VMM_RUNNING;
 	machine.stop_exit_code = 0;

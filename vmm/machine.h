@@ -23,12 +23,14 @@
 #include "vmm/devices/fw_cfg.h"
 #include "vmm/devices/ioapic.h"
 #include "vmm/devices/pci.h"
+#include "vmm/devices/pci_hotplug.h"
 #include "vmm/devices/pic.h"
 #include "vmm/devices/pit.h"
 #include "vmm/devices/reset.h"
 #include "vmm/devices/rtc.h"
 #include "vmm/devices/uart.h"
 #include "vmm/guest_memory.h"
+#include "vmm/virtio/devices.h"
 
 /* Bits of the VMM's event set that it uses itself. */
 #define MACHINE_EVENT_TIMER  VMM_EVENT_OWN       /* a deadline came nearer */
@@ -52,6 +54,8 @@ struct machine {
 	struct reset reset;
 	struct pci pci;
 	struct fw_cfg fw_cfg;
+	struct pci_hotplug pci_hotplug;
+	struct virtio_devices virtio;
 
 	struct device_clock clock;
 	struct guest_memory memory;

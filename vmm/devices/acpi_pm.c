@@ -42,7 +42,8 @@ static void sci_update(struct acpi_pm *pm)
 {
 	uint64_t next = DEVICE_NEVER;
 
-	irq_line_set(&pm->sci, (pm->status & pm->enable) != 0);
+	irq_line_set(&pm->sci,
+	             (pm->status & pm->enable) != 0 || (pm->gpe_status & pm->gpe_enable) != 0);
 	if ((pm->enable & STATUS_TIMER) && !(pm->status & STATUS_TIMER)) {
 		next = device_ticks_to_ns(((pm->timer_checked >> 31) + 1) << 31, ACPI_PM_TIMER_HZ);
 	}
@@ -106,6 +107,33 @@ static uint64_t timer_read(void *device, uint64_t offset, uint32_t width)
 	return (timer_ticks(pm) & 0xffffffffu) >> (offset * 8);
 }
 
+static uint64_t gpe_read(void *device, uint64_t offset, uint32_t width)
+{
+	const struct acpi_pm *pm = device;
+
+	(void)width;
+	return offset == 0 ? pm->gpe_status : pm->gpe_enable;
+}
+
+static void gpe_write(void *device, uint64_t offset, uint32_t width, uint64_t value)
+{
+	struct acpi_pm *pm = device;
+
+	(void)width;
+	if (offset == 0) {
+		pm->gpe_status &= (uint8_t)~value; /* write one to clear */
+	} else {
+		pm->gpe_enable = (uint8_t)value;
+	}
+	sci_update(pm);
+}
+
+void acpi_pm_raise_gpe(struct acpi_pm *pm, uint32_t event)
+{
+	pm->gpe_status |= (uint8_t)(1u << event);
+	sci_update(pm);
+}
+
 void acpi_pm_press_power_button(struct acpi_pm *pm)
 {
 	pm->status |= STATUS_POWER;
@@ -128,6 +156,8 @@ void acpi_pm_reset(struct acpi_pm *pm)
 	pm->status = 0;
 	pm->enable = 0;
 	pm->control = 0;
+	pm->gpe_status = 0;
+	pm->gpe_enable = 0;
 	pm->timer_checked = timer_ticks(pm);
 	pm->next_ns = 0; /* so that sci_update() tells the machine */
 	sci_update(pm);
@@ -140,6 +170,7 @@ int acpi_pm_attach(struct acpi_pm *pm, struct bus *bus)
 		{ ACPI_PM_PORT_CONTROL, 2, control_read, control_write, pm,
 		  BUS_WIDTH_1 | BUS_WIDTH_2 },
 		{ ACPI_PM_PORT_TIMER, 4, timer_read, NULL, pm, BUS_WIDTH_124 },
+		{ ACPI_PM_PORT_GPE, 2, gpe_read, gpe_write, pm, BUS_WIDTH_1 },
 	};
 	int error = BH_OK;
 

@@ -127,6 +127,9 @@ static uint32_t config_read(const struct pci *pci, struct pci_function *function
 	uint32_t value = 0;
 
 	(void)pci;
+	if (function->reading) {
+		function->reading(function->device, offset, width);
+	}
 	for (uint32_t i = 0; i < width; i++) {
 		uint32_t at = offset + i;
 
@@ -263,6 +266,20 @@ int pci_function_add(struct pci *pci, struct pci_function *function)
 	}
 	pci->functions[pci->functions_count++] = function;
 	return BH_OK;
+}
+
+void pci_function_remove(struct pci *pci, struct pci_function *function)
+{
+	for (uint32_t i = 0; i < pci->functions_count; i++) {
+		if (pci->functions[i] != function) {
+			continue;
+		}
+		pci->functions[i] = pci->functions[--pci->functions_count];
+		for (uint32_t idx = 0; idx < PCI_BARS; idx++) {
+			bar_release(pci, &function->bars[idx]);
+		}
+		return;
+	}
 }
 
 int pci_capability_add(struct pci_function *function, uint8_t id, uint32_t length)

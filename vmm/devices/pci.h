@@ -12,7 +12,7 @@
 #include "vmm/bus.h"
 #include "vmm/devices/device.h"
 
-#define PCI_FUNCTIONS_MAX       16
+#define PCI_FUNCTIONS_MAX       24
 #define PCI_BARS                6
 #define PCI_CONFIG_BYTES        256
 
@@ -66,6 +66,8 @@ struct pci_function {
 	void *device;              /* for the BARs' functions and written() */
 	/* After the guest wrote [offset, offset + width); may be NULL. */
 	void (*written)(void *device, uint32_t offset, uint32_t width);
+	/* Before the guest reads them; may be NULL. */
+	void (*reading)(void *device, uint32_t offset, uint32_t width);
 };
 
 struct pci {
@@ -95,6 +97,8 @@ void pci_function_init(struct pci_function *function, uint32_t vendor_device, ui
  * place.
  */
 int pci_function_add(struct pci *pci, struct pci_function *function);
+/* Takes it from the bus, with what its BARs claim. One that is not there: nothing. */
+void pci_function_remove(struct pci *pci, struct pci_function *function);
 /*
  * Appends a capability of `length` bytes (header included), zeroed and read-only. Its offset, or
  * BH_ERR_LIMIT.
