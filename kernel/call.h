@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The calls of bulkhead/abi.h. call.c has the table that says of each what its first argument must name, with which rights, whether it
- * makes a handle, and whether it runs without kernel_lock; it decodes that much, and the call's own function the rest.
- * A function checks everything (decode) before it changes anything (do). Its result goes into RAX.
+ * The calls of bulkhead/abi.h. call.c has the table that says of each what its first argument must name, with which rights, which record
+ * goes in or out, whether it makes a handle, and whether it runs without kernel_lock; it does that much, and the call's own function,
+ * beside the object that it is about, the rest: it checks everything (decode) before it changes anything (do).
  */
 #pragma once
 
@@ -11,61 +11,48 @@
 
 struct call {
 	struct domain *caller;
-	const struct arch_frame *frame; /* arguments: RDI, RSI, RDX, R10 */
-	struct object *object;          /* what RDI names, where the table asks for it */
-	struct handle *handle;          /* its entry; not without kernel_lock */
-	int number; /* a free handle of the caller's, where the table asks for it */
+	uint64_t arg[4];       /* RDI, RSI, RDX, R10 */
+	struct object *object; /* what arg[0] names, where the table asks for it */
+	struct handle *handle; /* its entry, NULL for SELF; not without kernel_lock */
+	struct object *made;   /* the new object, where the table says so; NULL = no quota */
+	uint32_t rights;       /* of the handle to that; all at first */
 };
 
-/* Records in and out of the caller's memory; INVALID ranges and faults give ADDRESS. */
+/* The record of the call under way, in or out; under kernel_lock. */
+extern union call_record {
+	struct bh_domain_params domain;
+	struct bh_domain_info domain_info;
+	struct bh_thread_params thread;
+	struct bh_map map;
+	struct bh_region_info region_info;
+	struct bh_vm_params vm;
+	struct bh_vcpu_state vcpu_state;
+	struct bh_vcpu_stats vcpu_stats;
+	struct bh_cpuid_entry cpuid[BH_CPUID_MAX];
+	struct bh_doorbell doorbell;
+	struct bh_host_info host_info;
+} call_record;
+
+/* Into and out of the caller's memory; bad ranges and faults give ADDRESS. */
 int call_copy_in(void *record, uint64_t address, size_t size) must_check;
 int call_copy_out(uint64_t address, const void *record, size_t size) must_check;
-/* The domain that an argument names: SELF, or a handle with CONTROL. NULL and *error. */
-struct domain *call_target_domain(const struct call *call, uint64_t number, int *error);
+/* What an argument names. SELF is the caller, with all rights. HANDLE, RIGHTS. */
+int call_object(const struct call *call, uint64_t number, uint32_t type, uint32_t rights,
+                struct object **object) must_check;
 /* An event that may be signalled; number 0 gives NULL and OK. */
 int call_event_argument(const struct call *call, uint64_t number, struct event **event) must_check;
 
-int64_t call_log_write(struct call *call);
-int64_t call_domain_create(struct call *call);
-int64_t call_domain_destroy(struct call *call);
-int64_t call_domain_info(struct call *call);
-int64_t call_thread_create(struct call *call);
-int64_t call_thread_set_share(struct call *call);
-int64_t call_region_allocate(struct call *call);
-int64_t call_region_zero(struct call *call);
-int64_t call_region_split(struct call *call);
-int64_t call_region_map(struct call *call);
-int64_t call_region_unmap(struct call *call);
-int64_t call_region_map_guest(struct call *call);
-int64_t call_region_unmap_guest(struct call *call);
-int64_t call_region_info(struct call *call);
-int64_t call_region_device(struct call *call);
-int64_t call_event_set_create(struct call *call);
-int64_t call_event_create(struct call *call);
-int64_t call_vm_create(struct call *call);
-int64_t call_vm_set_cpuid(struct call *call);
-int64_t call_vm_msi(struct call *call);
-int64_t call_vcpu_create(struct call *call);
-int64_t call_vcpu_page(struct call *call);
-int64_t call_vcpu_get_state(struct call *call);
-int64_t call_vcpu_set_state(struct call *call);
-int64_t call_vcpu_kick(struct call *call);
-int64_t call_vcpu_extint(struct call *call);
-int64_t call_vcpu_stats(struct call *call);
-int64_t call_doorbell_bind(struct call *call);
-int64_t call_doorbell_unbind(struct call *call);
-int64_t call_guest_interrupt_bind(struct call *call);
-int64_t call_ports_create(struct call *call);
-int64_t call_port_read(struct call *call);
-int64_t call_port_write(struct call *call);
-int64_t call_interrupt_bind(struct call *call);
-int64_t call_interrupt_ack(struct call *call);
-int64_t call_host_info(struct call *call);
-int64_t call_host_control(struct call *call);
-int64_t call_handle_give(struct call *call);
-int64_t call_handle_narrow(struct call *call);
-int64_t call_handle_revoke(struct call *call);
-int64_t call_handle_close(struct call *call);
+typedef int64_t call_function(struct call *call);
+
+call_function call_log_write, call_domain_create, call_domain_info, call_thread_create,
+	call_thread_exit, call_thread_yield, call_thread_set_share, call_region_allocate,
+	call_region_zero, call_region_map, call_region_unmap, call_region_info, call_region_device,
+	call_event_set_create, call_event_create, call_event_signal, call_event_wait,
+	call_vm_create, call_vm_set_cpuid, call_vm_msi, call_vcpu_create, call_vcpu_page,
+	call_vcpu_get_state, call_vcpu_set_state, call_vcpu_kick, call_vcpu_extint, call_vcpu_stats,
+	call_doorbell_bind, call_doorbell_unbind, call_port, call_interrupt_bind,
+	call_interrupt_ack, call_host_info, call_host_control, call_handle_give, call_handle_revoke,
+	call_handle_close;
 
 /* The machine itself, named by BH_HANDLE_HOST. */
 extern struct object host_object;

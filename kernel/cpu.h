@@ -91,3 +91,9 @@ _Static_assert(sizeof(struct cpu) <= 4096, "the cpu record is one page");
 
 extern struct cpu *cpus[BH_MAX_CPUS]; /* by index; NULL beyond cpus_count */
 extern uint32_t cpus_count;           /* pCPUs online; constant once domains run */
+
+/* Something to do before this pCPU leaves the kernel. */
+static inline void cpu_ask_self(uint32_t work)
+{
+	__atomic_or_fetch(&cpu_self()->work, work, __ATOMIC_RELAXED);
+}

@@ -9,9 +9,6 @@
 
 #define DOMAINS_MAX      1024u
 #define DOMAIN_DEPTH_MAX 8u /* of domains created by domains */
-#define HANDLE_PAGES     64u
-#define HANDLES_PER_PAGE 64u
-#define SLAB_CLASSES     6u
 
 struct handle;
 
@@ -22,57 +19,44 @@ struct domain {
 	uint32_t state;
 	uint32_t depth;
 	bool is_supervisor; /* may create domains and threads, and so take CPU time */
-	bool is_destroyed;  /* everything it held is gone; only the record stays for its handles */
 	uint64_t quota_bytes;
 	uint64_t used_bytes;
 	struct ptable space;
-	struct handle **handle_pages; /* HANDLE_PAGES pointers; read without lock by hot calls */
-	uint32_t handles_used;        /* without SELF */
-	uint32_t handles_top;         /* no handle in use is greater */
-	uint32_t handles_hint;        /* no free handle for automatic choice is smaller */
-	uint32_t threads_alive;       /* atomic; the pCPU that brings it to 0 declares the death */
-	struct list threads;          /* thread->domain_node */
-	uint32_t threads_count;
-	struct list mappings;            /* struct mapping.target_node: what is mapped into it */
-	struct list slabs[SLAB_CLASSES]; /* pages with free room, by class */
-	struct event *death_event;       /* read without lock by the pCPU that declares the death */
+	struct handle *handles; /* handles_max entries; read without lock by hot calls */
+	uint32_t handles_max;
+	uint32_t handles_used;
+	uint32_t handles_top;      /* no handle in use is greater */
+	uint32_t threads_alive;    /* atomic; the pCPU that brings it to 0 declares the death */
+	struct list threads;       /* thread->domain_node */
+	struct list mappings;      /* struct mapping.target_node: what is mapped into it */
+	struct list small_pages;   /* with free room (kernel/quota.c) */
+	struct event *death_event; /* read without lock by the pCPU that declares the death */
 	uint32_t fault_vector;
 	uint64_t fault_rip;
 	uint64_t fault_address;
-	struct list node; /* in domains */
 	char name[32];
 };
-_Static_assert(sizeof(struct domain) <= 512, "a domain is a small object");
+_Static_assert(sizeof(struct domain) <= PAGE_SIZE, "a domain is one page");
 
 /* Payer of what the kernel needs for itself; id 0; its quota never ends. */
 extern struct domain kernel_domain;
 extern struct domain *root_domain;
-extern struct list domains;
+extern struct domain *domains[DOMAINS_MAX]; /* by id; NULL = free */
 
 static inline struct domain *domain_of(struct object *object)
 {
 	return container_of(object, struct domain, object);
 }
 
-/* The running thread's domain. */
-static inline struct domain *domain_current(void)
-{
-	return cpu_self()->current->domain;
-}
-
 void domain_init_kernel(void);
-/* QUOTA, MEMORY, LIMIT. `event` may be NULL. Caller holds kernel_lock (all below). */
+/* LIMIT, QUOTA, MEMORY. `event` may be NULL. Caller holds kernel_lock (all below). */
 int domain_create(struct domain *payer, const struct bh_domain_params *params, struct event *event,
                   struct domain **domain) must_check;
 /* Stop its threads and let no new ones in. Other pCPUs have done it on return, unless one of its threads waits for kernel_lock. */
 void domain_kill(struct domain *domain, enum bh_domain_state state);
-/*
- * One bounded step of giving back what the domain is made of, when it holds no handle any more: BH_OK = all is gone, 1 = more to do,
- * AGAIN = a thread still has to leave another pCPU.
- */
+/* One bounded step (see object_end) of giving back what the domain is made of, when it holds no handle any more. */
 int domain_end(struct domain *domain) must_check;
 /* An event is going away: no domain's death may use it. */
 void domain_forget_event(const struct event *event);
 /* A thread of it died (on the thread's pCPU, no lock needed). */
 void domain_thread_died(struct domain *domain);
-void domain_info(const struct domain *domain, struct bh_domain_info *info);

@@ -7,70 +7,36 @@
 
 #include "kernel/call.h"
 #include "kernel/interrupt.h"
-#include "kernel/limbo.h"
+#include "kernel/message.h"
 #include "kernel/quota.h"
 #include "kernel/thread.h"
-#include "kernel/vcpu.h"
 
-#define EVENTS_DETACHED_AT_ONCE 32u
-
-int event_set_create(struct domain *payer, struct event_set **out)
+int64_t call_event_set_create(struct call *call)
 {
-	struct event_set *set = quota_object_allocate(payer, sizeof(*set));
-
-	if (set == NULL) {
-		return BH_ERR_QUOTA;
-	}
-	object_init(&set->object, BH_OBJECT_EVENT_SET, payer);
-	list_init(&set->events);
-	*out = set;
+	call->made = object_create(BH_OBJECT_EVENT_SET, call->caller);
 	return BH_OK;
 }
 
-int event_create(struct domain *payer, struct event_set *set, uint32_t bit, struct event **out)
+int64_t call_event_create(struct call *call)
 {
-	struct event *event = quota_object_allocate(payer, sizeof(*event));
+	struct event *event;
 
-	if (event == NULL) {
-		return BH_ERR_QUOTA;
+	if (call->arg[1] >= BH_EVENTS_PER_SET) {
+		return BH_ERR_INVALID;
 	}
-	object_init(&event->object, BH_OBJECT_EVENT, payer);
-	event->set = set;
-	event->bit = bit;
-	list_insert_before(&set->events, &event->node);
-	*out = event;
-	return BH_OK;
-}
-
-int event_create_msi(struct domain *payer, struct vm *vm, uint64_t address, uint32_t data,
-                     struct event **out)
-{
-	struct event *event = quota_object_allocate(payer, sizeof(*event));
-
-	if (event == NULL) {
-		return BH_ERR_QUOTA;
+	call->made = object_create(BH_OBJECT_EVENT, call->caller);
+	if (call->made != NULL) {
+		event = event_of(call->made);
+		event->set = event_set_of(call->object);
+		event->bit = (uint32_t)call->arg[1];
 	}
-	object_init(&event->object, BH_OBJECT_EVENT, payer);
-	list_init(&event->node);
-	event->vm = vm;
-	event->msi_address = address;
-	event->msi_data = data;
-	*out = event;
 	return BH_OK;
 }
 
 void event_signal(struct event *event)
 {
-	struct event_set *set = __atomic_load_n(&event->set, __ATOMIC_ACQUIRE);
-	struct vm *vm = __atomic_load_n(&event->vm, __ATOMIC_ACQUIRE);
+	struct event_set *set = event->set;
 
-	if (set == NULL) {
-		if (vm != NULL && vm_msi_deliver(vm, event->msi_address, event->msi_data) < 0) {
-			log_print_limited("guest interrupt %lx/%x has no valid target",
-			                  event->msi_address, event->msi_data);
-		}
-		return;
-	}
 	__atomic_or_fetch(&set->words[event->bit / 64], BIT(event->bit % 64), __ATOMIC_SEQ_CST);
 	__atomic_or_fetch(&set->summary, 1u << (event->bit / 64), __ATOMIC_SEQ_CST);
 	if (__atomic_load_n(&set->is_sleeping, __ATOMIC_SEQ_CST) != 0 &&
@@ -81,6 +47,12 @@ void event_signal(struct event *event)
 			thread_wake(waiter);
 		}
 	}
+}
+
+int64_t call_event_signal(struct call *call)
+{
+	event_signal(event_of(call->object));
+	return BH_OK;
 }
 
 /* Take all bits; the mask of words that have any, or 0; ADDRESS. */
@@ -121,34 +93,40 @@ static bool event_sleep(struct thread *thread)
 	return true;
 }
 
-int64_t event_wait(struct event_set *set, uint64_t deadline_tsc, hva_t bits)
+int64_t call_event_wait(struct call *call)
 {
+	struct event_set *set = event_set_of(call->object);
 	struct thread *thread = cpu_self()->current;
 	struct thread *nobody = NULL;
 
-	if (!__atomic_compare_exchange_n(&set->waiter, &nobody, thread, false, __ATOMIC_ACQ_REL,
+	if (!__atomic_compare_exchange_n(&set->waiter, &nobody, thread, false, __ATOMIC_SEQ_CST,
 	                                 __ATOMIC_ACQUIRE)) {
 		return BH_ERR_BUSY;
 	}
-	for (;;) {
-		int64_t result = event_take(set, bits);
+	thread->waits_on = set;
+	thread->wait_deadline_tsc = call->arg[1];
+	thread->wait_bits = HVA(call->arg[2]);
+	return event_wait_step(thread);
+}
 
-		if (result == 0 && (deadline_tsc == 0 || deadline_tsc <= arch_tsc_read())) {
+int64_t event_wait_step(struct thread *thread)
+{
+	struct event_set *set = thread->waits_on;
+	int64_t result;
+
+	do {
+		result = event_take(set, thread->wait_bits);
+		if (result == 0 && set->object.is_dying) {
+			result = BH_ERR_DEAD;
+		} else if (result == 0 && thread->wait_deadline_tsc <= arch_tsc_read()) {
 			result = BH_ERR_TIMEOUT;
 		}
 		if (result != 0) {
-			__atomic_store_n(&set->waiter, NULL, __ATOMIC_RELEASE);
+			event_wait_abandon(thread, result);
 			return result;
 		}
-		thread->waits_on = set;
-		thread->wait_bits = bits;
-		thread->wait_deadline_tsc = deadline_tsc;
-		thread->has_timed_out = false;
-		if (event_sleep(thread)) {
-			return 0;
-		}
-		thread->waits_on = NULL;
-	}
+	} while (!event_sleep(thread));
+	return 0;
 }
 
 void event_wait_abandon(struct thread *thread, int64_t result)
@@ -161,53 +139,22 @@ void event_wait_abandon(struct thread *thread, int64_t result)
 	__atomic_store_n(&set->waiter, NULL, __ATOMIC_RELEASE);
 }
 
-bool event_wait_finish(struct thread *thread)
+void event_end(const struct event *event)
 {
-	struct event_set *set = thread->waits_on;
-
-	for (;;) {
-		int64_t result = event_take(set, thread->wait_bits);
-
-		if (result == 0 && set->object.is_dying) {
-			result = BH_ERR_DEAD;
-		} else if (result == 0 && thread->has_timed_out) {
-			result = BH_ERR_TIMEOUT;
-		}
-		if (result != 0) {
-			event_wait_abandon(thread, result);
-			return true;
-		}
-		if (event_sleep(thread)) {
-			return false;
-		}
-	}
-}
-
-int event_end(struct event *event)
-{
-	list_remove(&event->node);
-	__atomic_store_n(&event->set, NULL, __ATOMIC_RELEASE);
-	__atomic_store_n(&event->vm, NULL, __ATOMIC_RELEASE);
 	if (event->is_bound) {
 		call_vm_forget_event(event);
 		domain_forget_event(event);
 		interrupt_forget_event(event);
 	}
-	limbo_add_object(&event->object);
-	return BH_OK;
 }
 
 int event_set_end(struct event_set *set)
 {
-	for (uint32_t i = 0; i < EVENTS_DETACHED_AT_ONCE; i++) {
-		if (list_is_empty(&set->events)) {
-			limbo_add_object(&set->object);
-			return BH_OK;
-		}
-		struct event *event = list_entry(set->events.next, struct event, node);
+	struct thread *waiter = __atomic_load_n(&set->waiter, __ATOMIC_SEQ_CST);
 
-		list_remove(&event->node);
-		__atomic_store_n(&event->set, NULL, __ATOMIC_RELEASE);
+	if (waiter != NULL) {
+		thread_wake(waiter); /* finds the set dying and gives up */
+		message_sync();
 	}
-	return REAP_MORE;
+	return __atomic_load_n(&set->waiter, __ATOMIC_SEQ_CST) == NULL ? BH_OK : BH_ERR_AGAIN;
 }

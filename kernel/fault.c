@@ -4,8 +4,8 @@
  */
 #include "kernel/domain.h"
 #include "kernel/fpu.h"
-#include "kernel/limbo.h"
 #include "kernel/message.h"
+#include "kernel/quota.h"
 
 #define VECTOR_NM 7u
 

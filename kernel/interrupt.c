@@ -1,39 +1,47 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Machine interrupts: a GSI sets an event and stays masked until it is acknowledged. One table by GSI; the handler reads it without
- * lock, so an entry's record is freed by limbo.c.
+ * lock, so an entry's record is freed by way of limbo.
  */
 #include "kernel/interrupt.h"
 
+#include "kernel/call.h"
 #include "kernel/quota.h"
 
 static struct interrupt *interrupts[INTERRUPT_GSIS];
 
-int interrupt_bind(struct domain *payer, uint32_t gsi, uint32_t flags, struct event *event,
-                   struct interrupt **out)
+int64_t call_interrupt_bind(struct call *call)
 {
+	uint64_t gsi = call->arg[1];
+	uint64_t flags = call->arg[3];
+	struct event *event;
+	int error = call_event_argument(call, call->arg[2], &event);
+
+	if (error < 0) {
+		return error;
+	}
+	if (event == NULL || gsi >= INTERRUPT_GSIS ||
+	    (flags & ~(uint64_t)(BH_IRQ_LEVEL | BH_IRQ_LOW)) != 0) {
+		return BH_ERR_INVALID;
+	}
 	if (interrupts[gsi] != NULL) {
 		return BH_ERR_EXISTS;
 	}
-	struct interrupt *interrupt = quota_object_allocate(payer, sizeof(*interrupt));
-
-	if (interrupt == NULL) {
-		return BH_ERR_QUOTA;
-	}
-	object_init(&interrupt->object, BH_OBJECT_INTERRUPT, payer);
-	interrupt->gsi = gsi;
-	interrupt->event = event;
-	int error = arch_gsi_route(gsi, (flags & BH_IRQ_LEVEL) != 0, (flags & BH_IRQ_LOW) != 0,
-	                           cpu_self());
-
+	error = arch_gsi_route((uint32_t)gsi, (flags & BH_IRQ_LEVEL) != 0,
+	                       (flags & BH_IRQ_LOW) != 0, cpu_self());
 	if (error < 0) {
-		quota_object_free(payer, interrupt, sizeof(*interrupt));
 		return error;
 	}
-	event->is_bound = true;
-	__atomic_store_n(&interrupts[gsi], interrupt, __ATOMIC_RELEASE);
-	arch_gsi_unmask(gsi);
-	*out = interrupt;
+	call->made = object_create(BH_OBJECT_INTERRUPT, call->caller);
+	if (call->made != NULL) {
+		struct interrupt *interrupt = interrupt_of(call->made);
+
+		interrupt->gsi = (uint32_t)gsi;
+		interrupt->event = event;
+		event->is_bound = true;
+		__atomic_store_n(&interrupts[gsi], interrupt, __ATOMIC_RELEASE);
+		arch_gsi_unmask((uint32_t)gsi);
+	}
 	return BH_OK;
 }
 
@@ -55,9 +63,10 @@ void interrupt_fired(uint32_t gsi)
 	}
 }
 
-void interrupt_ack(struct interrupt *interrupt)
+int64_t call_interrupt_ack(struct call *call)
 {
-	arch_gsi_unmask(interrupt->gsi);
+	arch_gsi_unmask(interrupt_of(call->object)->gsi);
+	return BH_OK;
 }
 
 void interrupt_end(struct interrupt *interrupt)

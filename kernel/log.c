@@ -104,9 +104,8 @@ void log_print_limited(const char *format, ...)
 int64_t call_log_write(struct call *call)
 {
 	char text[TEXT_MAX + 1];
-	uint64_t length = call->frame->rsi;
-	int error = length <= TEXT_MAX ? call_copy_in(text, call->frame->rdi, length)
-	                               : BH_ERR_INVALID;
+	uint64_t length = call->arg[1];
+	int error = length <= TEXT_MAX ? call_copy_in(text, call->arg[0], length) : BH_ERR_INVALID;
 
 	if (error < 0) {
 		return error;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What all kernel objects share, and the records of the plain ones (domain, thread, region, event set, event).
- * Life: an object lives while a handle names it (handles_count) or an internal reference holds it. It is freed only after every
- * other pCPU has passed a safe point (message_sync), so code that looked a handle up may use the object until it leaves the kernel.
+ * Life: an object lives while a handle names it (handles_count). It is freed only after every other pCPU has passed a safe point
+ * (message_sync), so code that looked a handle up may use the object until it leaves the kernel.
  * Changes to handle tables and object graphs are made under kernel_lock; run, signal, wait and kick take no lock.
  */
 #pragma once
@@ -30,18 +30,13 @@ struct event_set {
 	uint32_t is_sleeping;
 	/* thread inside event_wait, or NULL; written by the waiter's pCPU only */
 	struct thread *waiter;
-	struct list events; /* the events that set bits here; under kernel_lock */
 };
 
 struct event {
 	struct object object;
-	struct event_set *set; /* NULL for a guest interrupt */
+	struct event_set *set; /* outlives it: its handle is derived from the set's */
 	uint32_t bit;
-	struct vm *vm; /* guest interrupt: deliver this MSI instead */
-	uint64_t msi_address;
-	uint32_t msi_data;
 	bool is_bound; /* a doorbell, a domain's death or a machine interrupt points here, or did */
-	struct list node; /* in set->events; alone for a guest interrupt */
 };
 
 enum thread_state {
@@ -66,7 +61,7 @@ struct thread {
 	enum thread_state state; /* own pCPU only */
 	struct arch_frame frame; /* while it is not current */
 	uint64_t fs_base;
-	void *fpu; /* arch_fpu_size bytes */
+	void *fpu; /* arch_fpu_size bytes, behind this record */
 
 	/* scheduler, own pCPU only */
 	struct list run_node;
@@ -85,7 +80,6 @@ struct thread {
 	uint64_t wait_deadline_tsc;
 	struct thread *wake_next; /* in a pCPU's wake list; owned by the pusher until taken */
 	uint32_t wake_pending;    /* 1 while in a wake list (atomic) */
-	bool has_timed_out;       /* the deadline of the wait passed */
 
 	struct list domain_node;
 };
@@ -99,19 +93,16 @@ void thread_wait_current(void);
 /* Timers of this pCPU. Arming one that is armed moves it. */
 void timer_arm(struct timer *timer, uint64_t deadline_tsc);
 void timer_cancel(struct timer *timer);
-/* Set an event's bit (or deliver its guest interrupt) and wake the waiter. Any pCPU, no lock, never fails. */
+/* Set an event's bit and wake the waiter. Any pCPU, no lock, never fails. */
 void event_signal(struct event *event);
 /* Wait until every other pCPU has passed a safe point. Caller holds kernel_lock. */
 void message_sync(void);
 /* Physical pages out of a domain's quota. Cleared. BH_ERR_QUOTA, BH_ERR_MEMORY. order: 2^order pages, naturally aligned. */
 int quota_pages_allocate(struct domain *payer, uint32_t order, hpa_t *pa) must_check;
 void quota_pages_free(struct domain *payer, uint32_t order, hpa_t pa);
-/* Small objects (<= 512 bytes) out of a domain's quota; cleared. */
-void *quota_object_allocate(struct domain *payer, size_t size);
-void quota_object_free(struct domain *payer, void *object, size_t size);
 /* Log line; printf-like, %s %d %u %x %lx %lu %c %p; at most 200 characters; newline is added. */
 void log_print(const char *format, ...) __attribute__((format(printf, 1, 2)));
-/* Object records begin like this; the caller then makes a handle (kernel/handle.h). */
+/* The beginning of a record that has pages of its own, cleared before. */
 void object_init(struct object *object, enum bh_object_type type, struct domain *payer);
 /* At most a few a second: for what a guest or a domain can provoke. */
 void log_print_limited(const char *format, ...) __attribute__((format(printf, 1, 2)));

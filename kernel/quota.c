@@ -1,38 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Quotas, and small objects in slab pages. A slab page belongs to one payer and one size class; free slots are linked by their index.
+ * Quotas, and small records: a page of a payer's holds SMALL_COUNT of them behind its head, which has a bit for each that is free.
  * Must never hand out memory that has not been cleared.
  */
 #include "kernel/quota.h"
 
-#include "kernel/limbo.h"
 #include "kernel/memory.h"
 #include "kernel/string.h"
 
-struct slab {
-	struct list node; /* in payer->slabs[class] while it has free slots; alone else */
-	uint16_t class_idx;
-	uint16_t used_count;
-	uint16_t free_first; /* index of a free slot, or SLAB_END */
-	uint16_t fresh;      /* slots from here on were never used */
-};
+struct small_page {
+	struct list node; /* in payer->small_pages while a record is free; alone else */
+	uint32_t free;
+} __attribute__((aligned(64)));
 
-#define SLAB_HEAD 64u /* bytes before the first slot; slots stay 32-byte aligned */
-#define SLAB_END  0xffffu
-
-static const uint16_t slab_sizes[SLAB_CLASSES] = { 32, 64, 96, 128, 256, 512 };
-
-static struct domain *payer_or_kernel(struct domain *payer)
-{
-	return payer != NULL ? payer : &kernel_domain;
-}
+#define SMALL_COUNT ((PAGE_SIZE - sizeof(struct small_page)) / SMALL_BYTES)
 
 int quota_charge(struct domain *payer, uint64_t bytes)
 {
-	payer = payer_or_kernel(payer);
-	if (payer == &kernel_domain) {
-		return BH_OK; /* not counted here: the start code of all pCPUs comes this way without lock */
-	}
 	if (bytes > payer->quota_bytes - payer->used_bytes) {
 		return BH_ERR_QUOTA;
 	}
@@ -42,11 +26,8 @@ int quota_charge(struct domain *payer, uint64_t bytes)
 
 void quota_refund(struct domain *payer, uint64_t bytes)
 {
-	payer = payer_or_kernel(payer);
-	if (payer != &kernel_domain) {
-		CHECK(payer->used_bytes >= bytes);
-		payer->used_bytes -= bytes;
-	}
+	CHECK(payer->used_bytes >= bytes);
+	payer->used_bytes -= bytes;
 }
 
 int quota_run_allocate(struct domain *payer, uint64_t size, uint64_t alignment, hpa_t *pa)
@@ -56,7 +37,7 @@ int quota_run_allocate(struct domain *payer, uint64_t size, uint64_t alignment, 
 	if (error < 0) {
 		return error;
 	}
-	error = memory_allocate(size, alignment, payer_or_kernel(payer)->id, pa);
+	error = memory_allocate(size, alignment, payer->id, pa);
 	if (error < 0) {
 		quota_refund(payer, size);
 	}
@@ -65,7 +46,7 @@ int quota_run_allocate(struct domain *payer, uint64_t size, uint64_t alignment, 
 
 void quota_run_free(struct domain *payer, hpa_t pa, uint64_t size)
 {
-	memory_change(pa, size, payer_or_kernel(payer)->id, MEMORY_FREE);
+	memory_change(pa, size, payer->id, MEMORY_FREE);
 	quota_refund(payer, size);
 }
 
@@ -96,82 +77,40 @@ void ptable_page_free(void *owner, hpa_t page)
 	limbo_add_pages(owner, page, PAGE_SIZE);
 }
 
-static uint32_t slab_class(size_t size)
+void *small_allocate(struct domain *payer)
 {
-	uint32_t class_idx = 0;
+	hpa_t pa;
 
-	CHECK(size <= slab_sizes[SLAB_CLASSES - 1]);
-	while (slab_sizes[class_idx] < size) {
-		class_idx++;
+	if (list_is_empty(&payer->small_pages)) {
+		if (quota_pages_allocate(payer, 0, &pa) < 0) {
+			return NULL;
+		}
+		struct small_page *fresh = phys_to_virt(pa);
+
+		fresh->free = (uint32_t)BIT(SMALL_COUNT) - 1;
+		list_insert_before(&payer->small_pages, &fresh->node);
 	}
-	return class_idx;
-}
+	struct small_page *page = list_entry(payer->small_pages.next, struct small_page, node);
+	char *record = (char *)(page + 1) + (uint32_t)__builtin_ctz(page->free) * SMALL_BYTES;
 
-static struct slab *slab_create(struct domain *payer, uint32_t class_idx)
-{
-	hpa_t page;
-
-	if (quota_pages_allocate(payer, 0, &page) < 0) {
-		return NULL;
+	page->free &= page->free - 1;
+	if (page->free == 0) {
+		list_remove(&page->node);
 	}
-	struct slab *slab = phys_to_virt(page);
-
-	slab->class_idx = (uint16_t)class_idx;
-	slab->free_first = SLAB_END;
-	list_insert_before(&payer->slabs[class_idx], &slab->node);
-	return slab;
+	return memset(record, 0, SMALL_BYTES);
 }
 
-static void *slab_slot(struct slab *slab, uint32_t slot)
+void small_free(struct domain *payer, void *record)
 {
-	return (char *)slab + SLAB_HEAD + slot * slab_sizes[slab->class_idx];
-}
+	struct small_page *page = (struct small_page *)ALIGN_DOWN((uint64_t)record, PAGE_SIZE);
+	uint64_t bit = BIT(((uint64_t)record - (uint64_t)(page + 1)) / SMALL_BYTES);
 
-void *quota_object_allocate(struct domain *payer, size_t size)
-{
-	uint32_t class_idx = slab_class(size);
-	struct slab *slab;
-	uint16_t *object;
-
-	payer = payer_or_kernel(payer);
-	if (list_is_empty(&payer->slabs[class_idx])) {
-		slab = slab_create(payer, class_idx);
+	CHECK((page->free & bit) == 0);
+	page->free |= (uint32_t)bit;
+	list_remove(&page->node);
+	if (page->free == BIT(SMALL_COUNT) - 1) {
+		quota_pages_free(payer, 0, virt_to_phys(page));
 	} else {
-		slab = list_entry(payer->slabs[class_idx].next, struct slab, node);
-	}
-	if (slab == NULL) {
-		return NULL;
-	}
-	if (slab->free_first != SLAB_END) {
-		object = slab_slot(slab, slab->free_first);
-		slab->free_first = *object;
-	} else {
-		object = slab_slot(slab, slab->fresh++);
-	}
-	slab->used_count++;
-	if (slab->free_first == SLAB_END &&
-	    SLAB_HEAD + (slab->fresh + 1u) * slab_sizes[class_idx] > PAGE_SIZE) {
-		list_remove(&slab->node);
-	}
-	memset(object, 0, slab_sizes[class_idx]);
-	return object;
-}
-
-void quota_object_free(struct domain *payer, void *object, size_t size)
-{
-	struct slab *slab = (struct slab *)((uint64_t)object & ~(PAGE_SIZE - 1));
-	uint16_t *slot = object;
-
-	payer = payer_or_kernel(payer);
-	CHECK(slab->class_idx == slab_class(size) && slab->used_count > 0);
-	*slot = slab->free_first;
-	slab->free_first = (uint16_t)(((uint64_t)object % PAGE_SIZE - SLAB_HEAD) /
-	                              slab_sizes[slab->class_idx]);
-	slab->used_count--;
-	list_remove(&slab->node);
-	if (slab->used_count == 0) {
-		quota_pages_free(payer, 0, virt_to_phys(slab));
-	} else {
-		list_insert_before(payer->slabs[slab->class_idx].next, &slab->node);
+		list_insert_before(payer->small_pages.next, &page->node);
 	}
 }

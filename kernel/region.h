@@ -2,7 +2,6 @@
 /* Regions of physical memory and where they are mapped. A mapping belongs to the handle that made it. Under kernel_lock. */
 #pragma once
 
-#include "kernel/handle.h"
 #include "kernel/object.h"
 
 enum region_kind {
@@ -15,19 +14,18 @@ struct region {
 	struct object object;
 	hpa_t pa;
 	uint64_t size;
-	uint64_t zeroed_bytes; /* == size: may be mapped */
-	uint32_t mappings_count;
+	uint64_t
+		zeroed_bytes; /* == size: may be mapped. Changes without lock, by compare-and-swap */
 	enum region_kind kind;
 };
 
 struct mapping {
-	struct mapping *next, **link; /* in handle->mappings */
-	struct list target_node;      /* in domain->mappings or vm->mappings */
-	struct region *region;
-	struct domain *payer;  /* the handle's domain */
-	struct domain *domain; /* one of these two */
-	struct vm *vm;
-	uint64_t address; /* virtual or guest-physical */
+	struct list handle_node; /* in handle->mappings */
+	struct list target_node; /* in domain->mappings or vm->mappings */
+	struct ptable *table;
+	struct vm *vm;        /* NULL: into a domain */
+	struct domain *payer; /* the handle's domain */
+	uint64_t address;     /* virtual or guest-physical */
 	uint64_t size;
 };
 
@@ -36,20 +34,7 @@ static inline struct region *region_of(struct object *object)
 	return container_of(object, struct region, object);
 }
 
-/* RAM of its own, not clear yet. */
-int region_create(struct domain *payer, uint64_t size, uint64_t alignment,
-                  struct region **region) must_check;
-/* What is there already (device, borrowed, boot module whose pages are paid): ready to be mapped. */
-int region_create_at(struct domain *payer, hpa_t pa, uint64_t size, enum region_kind kind,
-                     struct region **region) must_check;
-/* AGAIN until all is clear. */
-int region_zero(struct region *region) must_check;
-/* The upper part becomes a region of its own. */
-int region_split(struct region *region, uint64_t offset, struct region **upper) must_check;
-/* Map into a domain or a guest (the other is NULL). EXISTS, QUOTA, MEMORY. Arguments are checked by the caller. */
-int region_map(struct handle *handle, struct domain *domain, struct vm *vm, uint64_t address,
-               const struct bh_map *map) must_check;
-struct mapping *region_find_mapping(struct handle *handle, const struct domain *domain,
-                                    const struct vm *vm, uint64_t address);
+/* What is there already (device, borrowed, memory whose pages are paid) and clear: ready to be mapped. NULL = no quota. */
+struct region *region_create(struct domain *payer, hpa_t pa, uint64_t size, enum region_kind kind);
+void region_end(const struct region *region);
 void mapping_remove(struct mapping *mapping);
-int region_end(struct region *region) must_check;

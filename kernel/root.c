@@ -6,8 +6,6 @@
 #include "boot/boot_info.h"
 #include "bulkhead/root_image.h"
 #include "kernel/call.h"
-#include "kernel/handle.h"
-#include "kernel/limbo.h"
 #include "kernel/memory.h"
 #include "kernel/quota.h"
 #include "kernel/region.h"
@@ -126,12 +124,11 @@ static void module_add(struct domain *root, const struct boot_info *info,
 {
 	struct bh_module_info *entry = &record->modules[record->modules_count];
 	int number = handle_reserve(root, BH_ROOT_HANDLE_MODULES + record->modules_count);
-	struct region *region;
+	struct region *region = region_create(root, module_place(root, info, module),
+	                                      module_span(module), REGION_MEMORY);
 
 	must(number, "handle of a module");
-	must(region_create_at(root, module_place(root, info, module), module_span(module),
-	                      REGION_MEMORY, &region),
-	     "region of a module");
+	must(region != NULL ? BH_OK : BH_ERR_QUOTA, "region of a module");
 	handle_fill(root, number, &region->object, BH_RIGHT_READ | BH_RIGHT_EXECUTE | BH_RIGHT_GIVE,
 	            NULL);
 	memcpy(entry->name, module->name, sizeof(entry->name));
@@ -199,6 +196,7 @@ void root_create(const struct boot_info *info)
 {
 	struct bh_domain_params params = { .quota_bytes = memory_bytes.total,
 		                           .flags = BH_DOMAIN_SUPERVISES,
+		                           .handles_max = BH_MAX_HANDLES,
 		                           .name = ROOT_MODULE };
 	uint64_t stack;
 

@@ -203,5 +203,5 @@ void sched_run(struct cpu *cpu)
 	do {
 		sched_choose(cpu);
 	} while (cpu->current != NULL && cpu->current->waits_on != NULL &&
-	         !event_wait_finish(cpu->current));
+	         event_wait_step(cpu->current) == 0);
 }

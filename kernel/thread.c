@@ -4,45 +4,39 @@
  */
 #include "kernel/thread.h"
 
+#include "kernel/call.h"
 #include "kernel/event.h"
 #include "kernel/fpu.h"
-#include "kernel/quota.h"
+#include "kernel/message.h"
 #include "kernel/sched.h"
 #include "kernel/vcpu.h"
 
-_Static_assert(sizeof(struct thread) <= 512, "a thread is a small object");
+#define FPU_OFFSET ALIGN_UP(sizeof(struct thread), 64ull)
 
-static uint32_t fpu_order(void)
+static uint32_t thread_order(void)
 {
-	return arch_fpu_size <= PAGE_SIZE ? 0 : 1;
+	return FPU_OFFSET + arch_fpu_size <= PAGE_SIZE ? 0 : 1;
 }
 
 /* The deadline of a wait. */
 static void thread_timer_fire(struct timer *timer)
 {
-	struct thread *thread = container_of(timer, struct thread, timer);
-
-	thread->has_timed_out = true;
-	thread_wake_here(thread);
+	thread_wake_here(container_of(timer, struct thread, timer));
 }
 
 int thread_create(struct domain *payer, struct domain *domain,
                   const struct bh_thread_params *params, struct thread **out)
 {
-	struct thread *thread = quota_object_allocate(payer, sizeof(*thread));
-	hpa_t fpu;
-
-	if (thread == NULL) {
-		return BH_ERR_QUOTA;
-	}
-	int error = quota_pages_allocate(payer, fpu_order(), &fpu);
+	hpa_t pa;
+	int error = quota_pages_allocate(payer, thread_order(), &pa);
 
 	if (error < 0) {
-		quota_object_free(payer, thread, sizeof(*thread));
 		return error;
 	}
+	struct thread *thread = phys_to_virt(pa);
+
 	object_init(&thread->object, BH_OBJECT_THREAD, payer);
-	thread->fpu = phys_to_virt(fpu);
+	thread->fpu = (char *)thread + FPU_OFFSET;
 	arch_fpu_init_area(thread->fpu);
 	arch_frame_init(&thread->frame, params->entry, params->stack, params->argument);
 	thread->fs_base = params->tls;
@@ -55,9 +49,69 @@ int thread_create(struct domain *payer, struct domain *domain,
 	list_init(&thread->timer.node);
 	list_init(&thread->run_node);
 	list_insert_before(&domain->threads, &thread->domain_node);
-	domain->threads_count++;
 	__atomic_add_fetch(&domain->threads_alive, 1, __ATOMIC_ACQ_REL);
 	*out = thread;
+	return BH_OK;
+}
+
+static bool share_is_ok(uint64_t weight, uint64_t cap_percent)
+{
+	return weight >= 1 && weight <= SCHED_WEIGHT_MAX && cap_percent <= 100;
+}
+
+int64_t call_thread_create(struct call *call)
+{
+	struct bh_thread_params *params = &call_record.thread;
+	struct thread *thread;
+
+	if (!call->caller->is_supervisor) {
+		return BH_ERR_RIGHTS;
+	}
+	params->pcpu = params->pcpu == BH_CPU_ANY ? cpu_self()->idx : params->pcpu;
+	if (params->reserved != 0 || params->pcpu >= cpus_count ||
+	    !share_is_ok(params->weight, params->cap_percent) || params->tls >= BH_VA_USER_MAX ||
+	    params->entry >= BH_VA_USER_MAX || params->stack > BH_VA_USER_MAX) {
+		return BH_ERR_INVALID;
+	}
+	if (call->object->is_dying) {
+		return BH_ERR_DEAD;
+	}
+	int error = thread_create(call->caller, domain_of(call->object), params, &thread);
+
+	if (error == BH_OK) {
+		call->made = &thread->object;
+		thread_wake(thread);
+	}
+	return error;
+}
+
+int64_t call_thread_set_share(struct call *call)
+{
+	struct thread *thread = thread_of(call->object);
+
+	if (!share_is_ok(call->arg[1], call->arg[2])) {
+		return BH_ERR_INVALID;
+	}
+	thread->weight = (uint32_t)call->arg[1];
+	thread->cap_percent = (uint32_t)call->arg[2];
+	/* one that runs alone would not see its cap */
+	message_send(thread->cpu, CPU_WORK_SCHEDULE);
+	return BH_OK;
+}
+
+int64_t call_thread_exit(struct call *call)
+{
+	(void)call;
+	__atomic_store_n(&cpu_self()->current->object.is_dying, 1, __ATOMIC_RELEASE);
+	cpu_ask_self(CPU_WORK_SCHEDULE);
+	return BH_OK;
+}
+
+int64_t call_thread_yield(struct call *call)
+{
+	(void)call;
+	cpu_self()->is_yielding = true;
+	cpu_ask_self(CPU_WORK_SCHEDULE);
 	return BH_OK;
 }
 
@@ -69,16 +123,22 @@ void thread_kill(struct thread *thread)
 	}
 }
 
+int thread_end(struct thread *thread)
+{
+	thread_kill(thread);
+	if (!thread_is_dead(thread) && thread->cpu != cpu_self()) {
+		message_sync();
+	}
+	if (!thread_is_dead(thread)) {
+		return BH_ERR_AGAIN;
+	}
+	list_remove(&thread->domain_node);
+	return BH_OK;
+}
+
 void thread_free(struct thread *thread)
 {
-	struct domain *payer = thread->object.payer;
-
-	if (thread->domain != NULL) {
-		list_remove(&thread->domain_node);
-		thread->domain->threads_count--;
-	}
-	quota_pages_free(payer, fpu_order(), virt_to_phys(thread->fpu));
-	quota_object_free(payer, thread, sizeof(*thread));
+	quota_pages_free(thread->object.payer, thread_order(), virt_to_phys(thread));
 }
 
 void thread_wake_here(struct thread *thread)
@@ -90,7 +150,7 @@ void thread_wake_here(struct thread *thread)
 	}
 	if (__atomic_load_n(&thread->object.is_dying, __ATOMIC_ACQUIRE) != 0) {
 		if (cpu->current == thread) {
-			__atomic_or_fetch(&cpu->work, CPU_WORK_SCHEDULE, __ATOMIC_RELAXED);
+			cpu_ask_self(CPU_WORK_SCHEDULE);
 		} else {
 			thread_stop_here(thread);
 		}
@@ -105,15 +165,13 @@ void thread_wake_here(struct thread *thread)
 	} else {
 		sched_enqueue(cpu, thread);
 	}
-	__atomic_or_fetch(&cpu->work, CPU_WORK_SCHEDULE, __ATOMIC_RELAXED);
+	cpu_ask_self(CPU_WORK_SCHEDULE);
 }
 
 void thread_wait_current(void)
 {
-	struct cpu *cpu = cpu_self();
-
-	cpu->current->state = THREAD_WAITING;
-	__atomic_or_fetch(&cpu->work, CPU_WORK_SCHEDULE, __ATOMIC_RELAXED);
+	cpu_self()->current->state = THREAD_WAITING;
+	cpu_ask_self(CPU_WORK_SCHEDULE);
 }
 
 void thread_stop_here(struct thread *thread)

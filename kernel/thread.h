@@ -25,6 +25,8 @@ static inline bool thread_is_dead(const struct thread *thread)
 {
 	return __atomic_load_n(&thread->state, __ATOMIC_ACQUIRE) == THREAD_DEAD;
 }
+/* As domain_end(). */
+int thread_end(struct thread *thread) must_check;
 /* Free the record of a dead one. */
 void thread_free(struct thread *thread);
 /* On its own pCPU: answer a wake-up or a kill. */

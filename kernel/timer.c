@@ -58,7 +58,7 @@ void timer_run(struct cpu *cpu)
 		timer->fire(timer);
 	}
 	if (now >= cpu->slice_end_tsc) {
-		__atomic_or_fetch(&cpu->work, CPU_WORK_SCHEDULE, __ATOMIC_RELAXED);
+		cpu_ask_self(CPU_WORK_SCHEDULE);
 	}
 	timer_program(cpu);
 }

@@ -168,6 +168,16 @@ struct vcpu {
 };
 _Static_assert(sizeof(struct vcpu) <= PAGE_SIZE, "a vCPU is one page");
 
+static inline struct vm *vm_of(struct object *object)
+{
+	return container_of(object, struct vm, object);
+}
+
+static inline struct vcpu *vcpu_of(struct object *object)
+{
+	return container_of(object, struct vcpu, object);
+}
+
 static inline struct vcpu *vm_vcpu(const struct vm *vm, uint64_t idx)
 {
 	return idx < vm->vcpus_max ? __atomic_load_n(&vm->vcpus[idx], __ATOMIC_ACQUIRE) : NULL;

@@ -42,11 +42,6 @@ static inline int64_t bh_domain_create(const struct bh_domain_params *params)
 	return bh_call3(BH_CALL_DOMAIN_CREATE, (uint64_t)params, 0, 0);
 }
 
-static inline int bh_domain_destroy(bh_handle_t domain)
-{
-	return (int)bh_call3(BH_CALL_DOMAIN_DESTROY, domain, 0, 0);
-}
-
 static inline int bh_domain_info(bh_handle_t domain, struct bh_domain_info *info)
 {
 	return (int)bh_call3(BH_CALL_DOMAIN_INFO, domain, (uint64_t)info, 0);
@@ -84,31 +79,16 @@ static inline int bh_region_zero(bh_handle_t region)
 	return (int)bh_call3(BH_CALL_REGION_ZERO, region, 0, 0);
 }
 
-static inline int64_t bh_region_split(bh_handle_t region, uint64_t offset)
-{
-	return bh_call3(BH_CALL_REGION_SPLIT, region, offset, 0);
-}
-
-static inline int bh_region_map(bh_handle_t region, bh_handle_t domain, uint64_t va,
+/* Into a domain or a guest (vm). */
+static inline int bh_region_map(bh_handle_t region, bh_handle_t target, uint64_t address,
                                 const struct bh_map *map)
 {
-	return (int)bh_call6(BH_CALL_REGION_MAP, region, domain, va, (uint64_t)map, 0);
+	return (int)bh_call6(BH_CALL_REGION_MAP, region, target, address, (uint64_t)map, 0);
 }
 
-static inline int bh_region_unmap(bh_handle_t region, bh_handle_t domain, uint64_t va)
+static inline int bh_region_unmap(bh_handle_t region, bh_handle_t target, uint64_t address)
 {
-	return (int)bh_call3(BH_CALL_REGION_UNMAP, region, domain, va);
-}
-
-static inline int bh_region_map_guest(bh_handle_t region, bh_handle_t vm, uint64_t gpa,
-                                      const struct bh_map *map)
-{
-	return (int)bh_call6(BH_CALL_REGION_MAP_GUEST, region, vm, gpa, (uint64_t)map, 0);
-}
-
-static inline int bh_region_unmap_guest(bh_handle_t region, bh_handle_t vm, uint64_t gpa)
-{
-	return (int)bh_call3(BH_CALL_REGION_UNMAP_GUEST, region, vm, gpa);
+	return (int)bh_call3(BH_CALL_REGION_UNMAP, region, target, address);
 }
 
 static inline int bh_region_info(bh_handle_t region, struct bh_region_info *info)
@@ -208,25 +188,15 @@ static inline int bh_doorbell_unbind(bh_handle_t vm, const struct bh_doorbell *d
 	return (int)bh_call3(BH_CALL_DOORBELL_UNBIND, vm, (uint64_t)doorbell, 0);
 }
 
-static inline int64_t bh_guest_interrupt_bind(bh_handle_t vm, uint64_t address, uint32_t data)
+static inline int64_t bh_port_read(bh_handle_t host, uint16_t port, uint32_t width_bytes)
 {
-	return bh_call3(BH_CALL_GUEST_INTERRUPT_BIND, vm, address, data);
+	return bh_call3(BH_CALL_PORT, host, port, width_bytes);
 }
 
-static inline int64_t bh_ports_create(bh_handle_t host, uint16_t first, uint32_t count)
-{
-	return bh_call3(BH_CALL_PORTS_CREATE, host, first, count);
-}
-
-static inline int64_t bh_port_read(bh_handle_t ports, uint16_t port, uint32_t width_bytes)
-{
-	return bh_call3(BH_CALL_PORT_READ, ports, port, width_bytes);
-}
-
-static inline int bh_port_write(bh_handle_t ports, uint16_t port, uint32_t width_bytes,
+static inline int bh_port_write(bh_handle_t host, uint16_t port, uint32_t width_bytes,
                                 uint32_t value)
 {
-	return (int)bh_call6(BH_CALL_PORT_WRITE, ports, port, width_bytes, value, 0);
+	return (int)bh_call6(BH_CALL_PORT, host, port, width_bytes | BH_PORT_WRITE, value, 0);
 }
 
 static inline int64_t bh_interrupt_bind(bh_handle_t host, uint32_t gsi, bh_handle_t event,
@@ -254,11 +224,6 @@ static inline int64_t bh_handle_give(bh_handle_t handle, bh_handle_t domain, uin
                                      bh_handle_t slot)
 {
 	return bh_call6(BH_CALL_HANDLE_GIVE, handle, domain, rights, slot, 0);
-}
-
-static inline int bh_handle_narrow(bh_handle_t handle, uint32_t rights)
-{
-	return (int)bh_call3(BH_CALL_HANDLE_NARROW, handle, rights, 0);
 }
 
 static inline int bh_handle_revoke(bh_handle_t handle)

@@ -76,7 +76,7 @@ static void pause_ms(uint64_t ms)
 
 static uint16_t port_read16(uint16_t port)
 {
-	return (uint16_t)bh_port_read(MGMT_HANDLE_PORTS, port, 2);
+	return (uint16_t)bh_port_read(MGMT_HANDLE_HOST, port, 2);
 }
 
 /* Some firmware answers PM1 only in ACPI mode (ACPI 6.4, 4.8.2.5). */
@@ -88,7 +88,7 @@ static void enable_acpi(const struct acpi_power *power)
 	    (port_read16(power->pm1a_control_port) & PM1_SCI_ENABLE) != 0) {
 		return;
 	}
-	bh_port_write(MGMT_HANDLE_PORTS, power->smi_command_port, 1, power->acpi_enable);
+	bh_port_write(MGMT_HANDLE_HOST, power->smi_command_port, 1, power->acpi_enable);
 	while (tries-- != 0 && (port_read16(power->pm1a_control_port) & PM1_SCI_ENABLE) == 0) {
 		pause_ms(10);
 	}
@@ -104,7 +104,7 @@ static void sleep_port(uint16_t port, uint8_t type, uint32_t enable)
 	}
 	value = port_read16(port) & ~(PM1_SLEEP_TYPE_MASK | PM1_SLEEP_ENABLE);
 	value |= (uint32_t)type << PM1_SLEEP_TYPE_SHIFT;
-	bh_port_write(MGMT_HANDLE_PORTS, port, 2, value | enable);
+	bh_port_write(MGMT_HANDLE_HOST, port, 2, value | enable);
 }
 
 void host_poweroff(void)
@@ -129,7 +129,7 @@ static void reset_by_register(const struct acpi_power *power)
 {
 	if (power->has_reset && power->reset_space == ACPI_SPACE_IO &&
 	    power->reset_address <= 0xffff) {
-		bh_port_write(MGMT_HANDLE_PORTS, (uint16_t)power->reset_address, 1,
+		bh_port_write(MGMT_HANDLE_HOST, (uint16_t)power->reset_address, 1,
 		              power->reset_value);
 		pause_ms(200);
 	}
@@ -146,11 +146,11 @@ void host_reset(void)
 	if (has_acpi) {
 		reset_by_register(&power);
 	}
-	bh_port_write(MGMT_HANDLE_PORTS, RESET_CONTROL_PORT, 1, RESET_CONTROL_WARM);
-	bh_port_write(MGMT_HANDLE_PORTS, RESET_CONTROL_PORT, 1,
+	bh_port_write(MGMT_HANDLE_HOST, RESET_CONTROL_PORT, 1, RESET_CONTROL_WARM);
+	bh_port_write(MGMT_HANDLE_HOST, RESET_CONTROL_PORT, 1,
 	              RESET_CONTROL_FULL | RESET_CONTROL_WARM | RESET_CONTROL_RESET);
 	pause_ms(200);
-	bh_port_write(MGMT_HANDLE_PORTS, KEYBOARD_PORT, 1, KEYBOARD_RESET);
+	bh_port_write(MGMT_HANDLE_HOST, KEYBOARD_PORT, 1, KEYBOARD_RESET);
 	pause_ms(200);
 	bh_host_control(MGMT_HANDLE_HOST, BH_HOST_RESET);
 }

@@ -55,12 +55,12 @@ static struct {
 
 static uint8_t port_in(uint16_t offset)
 {
-	return (uint8_t)bh_port_read(MGMT_HANDLE_PORTS, (uint16_t)(serial.port + offset), 1);
+	return (uint8_t)bh_port_read(MGMT_HANDLE_HOST, (uint16_t)(serial.port + offset), 1);
 }
 
 static void port_out(uint16_t offset, uint8_t value)
 {
-	bh_port_write(MGMT_HANDLE_PORTS, (uint16_t)(serial.port + offset), 1, value);
+	bh_port_write(MGMT_HANDLE_HOST, (uint16_t)(serial.port + offset), 1, value);
 }
 
 static void bind_interrupt(const struct bh_host_info *host)

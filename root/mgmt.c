@@ -25,7 +25,7 @@ bh_handle_t mgmt_events;
 
 static struct owned kept;       /* outlives mgmt */
 static struct owned mgmt_owned; /* of the present mgmt */
-static bh_handle_t info_region, channel_region, status_region, ledger_region, ports, notify_event,
+static bh_handle_t info_region, channel_region, status_region, ledger_region, notify_event,
 	request_event, death_event;
 static struct program mgmt_files[BH_MODULES_MAX]; /* by index in mgmt_info.files */
 static struct program config_file;
@@ -143,14 +143,14 @@ void mgmt_prepare(void)
 	notify_event = keep_or_fail("an event", bh_event_create(mgmt_events, MGMT_EVENT_ROOT));
 	request_event = keep_or_fail("an event", bh_event_create(root_events, ROOT_EVENT_REQUEST));
 	death_event = keep_or_fail("an event", bh_event_create(root_events, ROOT_EVENT_MGMT_DEATH));
-	ports = keep_or_fail("the I/O ports", bh_ports_create(BH_HANDLE_HOST, 0, 65536));
 	files_describe();
 }
 
 static int mgmt_give_handles(void)
 {
 	int64_t result = bh_handle_give(BH_HANDLE_HOST, mgmt_domain,
-	                                BH_RIGHT_READ | BH_RIGHT_CONTROL, MGMT_HANDLE_HOST);
+	                                BH_RIGHT_READ | BH_RIGHT_WRITE | BH_RIGHT_CONTROL,
+	                                MGMT_HANDLE_HOST);
 
 	result = result < 0 ? result
 	                    : bh_handle_give(mgmt_events, mgmt_domain, BH_RIGHT_CONTROL,
@@ -158,9 +158,6 @@ static int mgmt_give_handles(void)
 	result = result < 0 ? result
 	                    : bh_handle_give(request_event, mgmt_domain, BH_RIGHT_WRITE,
 	                                     MGMT_HANDLE_ROOT);
-	result = result < 0 ? result
-	                    : bh_handle_give(ports, mgmt_domain, BH_RIGHT_READ | BH_RIGHT_WRITE,
-	                                     MGMT_HANDLE_PORTS);
 	return result < 0 ? (int)result : BH_OK;
 }
 
@@ -216,6 +213,7 @@ static int mgmt_start(void)
 	struct bh_domain_params params = { .quota_bytes = mgmt_quota_bytes(),
 		                           .death_event = death_event,
 		                           .flags = BH_DOMAIN_SEES_LOG,
+		                           .handles_max = BH_MAX_HANDLES,
 		                           .name = "mgmt" };
 	struct thread_plan plan = { .count = 1,
 		                    .stack_bytes = MGMT_STACK_BYTES,
@@ -260,7 +258,7 @@ static void mgmt_end(void)
 		root_log("mgmt ended (state %u, vector %u, rip %#lx): starting it again",
 		         (unsigned)info.state, (unsigned)info.fault_vector, info.fault_rip);
 	}
-	while (bh_domain_destroy(mgmt_domain) == BH_ERR_AGAIN) {
+	while (bh_handle_close(mgmt_domain) == BH_ERR_AGAIN) {
 	}
 	owned_close(&mgmt_owned);
 	mgmt_domain = 0;

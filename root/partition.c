@@ -11,7 +11,7 @@
 #include "root/partition.h"
 
 #define VMM_STACK_BYTES   16384u
-#define VMM_QUOTA_BYTES   (192u * 1024)
+#define VMM_QUOTA_BYTES   (208u * 1024)
 #define VMM_QUOTA_DEVICES (96u * 1024) /* its records of the devices, and their pages' tables */
 #define GUEST_ALIGN_SMALL (2ull << 20)
 #define GUEST_ALIGN_LARGE (1ull << 30)
@@ -95,8 +95,7 @@ static int piece_map(struct partition *partition, bh_handle_t region, uint64_t o
 		if (start >= end) {
 			continue;
 		}
-		error = spans[i].is_hole ? BH_OK
-		                         : bh_region_map_guest(region, partition->vm, gpa, &map);
+		error = spans[i].is_hole ? BH_OK : bh_region_map(region, partition->vm, gpa, &map);
 		map.flags = BH_MAP_READ | BH_MAP_WRITE;
 		error = error < 0 ? error
 		                  : bh_region_map(region, partition->domain, VMM_VA_GUEST + gpa,
@@ -428,7 +427,7 @@ int partition_destroy(uint32_t slot)
 	if (slot >= BH_PARTITIONS_MAX || root_status->slots[slot].state == ROOT_SLOT_FREE) {
 		return fail(BH_ERR_NOT_FOUND, "partition slot %u is free", (unsigned)slot);
 	}
-	while (bh_domain_destroy(partitions[slot].domain) == BH_ERR_AGAIN) {
+	while (bh_handle_close(partitions[slot].domain) == BH_ERR_AGAIN) {
 	}
 	owned_close(&partitions[slot].owned);
 	memset(&partitions[slot], 0, sizeof(partitions[slot]));

@@ -49,18 +49,18 @@ enum bh_object_type {
 	BH_OBJECT_EVENT = 5,
 	BH_OBJECT_VM = 6,
 	BH_OBJECT_VCPU = 7,
-	BH_OBJECT_PORTS = 8,     /* a range of the machine's I/O ports */
 	BH_OBJECT_INTERRUPT = 9, /* a machine interrupt bound to an event */
 	BH_OBJECT_HOST = 10,
 };
 
 #define BH_RIGHT_READ 0x01u /* region: map readable; info calls; vcpu: read state and statistics */
 #define BH_RIGHT_WRITE \
-	0x02u /* region: map writable; event: signal; ports: use; vcpu: set state, run, kick */
+	0x02u /* region: map writable; event: signal; host: ports; vcpu: set state, run, kick */
 #define BH_RIGHT_EXECUTE 0x04u /* region: map executable */
-#define BH_RIGHT_CONTROL 0x08u /* destroy, split, bind, map things into the object (domain, vm) */
-#define BH_RIGHT_GIVE    0x10u /* the handle may be given on */
-#define BH_RIGHTS_ALL    0x1fu
+#define BH_RIGHT_CONTROL \
+	0x08u               /* bind, map things into the object (domain, vm), make things of it */
+#define BH_RIGHT_GIVE 0x10u /* the handle may be given on */
+#define BH_RIGHTS_ALL 0x1fu
 
 /* ---- calls ------------------------------------------------------------------------------------------------ */
 
@@ -74,12 +74,10 @@ enum bh_call {
 
 	/* (struct bh_domain_params@) -> handle. Pays params.quota_bytes out of the caller's quota. RIGHTS unless the caller supervises. */
 	BH_CALL_DOMAIN_CREATE = 1,
-	/* (domain): stop and free all that it holds; its children die with it. Returns AGAIN while work remains. CONTROL. */
-	BH_CALL_DOMAIN_DESTROY = 2,
 	/* (domain, struct bh_domain_info@). READ. */
 	BH_CALL_DOMAIN_INFO = 3,
 
-	/* (domain, struct bh_thread_params@) -> handle. CONTROL on domain, or BH_HANDLE_SELF. RIGHTS unless the caller supervises. */
+	/* (domain, struct bh_thread_params@) -> handle, derived from the domain's. CONTROL, or BH_HANDLE_SELF. RIGHTS unless the caller supervises. */
 	BH_CALL_THREAD_CREATE = 4,
 	/* (): end the calling thread. Does not return. The last thread's end is the domain's end. */
 	BH_CALL_THREAD_EXIT = 5,
@@ -95,16 +93,13 @@ enum bh_call {
 	BH_CALL_REGION_ALLOCATE = 9,
 	/* (region): clear the next part (at most 2 MiB a call); AGAIN until the whole region is clear. CONTROL. */
 	BH_CALL_REGION_ZERO = 10,
-	/* (region, offset) -> handle of the upper part; the handle given keeps the lower part. Not while mapped or given. CONTROL. */
-	BH_CALL_REGION_SPLIT = 11,
-	/* (region, domain, va, struct bh_map@). READ/WRITE/EXECUTE on region as mapped; CONTROL on domain, or SELF. Never W and X. */
+	/*
+	 * (region, target, address, struct bh_map@). READ/WRITE/EXECUTE on region as mapped. Target: a domain (CONTROL, or SELF) and an address
+	 * in it, never W and X; or a vm (CONTROL) and a guest-physical address.
+	 */
 	BH_CALL_REGION_MAP = 12,
-	/* (region, domain, va): undo the mapping at va. */
+	/* (region, target, address): undo the mapping that this handle made there. */
 	BH_CALL_REGION_UNMAP = 13,
-	/* (region, vm, gpa, struct bh_map@): map into the guest. CONTROL on vm. */
-	BH_CALL_REGION_MAP_GUEST = 14,
-	/* (region, vm, gpa). */
-	BH_CALL_REGION_UNMAP_GUEST = 15,
 	/* (region, struct bh_region_info@). READ. */
 	BH_CALL_REGION_INFO = 16,
 
@@ -142,17 +137,11 @@ enum bh_call {
 	BH_CALL_DOORBELL_UNBIND = 30,
 	/* (vm, address, data): deliver a message-signalled interrupt to the guest's local APICs (SDM 3A 11.11). WRITE. */
 	BH_CALL_VM_MSI = 31,
-	/* (vm, address, data) -> event handle: signal = deliver that MSI. CONTROL on vm. */
-	BH_CALL_GUEST_INTERRUPT_BIND = 32,
 	/* (vcpu, level 0/1): state of the external-interrupt line (the 8259's INT into LINT0). WRITE. */
 	BH_CALL_VCPU_EXTINT = 33,
 
-	/* (host, first, count) -> handle of I/O ports. CONTROL on host. */
-	BH_CALL_PORTS_CREATE = 34,
-	/* (ports, port, width 1/2/4) -> value. READ. */
-	BH_CALL_PORT_READ = 35,
-	/* (ports, port, width 1/2/4, value). WRITE. */
-	BH_CALL_PORT_WRITE = 36,
+	/* (host, port, width 1/2/4 | BH_PORT_WRITE, value) -> value. WRITE on host. */
+	BH_CALL_PORT = 35,
 	/* (host, gsi, event, flags BH_IRQ_*) -> interrupt handle: the GSI sets the event and is masked until acknowledged. */
 	BH_CALL_INTERRUPT_BIND = 37,
 	/* (interrupt): unmask again. WRITE. */
@@ -166,11 +155,12 @@ enum bh_call {
 
 	/* (handle, domain, rights, slot or 0) -> handle in that domain's table. GIVE on handle, CONTROL on domain. */
 	BH_CALL_HANDLE_GIVE = 42,
-	/* (handle, rights) -> 0: drop rights of one's own handle. */
-	BH_CALL_HANDLE_NARROW = 43,
 	/* (handle): close all handles derived from this one (mappings made by them go too); it stays. AGAIN while work remains. */
 	BH_CALL_HANDLE_REVOKE = 44,
-	/* (handle): close it and all derived from it. The object ends with its last handle. AGAIN while work remains. */
+	/*
+	 * (handle): close it and all derived from it. The object ends with its last handle; a domain stops first, and all that it holds ends
+	 * with it. AGAIN while work remains.
+	 */
 	BH_CALL_HANDLE_CLOSE = 45,
 
 	/* (vcpu, struct bh_vcpu_stats@): copy of the counters. READ. */
@@ -187,7 +177,8 @@ enum bh_call {
 struct bh_domain_params {
 	uint64_t quota_bytes;    /* kernel objects, page tables, and regions that it allocates */
 	bh_handle_t death_event; /* signalled when the domain dies; 0 = none */
-	uint32_t flags;          /* BH_DOMAIN_* */
+	uint16_t flags;          /* BH_DOMAIN_* */
+	uint16_t handles_max;    /* of its table, 80 bytes each; 0 = 256, at most BH_MAX_HANDLES */
 	char name[32];           /* for the log; NUL-terminated */
 };
 _Static_assert(sizeof(struct bh_domain_params) == 48, "ABI");
@@ -243,12 +234,9 @@ _Static_assert(sizeof(struct bh_map) == 24, "ABI");
 struct bh_region_info {
 	uint64_t size;
 	uint64_t zeroed_bytes;
-	uint64_t mappings_count;
-	uint32_t is_device;
-	uint32_t reserved;
 	uint64_t physical; /* where it lies; 0 for domains that do not supervise */
 };
-_Static_assert(sizeof(struct bh_region_info) == 40, "ABI");
+_Static_assert(sizeof(struct bh_region_info) == 24, "ABI");
 
 /* ---- events ---------------------------------------------------------------------------------------------------- */
 
@@ -594,8 +582,9 @@ struct bh_host_info {
 	uint32_t console_irq_flags; /* BH_IRQ_* */
 	uint32_t console_baud;
 	uint32_t reserved;
-	uint64_t cpu_idle_tsc[8]; /* reserved for the first pCPUs */
 };
+
+#define BH_PORT_WRITE 0x100u
 
 #define BH_HOST_QUIESCE \
 	1u /* before power-off: other pCPUs stop, the log goes to the machine's console again */

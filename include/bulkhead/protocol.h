@@ -156,10 +156,9 @@ _Static_assert(sizeof(struct bh_console) == 4096 + BH_CONSOLE_OUT_BYTES, "17 pag
 
 /* ---- mgmt --------------------------------------------------------------------------------------------------------- */
 
-#define MGMT_HANDLE_HOST   2u  /* READ | CONTROL */
-#define MGMT_HANDLE_EVENTS 8u  /* its event set, CONTROL; kept by root over restarts */
-#define MGMT_HANDLE_ROOT   9u  /* event: root has a request, WRITE */
-#define MGMT_HANDLE_PORTS  10u /* all I/O ports, READ | WRITE */
+#define MGMT_HANDLE_HOST   2u /* READ | WRITE | CONTROL: also all I/O ports */
+#define MGMT_HANDLE_EVENTS 8u /* its event set, CONTROL; kept by root over restarts */
+#define MGMT_HANDLE_ROOT   9u /* event: root has a request, WRITE */
 /* Below 384: whatever the kernel chooses. */
 #define MGMT_HANDLE_VMM \
 	384u /* + slot * 2: event VMM_EVENT_COMMAND of that VMM; + slot * 2 + 1: VMM_EVENT_CONSOLE. WRITE */

@@ -145,10 +145,7 @@ static bool is_spared(uint64_t number, const uint64_t arguments[5])
 	case BH_CALL_LOG_WRITE:
 		return true;
 	case BH_CALL_HANDLE_CLOSE:
-	case BH_CALL_HANDLE_NARROW:
 		return is_needed;
-	case BH_CALL_DOMAIN_DESTROY:
-		return (uint32_t)arguments[0] == BH_HANDLE_SELF;
 	default:
 		return false;
 	}
