@@ -29,7 +29,6 @@ extern union call_record {
 	struct bh_vcpu_state vcpu_state;
 	struct bh_vcpu_stats vcpu_stats;
 	struct bh_cpuid_entry cpuid[BH_CPUID_MAX];
-	struct bh_doorbell doorbell;
 	struct bh_host_info host_info;
 } call_record;
 

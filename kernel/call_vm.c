@@ -6,6 +6,7 @@
 #include "kernel/call.h"
 
 #include "arch/x86/hvm.h"
+#include "kernel/doorbell.h"
 #include "kernel/event.h"
 #include "kernel/fpu.h"
 #include "kernel/message.h"
@@ -166,10 +167,10 @@ int64_t call_vcpu_set_state(struct call *call)
 int64_t call_doorbell_bind(struct call *call)
 {
 	struct event *event;
-	int error = call_event_argument(call, call_record.doorbell.event, &event);
+	int error = call_event_argument(call, call->arg[2], &event);
 
 	if (error == BH_OK) {
-		error = vm_doorbell_bind(vm_of(call->object), &call_record.doorbell, event);
+		error = doorbell_bind(vm_of(call->object), call->arg[1], event);
 	}
 	if (error == BH_OK && event != NULL) {
 		event->is_bound = true;
@@ -179,25 +180,13 @@ int64_t call_doorbell_bind(struct call *call)
 
 int64_t call_doorbell_unbind(struct call *call)
 {
-	return vm_doorbell_unbind(vm_of(call->object), &call_record.doorbell);
+	return doorbell_unbind(vm_of(call->object), call->arg[1]);
 }
 
-/* A write in flight may still use the event: limbo frees it after every pCPU has passed a safe point. */
 void call_vm_forget_event(const struct event *event)
 {
 	list_for_each(node, &vms)
 	{
-		struct vm *vm = list_entry(node, struct vm, node);
-
-		for (uint32_t i = 0; i < BH_DOORBELLS_MAX; i++) {
-			if (vm->doorbells[i].event == event) {
-				__atomic_store_n(&vm->doorbells[i].event, NULL, __ATOMIC_RELEASE);
-			}
-		}
-		for (uint32_t i = 0; i < VM_PORT_SLOTS; i++) {
-			if (vm->port_slots[i].event == event) {
-				__atomic_store_n(&vm->port_slots[i].event, NULL, __ATOMIC_RELEASE);
-			}
-		}
+		doorbell_forget_event(list_entry(node, struct vm, node), event);
 	}
 }

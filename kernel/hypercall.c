@@ -11,15 +11,14 @@ static uint64_t send_ipi(struct vcpu *vcpu)
 	const uint64_t words[2] = { vcpu->gpr[BH_GPR_RBX], vcpu->gpr[BH_GPR_RCX] };
 	uint64_t first = vcpu->gpr[BH_GPR_RDX];
 	uint64_t icr = vcpu->gpr[BH_GPR_RSI];
+	uint64_t mode = field_get(APIC_ICR_MODE, icr);
 	uint64_t count = 0;
 	struct apic_message message = {
+		.icr = (uint32_t)(icr & (APIC_ICR_MODE | 0xff)),
 		.is_x2apic = true,
-		.vector = (uint8_t)icr,
-		.delivery = (uint8_t)field_get(APIC_ICR_MODE, icr),
 	};
 
-	if (message.delivery != APIC_DELIVERY_NMI &&
-	    (message.delivery != APIC_DELIVERY_FIXED || message.vector < 16)) {
+	if (mode != APIC_DELIVERY_NMI && (mode != APIC_DELIVERY_FIXED || (icr & 0xff) < 16)) {
 		return (uint64_t)-22; /* EINVAL in KVM's ABI */
 	}
 	for (uint32_t bit = 0; bit < 128; bit++) {
@@ -27,8 +26,7 @@ static uint64_t send_ipi(struct vcpu *vcpu)
 
 		if ((words[bit / 64] & BIT(bit % 64)) != 0 && vm_vcpu(vcpu->vm, target) != NULL) {
 			message.destination = (uint32_t)target;
-			vlapic_deliver(vcpu->vm, &message);
-			count++;
+			count += vlapic_deliver(vcpu->vm, &message) == BH_OK ? 1 : 0;
 		}
 	}
 	return count;

@@ -23,29 +23,22 @@ static uint32_t vm_id_next = 1;
 
 int vm_create(struct domain *payer, const struct bh_vm_params *params, struct vm **out)
 {
-	hpa_t page, slots;
+	hpa_t page;
 	struct vm *vm;
 	int error = quota_pages_allocate(payer, VM_ORDER, &page);
 
 	if (error != BH_OK) {
 		return error;
 	}
-	error = quota_pages_allocate(payer, 0, &slots);
-	if (error != BH_OK) {
-		quota_pages_free(payer, VM_ORDER, page);
-		return error;
-	}
 	vm = phys_to_virt(page);
 	vm->object.payer = payer;
 	vm->vcpus_max = params->vcpus_max;
 	vm->id = vm_id_next++;
-	vm->cpuid_slots = phys_to_virt(slots);
 	vm->tsc_offset = 0 - arch_tsc_read();
-	cpuid_slots_fill(vm);
-	doorbell_slots_clear(vm);
+	cpuid_clear(vm);
+	doorbell_clear(vm);
 	error = hvm->vm_init(vm);
 	if (error != BH_OK) {
-		quota_pages_free(payer, 0, slots);
 		quota_pages_free(payer, VM_ORDER, page);
 		return error;
 	}
@@ -55,11 +48,8 @@ int vm_create(struct domain *payer, const struct bh_vm_params *params, struct vm
 
 void vm_destroy(struct vm *vm)
 {
-	struct domain *payer = vm->object.payer;
-
 	hvm->vm_fini(vm);
-	quota_pages_free(payer, 0, virt_to_phys(vm->cpuid_slots));
-	quota_pages_free(payer, VM_ORDER, virt_to_phys(vm));
+	quota_pages_free(vm->object.payer, VM_ORDER, virt_to_phys(vm));
 }
 
 static uint32_t page_order(uint32_t page)
@@ -108,7 +98,7 @@ int vcpu_create(struct domain *payer, struct vm *vm, uint32_t idx, struct vcpu *
 	vcpu = phys_to_virt(page);
 	vcpu->object.payer = payer;
 	vcpu->vm = vm;
-	vcpu->cpuid_slots = vm->cpuid_slots;
+	vcpu->cpuid = vm->cpuid;
 	vcpu->idx = idx;
 	vcpu->tsc_offset = vm->tsc_offset;
 	error = pages_allocate(vcpu);
@@ -170,7 +160,7 @@ void vcpu_make_current(struct vcpu *vcpu)
 	}
 	if (vcpu->cpu == NULL) {
 		vcpu->cpu = cpu;
-		vlapic_timer_rearm(vcpu);
+		vlapic_timer_set(vcpu, vcpu->lapic.timer_deadline, vcpu->lapic.timer_period_tsc);
 	}
 	hvm->load(vcpu);
 	vcpu_debug_registers_load(vcpu);

@@ -8,34 +8,21 @@
 
 #include "kernel/object.h"
 
-#define VM_PORT_SLOTS  64u  /* one-probe table of port doorbells, by the port's low bits */
+#define VM_PORT_SLOTS  BH_DOORBELLS_MAX
 #define VM_CPUID_SLOTS 128u /* one-probe table of CPUID leaves (kernel/cpuid.h) */
 
-struct doorbell {
-	uint64_t value;
-	uint16_t port;
-	uint8_t length_bytes; /* 0 = any */
-	bool is_used;
-	bool is_match;
+/*
+ * A doorbell (kernel/doorbell.h). Both vendors tell the port of an OUT in bits 31:16 of the exit information; of the rest a key holds
+ * what is not set for a plain OUT, so the information, cut to those bits, equals the key.
+ */
+struct port_slot {
+	uint32_t key;
+	uint32_t reserved;
 	struct event *event; /* NULL = swallow */
 };
 
-/*
- * A port doorbell without a value, as the vendor reports an OUT (hvm->doorbell_key): the exit information under `mask` equals `key`.
- * An empty slot has mask 0 and key ~0. A second port with the same low bits stays in vm->doorbells only and is found on the slow path.
- */
-struct port_slot {
-	uint32_t mask;
-	uint32_t key;
-	struct event *event;
-};
-
-/* One CPUID leaf that needs no look at the vCPU. `leaf` is ~0 when empty: no such leaf is ever looked up here. */
-struct cpuid_slot {
-	uint32_t leaf;
-	uint32_t eax, ebx, ecx, edx;
-	uint32_t reserved[3];
-};
+/* The first place to look for the doorbell of an OUT with this exit information. */
+#define VM_PORT_SLOT(info) ((uint32_t)(info) >> 17 & (VM_PORT_SLOTS - 1))
 
 struct vm {
 	struct object object;
@@ -43,8 +30,6 @@ struct vm {
 	struct list mappings; /* what is mapped into it (kernel/region.h) */
 	uint32_t vcpus_max;
 	uint32_t id;
-	struct cpuid_slot *cpuid_slots; /* one page, VM_CPUID_SLOTS entries */
-	struct port_slot port_slots[VM_PORT_SLOTS];
 	struct ptable npt; /* guest-physical to host-physical; made by hvm->vm_init */
 	hpa_t io_bitmap, msr_bitmap;
 	void *hvm; /* vendor data */
@@ -52,10 +37,9 @@ struct vm {
 	uint64_t tsc_offset; /* guest TSC = TSC + tsc_offset */
 	/* by index = initial APIC id; set once, read by any pCPU */
 	struct vcpu *vcpus[BH_MAX_VCPUS];
-	struct doorbell doorbells[BH_DOORBELLS_MAX];
-	uint64_t doorbell_buckets; /* bit n: some doorbell's port is n modulo 64 */
-	uint32_t cpuid_count;
-	struct bh_cpuid_entry cpuid[BH_CPUID_MAX];
+	struct port_slot ports[VM_PORT_SLOTS];
+	uint64_t xcr0_offered; /* by CPUID leaf 0Dh */
+	struct bh_cpuid_entry cpuid[VM_CPUID_SLOTS];
 };
 _Static_assert(sizeof(struct vm) <= 2 * PAGE_SIZE, "a VM is an order-1 block");
 
@@ -77,7 +61,6 @@ struct vlapic {
 	uint64_t apic_base;
 	uint64_t timer_period_tsc; /* host TSC ticks of one round; 0 = stopped */
 	uint64_t timer_deadline;   /* host TSC of the next expiry; 0 = none */
-	uint64_t tsc_deadline;     /* IA32_TSC_DEADLINE, guest TSC */
 	struct timer timer;
 	bool is_extint_asserted; /* the 8259's INT line; written by any pCPU before VCPU_REQUEST_EXTINT */
 	uint64_t eoi_level[4]; /* level-triggered vectors whose EOI the VMM has not been told yet */
@@ -126,9 +109,9 @@ struct vcpu {
 	void *hvm_state; /* SVM: VMCB (direct map); VMX: VMCS region */
 	hpa_t hvm_page;
 	struct bh_vcpu_stats *stats;
-	const struct cpuid_slot *cpuid_slots; /* vm->cpuid_slots */
-	struct bh_run *run;                   /* direct map of the run page */
-	uint32_t requests;                    /* VCPU_REQUEST_*; others set bits atomically */
+	const struct bh_cpuid_entry *cpuid; /* vm->cpuid */
+	struct bh_run *run;                 /* direct map of the run page */
+	uint32_t requests;                  /* VCPU_REQUEST_*; others set bits atomically */
 	uint32_t idx;
 	struct thread *thread; /* inside vcpu_run, else NULL; others read it atomically */
 	/* bound by vcpu_run until vcpu_unload, NULL else; its VMCS / ASID, FPU and timer live there */
@@ -144,7 +127,7 @@ struct vcpu {
 	uint64_t cr2; /* VMX: not in the VMCS */
 	uint64_t dr[4];
 	uint64_t dr6; /* VMX: not in the VMCS */
-	uint64_t msr_tsc_aux, msr_spec_ctrl, msr_tsc_adjust;
+	uint64_t msr_tsc_aux, msr_tsc_adjust;
 	/* guest TSC = TSC + tsc_offset; the VM's, moved by the guest's own writes */
 	uint64_t tsc_offset;
 
@@ -218,10 +201,6 @@ void vcpu_request(struct vcpu *vcpu, uint32_t bits);
 int vcpu_get_state(struct vcpu *vcpu, struct bh_vcpu_state *state) must_check;
 int vcpu_set_state(struct vcpu *vcpu, const struct bh_vcpu_state *state) must_check;
 int vm_set_cpuid(struct vm *vm, const struct bh_cpuid_entry *entries, uint32_t count) must_check;
-/* Doorbells on memory addresses: UNSUPPORTED (the kernel decodes no instruction). */
-int vm_doorbell_bind(struct vm *vm, const struct bh_doorbell *record,
-                     struct event *event) must_check;
-int vm_doorbell_unbind(struct vm *vm, const struct bh_doorbell *record) must_check;
 /* MSI to the guest's local APICs (SDM 3A 11.11). INVALID for a malformed address. Any pCPU. */
 int vm_msi_deliver(struct vm *vm, uint64_t address, uint32_t data) must_check;
 /* After a change of vm->npt that took rights away: returns when no pCPU uses old translations. Caller holds kernel_lock. */

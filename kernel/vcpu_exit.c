@@ -6,7 +6,6 @@
 
 #include "arch/x86/hvm.h"
 #include "arch/x86/reg/msr.h"
-#include "kernel/cpuid.h"
 #include "kernel/doorbell.h"
 #include "kernel/hypercall.h"
 #include "kernel/msr.h"
@@ -44,8 +43,8 @@ static bool exit_io(struct vcpu *vcpu, const struct vm_exit *exit)
 		uint64_t value = vcpu->gpr[BH_GPR_RAX] & masks[exit->width_bytes & 7];
 
 		io->value = value;
-		if (unlikely(doorbell_may_ring(vcpu->vm, exit->port)) &&
-		    doorbell_ring(vcpu->vm, exit->port, exit->width_bytes, value)) {
+		if (doorbell_may_ring(vcpu->vm, exit->port) &&
+		    doorbell_ring(vcpu->vm, exit->port)) {
 			return true;
 		}
 	} else {
@@ -89,17 +88,11 @@ static bool exit_mmio(struct vcpu *vcpu, const struct vm_exit *exit)
 	return vcpu_return(vcpu, BH_EXIT_MMIO, BH_STATE_EMULATE);
 }
 
+/* One of the leaves that the vendor's fast path has not answered. */
 static bool exit_cpuid(struct vcpu *vcpu, const struct vm_exit *exit)
 {
-	struct cpuid_values values = cpuid_guest(vcpu, (uint32_t)vcpu->gpr[BH_GPR_RAX],
-	                                         (uint32_t)vcpu->gpr[BH_GPR_RCX]);
-
-	vcpu->gpr[BH_GPR_RAX] = values.eax;
-	vcpu->gpr[BH_GPR_RBX] = values.ebx;
-	vcpu->gpr[BH_GPR_RCX] = values.ecx;
-	vcpu->gpr[BH_GPR_RDX] = values.edx;
 	hvm->skip_instruction(vcpu, exit);
-	return true;
+	return vcpu_return(vcpu, BH_EXIT_CPUID, BH_STATE_GPR | BH_STATE_CONTROL);
 }
 
 static bool return_msr(struct vcpu *vcpu, uint32_t msr, bool is_write, uint64_t value)
@@ -164,11 +157,9 @@ static bool exit_hypercall(struct vcpu *vcpu, const struct vm_exit *exit)
 static bool exit_xsetbv(struct vcpu *vcpu, const struct vm_exit *exit)
 {
 	uint64_t value = (vcpu->gpr[BH_GPR_RDX] << 32) | (uint32_t)vcpu->gpr[BH_GPR_RAX];
-	struct cpuid_values offered = cpuid_guest(vcpu, CPUID_LEAF_XSAVE, 0);
-	uint64_t allowed = ((uint64_t)offered.edx << 32) | offered.eax;
 
 	if (hvm->get_cpl(vcpu) != 0 || (uint32_t)vcpu->gpr[BH_GPR_RCX] != 0 ||
-	    (value & ~allowed) != 0 || !xcr0_is_valid(value)) {
+	    (value & ~vcpu->vm->xcr0_offered) != 0 || !xcr0_is_valid(value)) {
 		vcpu_raise(vcpu, VECTOR_GP, 0);
 		return true;
 	}

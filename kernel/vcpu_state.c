@@ -140,7 +140,6 @@ static void reset_msrs(struct vcpu *vcpu)
 		hvm->set_msr(vcpu, hvm_msrs[i].msr, hvm_msrs[i].msr == MSR_PAT ? PAT_RESET : 0);
 	}
 	vcpu->msr_tsc_aux = 0;
-	vcpu->msr_spec_ctrl = 0;
 	vcpu->xcr0 = 1;
 	arch_fpu_init_area(vcpu->fpu);
 }
@@ -201,7 +200,6 @@ static void get_msrs(struct vcpu *vcpu, struct bh_vcpu_state *state)
 	}
 	state->tsc = arch_tsc_read() + vcpu->tsc_offset;
 	state->tsc_aux = vcpu->msr_tsc_aux;
-	state->spec_ctrl = vcpu->msr_spec_ctrl;
 }
 
 static void get_events(struct vcpu *vcpu, struct bh_vcpu_state *state)
@@ -308,7 +306,6 @@ static void set_msrs(struct vcpu *vcpu, const struct bh_vcpu_state *state)
 		msr_guest_set_tsc(vcpu, state->tsc);
 	}
 	vcpu->msr_tsc_aux = (uint32_t)state->tsc_aux;
-	vcpu->msr_spec_ctrl = state->spec_ctrl & 7;
 }
 
 static void set_events(struct vcpu *vcpu, const struct bh_vcpu_state *state)

@@ -10,7 +10,6 @@
 #include "kernel/cpuid.h"
 #include "kernel/string.h"
 
-#define LVT_RESET                  ((uint32_t)APIC_LVT_MASKED)
 #define LVT_MODE                   GENMASK(10, 8)
 
 #define ESR_SEND_ILLEGAL_VECTOR    5u
@@ -28,11 +27,15 @@ static bool is_x2apic(const struct vcpu *vcpu)
 	return (vcpu->lapic.apic_base & APIC_BASE_X2APIC) != 0;
 }
 
+static bool is_on(const struct vcpu *vcpu)
+{
+	return (vcpu->lapic.apic_base & APIC_BASE_ENABLE) != 0;
+}
+
 /* Globally and by software enabled: accepts fixed interrupts. */
 static bool is_enabled(const struct vcpu *vcpu)
 {
-	return (vcpu->lapic.apic_base & APIC_BASE_ENABLE) != 0 &&
-	       (vlapic_reg(vcpu, APIC_SVR) & APIC_SVR_ENABLED) != 0;
+	return is_on(vcpu) && (vlapic_reg(vcpu, APIC_SVR) & APIC_SVR_ENABLED) != 0;
 }
 
 /* ---- 256-bit registers: eight words, 16 bytes apart ---- */
@@ -81,14 +84,15 @@ bool vlapic_accept(struct vcpu *vcpu, uint8_t vector, bool is_level)
 
 uint32_t vlapic_update(struct vcpu *vcpu)
 {
-	uint32_t cr8 = hvm->get_cr8(vcpu);
-
 	for (uint32_t i = 0; i < 8; i++) {
 		if (vcpu->irr_remote[i] != 0) {
 			*reg(vcpu, APIC_IRR + i * 0x10) |= __atomic_exchange_n(&vcpu->irr_remote[i],
 			                                                       0, __ATOMIC_ACQUIRE);
 		}
 	}
+	/* The guest moves CR8 without an exit; the low half of TPR is not in it. */
+	uint32_t cr8 = hvm->get_cr8(vcpu);
+
 	if ((vlapic_reg(vcpu, APIC_TPR) >> 4) != cr8) {
 		*reg(vcpu, APIC_TPR) = cr8 << 4;
 	}
@@ -125,6 +129,14 @@ uint32_t vlapic_in_service(const struct vcpu *vcpu)
 	return vector_highest(vcpu, APIC_ISR);
 }
 
+/* What is in IRR may get through now. */
+static void look_again(struct vcpu *vcpu)
+{
+	if (vector_highest(vcpu, APIC_IRR) != 0) {
+		vcpu_request_self(vcpu, VCPU_REQUEST_INTERRUPT);
+	}
+}
+
 void vlapic_eoi(struct vcpu *vcpu)
 {
 	uint32_t vector = vector_highest(vcpu, APIC_ISR);
@@ -137,18 +149,7 @@ void vlapic_eoi(struct vcpu *vcpu)
 		vcpu->lapic.eoi_level[vector / 64] |= BIT(vector % 64);
 		vcpu_request_self(vcpu, VCPU_REQUEST_EOI);
 	}
-	if (vector_highest(vcpu, APIC_IRR) != 0) {
-		vcpu_request_self(vcpu, VCPU_REQUEST_INTERRUPT);
-	}
-}
-
-void vlapic_set_tpr(struct vcpu *vcpu, uint32_t tpr)
-{
-	*reg(vcpu, APIC_TPR) = tpr & 0xff;
-	hvm->set_cr8(vcpu, (tpr >> 4) & 0xf);
-	if (vector_highest(vcpu, APIC_IRR) != 0) {
-		vcpu_request_self(vcpu, VCPU_REQUEST_INTERRUPT);
-	}
+	look_again(vcpu);
 }
 
 bool vlapic_extint_pending(const struct vcpu *vcpu)
@@ -158,41 +159,33 @@ bool vlapic_extint_pending(const struct vcpu *vcpu)
 	if (!__atomic_load_n(&vcpu->lapic.is_extint_asserted, __ATOMIC_ACQUIRE)) {
 		return false;
 	}
-	if ((vcpu->lapic.apic_base & APIC_BASE_ENABLE) == 0) {
-		return true; /* LINT0 is INTR then (SDM 3A 11.4.3) */
-	}
-	return (lint0 & APIC_LVT_MASKED) == 0 && field_get(LVT_MODE, lint0) == APIC_DELIVERY_EXTINT;
+	/* LINT0 is INTR while the APIC is off (SDM 3A 11.4.3). */
+	return !is_on(vcpu) || ((lint0 & APIC_LVT_MASKED) == 0 &&
+	                        field_get(LVT_MODE, lint0) == APIC_DELIVERY_EXTINT);
 }
 
-void vlapic_raise_lvt(struct vcpu *vcpu, uint32_t lvt_offset)
+/* The fixed interrupt of a local vector table entry. False: its vector is illegal. */
+static bool raise_lvt(struct vcpu *vcpu, uint32_t offset)
 {
-	uint32_t lvt = vlapic_reg(vcpu, lvt_offset);
-	uint32_t mode = lvt_offset == APIC_LVT_TIMER || lvt_offset == APIC_LVT_ERROR
-	                        ? APIC_DELIVERY_FIXED
-	                        : (uint32_t)field_get(LVT_MODE, lvt);
+	uint32_t lvt = vlapic_reg(vcpu, offset);
 
-	if ((lvt & APIC_LVT_MASKED) != 0) {
-		return;
-	}
-	if (mode == APIC_DELIVERY_NMI) {
-		vcpu_request(vcpu, VCPU_REQUEST_NMI);
-	} else if (mode == APIC_DELIVERY_FIXED) {
-		if ((lvt & 0xff) < 16) {
-			vlapic_error(vcpu, ESR_RECEIVE_ILLEGAL_VECTOR);
-		} else {
-			vlapic_accept(vcpu, (uint8_t)lvt, false);
-		}
-	}
-}
-
-void vlapic_error(struct vcpu *vcpu, uint32_t bit)
-{
-	uint32_t lvt = vlapic_reg(vcpu, APIC_LVT_ERROR);
-
-	/* Collected aside (reserved word of the page) until the guest's write to ESR latches it (SDM 3A 11.5.3). */
-	*reg(vcpu, APIC_ESR + 4) |= 1u << bit;
 	if ((lvt & APIC_LVT_MASKED) == 0 && (lvt & 0xff) >= 16) {
 		vlapic_accept(vcpu, (uint8_t)lvt, false);
+	}
+	return (lvt & APIC_LVT_MASKED) != 0 || (lvt & 0xff) >= 16;
+}
+
+static void raise_error(struct vcpu *vcpu, uint32_t bit)
+{
+	/* Collected aside (reserved word of the page) until the guest's write to ESR latches it (SDM 3A 11.5.3). */
+	*reg(vcpu, APIC_ESR + 4) |= 1u << bit;
+	(void)raise_lvt(vcpu, APIC_LVT_ERROR);
+}
+
+void vlapic_raise_timer(struct vcpu *vcpu)
+{
+	if (!raise_lvt(vcpu, APIC_LVT_TIMER)) {
+		raise_error(vcpu, ESR_RECEIVE_ILLEGAL_VECTOR);
 	}
 }
 
@@ -205,49 +198,51 @@ void vlapic_page_refresh(struct vcpu *vcpu)
 
 /* ---- sending ---- */
 
-static bool matches_logical_xapic(const struct vcpu *vcpu, uint32_t destination)
+/* SDM 3A 11.6.2.2, 11.12.10.1; in xAPIC mode flat, or clusters where number 15 is all of them. */
+static bool matches_logical(const struct vcpu *vcpu, uint32_t destination)
 {
-	uint32_t ldr = vlapic_reg(vcpu, APIC_LDR) >> 24;
+	uint32_t ldr = vlapic_reg(vcpu, APIC_LDR);
 
-	destination &= 0xff;
-	if (vlapic_reg(vcpu, APIC_DFR) == DFR_FLAT) {
-		return (ldr & destination) != 0;
+	if (is_x2apic(vcpu)) {
+		return (destination >> 16) == (ldr >> 16) && (destination & ldr & 0xffff) != 0;
 	}
-	/* Cluster model: high nibble names it, 15 is all of them (SDM 3A 11.6.2.2). */
+	ldr >>= 24;
+	if (vlapic_reg(vcpu, APIC_DFR) == DFR_FLAT) {
+		return (ldr & destination & 0xff) != 0;
+	}
+	destination &= 0xff;
 	return ((destination >> 4) == 0xf || (destination >> 4) == (ldr >> 4)) &&
 	       (destination & ldr & 0xf) != 0;
 }
 
-static bool matches_logical_x2apic(const struct vcpu *vcpu, uint32_t destination)
+static bool matches(const struct vcpu *vcpu, const struct apic_message *message)
 {
-	uint32_t ldr = vlapic_reg(vcpu, APIC_LDR);
-
-	return (destination >> 16) == (ldr >> 16) && (destination & ldr & 0xffff) != 0;
-}
-
-bool vlapic_matches(const struct vcpu *vcpu, const struct apic_message *message)
-{
-	uint32_t broadcast = message->is_x2apic ? 0xffffffffu : 0xffu;
-
-	if ((vcpu->lapic.apic_base & APIC_BASE_ENABLE) == 0) {
+	switch ((enum apic_shorthand)field_get(APIC_ICR_SHORTHAND, message->icr)) {
+	case APIC_TO_SELF:
+		return vcpu == message->sender;
+	case APIC_TO_ALL:
+		return true;
+	case APIC_TO_OTHERS:
+		return vcpu != message->sender;
+	case APIC_TO_FIELD:
+		break;
+	}
+	if (!is_on(vcpu)) {
 		return false;
 	}
-	if (message->destination == broadcast) {
+	if (message->destination == (message->is_x2apic ? 0xffffffffu : 0xffu)) {
 		return true;
 	}
-	if (!message->is_logical) {
-		return message->destination == vcpu->idx;
-	}
-	return is_x2apic(vcpu) ? matches_logical_x2apic(vcpu, message->destination)
-	                       : matches_logical_xapic(vcpu, message->destination);
+	return (message->icr & APIC_ICR_LOGICAL) != 0 ? matches_logical(vcpu, message->destination)
+	                                              : message->destination == vcpu->idx;
 }
 
-static void deliver_to(struct vcpu *vcpu, const struct apic_message *message)
+static void deliver_to(struct vcpu *vcpu, uint32_t icr)
 {
-	switch ((enum apic_delivery)message->delivery) {
+	switch ((enum apic_delivery)field_get(APIC_ICR_MODE, icr)) {
 	case APIC_DELIVERY_FIXED:
 	case APIC_DELIVERY_LOWEST:
-		vlapic_accept(vcpu, message->vector, message->is_level);
+		vlapic_accept(vcpu, (uint8_t)icr, (icr & APIC_ICR_TRIGGER_LEVEL) != 0);
 		break;
 	case APIC_DELIVERY_NMI:
 		vcpu_request(vcpu, VCPU_REQUEST_NMI);
@@ -256,7 +251,7 @@ static void deliver_to(struct vcpu *vcpu, const struct apic_message *message)
 		vcpu_request(vcpu, VCPU_REQUEST_INIT);
 		break;
 	case APIC_DELIVERY_SIPI:
-		__atomic_store_n(&vcpu->sipi_vector, message->vector, __ATOMIC_RELEASE);
+		__atomic_store_n(&vcpu->sipi_vector, (uint8_t)icr, __ATOMIC_RELEASE);
 		vcpu_request(vcpu, VCPU_REQUEST_SIPI);
 		break;
 	case APIC_DELIVERY_SMI:
@@ -265,107 +260,72 @@ static void deliver_to(struct vcpu *vcpu, const struct apic_message *message)
 	}
 }
 
-/* One of those that match: the lowest task priority, so that a CPU that raised its own is spared. */
-static void deliver_lowest(struct vm *vm, const struct apic_message *message)
+int vlapic_deliver(struct vm *vm, const struct apic_message *message)
 {
+	uint64_t mode = field_get(APIC_ICR_MODE, message->icr);
 	struct vcpu *vcpu, *best = NULL;
 
+	if (mode <= APIC_DELIVERY_LOWEST && (message->icr & 0xff) < 16) {
+		return BH_ERR_INVALID;
+	}
 	for (uint32_t i = 0; (vcpu = vm_vcpu_next(vm, &i)) != NULL;) {
-		if (is_enabled(vcpu) && vlapic_matches(vcpu, message) &&
-		    (best == NULL || vlapic_reg(vcpu, APIC_TPR) < vlapic_reg(best, APIC_TPR))) {
-			best = vcpu;
+		if (!matches(vcpu, message)) {
+			continue;
+		}
+		if (mode != APIC_DELIVERY_LOWEST) {
+			deliver_to(vcpu, message->icr);
+		} else if (is_enabled(vcpu) &&
+		           (best == NULL ||
+		            vlapic_reg(vcpu, APIC_TPR) < vlapic_reg(best, APIC_TPR))) {
+			best = vcpu; /* the lowest task priority: a CPU that raised its own is spared */
 		}
 	}
 	if (best != NULL) {
-		deliver_to(best, message);
+		deliver_to(best, message->icr);
 	}
+	return BH_OK;
 }
 
-void vlapic_deliver(struct vm *vm, const struct apic_message *message)
+static void send(struct vcpu *vcpu, uint32_t icr, uint32_t destination)
 {
-	struct vcpu *vcpu;
-
-	if (message->delivery == APIC_DELIVERY_LOWEST) {
-		deliver_lowest(vm, message);
-		return;
-	}
-	if (!message->is_logical && message->destination < vm->vcpus_max) {
-		vcpu = vm_vcpu(vm, message->destination);
-		if (vcpu != NULL && (vcpu->lapic.apic_base & APIC_BASE_ENABLE) != 0) {
-			deliver_to(vcpu, message);
-		}
-		return;
-	}
-	for (uint32_t i = 0; (vcpu = vm_vcpu_next(vm, &i)) != NULL;) {
-		if (vlapic_matches(vcpu, message)) {
-			deliver_to(vcpu, message);
-		}
-	}
-}
-
-static void deliver_shorthand(struct vcpu *sender, const struct apic_message *message,
-                              enum apic_shorthand shorthand)
-{
-	struct vcpu *vcpu;
-
-	for (uint32_t i = 0; (vcpu = vm_vcpu_next(sender->vm, &i)) != NULL;) {
-		if (vcpu != sender || shorthand == APIC_TO_ALL) {
-			deliver_to(vcpu, message);
-		}
-	}
-}
-
-void vlapic_send(struct vcpu *vcpu, uint64_t icr)
-{
-	enum apic_shorthand shorthand = (enum apic_shorthand)field_get(APIC_ICR_SHORTHAND, icr);
 	struct apic_message message = {
-		.destination = is_x2apic(vcpu) ? (uint32_t)(icr >> 32) : (uint32_t)(icr >> 56),
-		.is_logical = (icr & APIC_ICR_LOGICAL) != 0,
+		.icr = icr & ~(uint32_t)APIC_ICR_TRIGGER_LEVEL,
+		.destination = destination,
 		.is_x2apic = is_x2apic(vcpu),
-		.vector = (uint8_t)icr,
-		.delivery = (uint8_t)field_get(APIC_ICR_MODE, icr),
+		.sender = vcpu,
 	};
+	uint64_t mode = field_get(APIC_ICR_MODE, icr);
 
-	if (message.delivery <= APIC_DELIVERY_LOWEST && message.vector < 16) {
-		vlapic_error(vcpu, ESR_SEND_ILLEGAL_VECTOR);
-		return;
-	}
-	if (message.delivery == APIC_DELIVERY_INIT && (icr & APIC_ICR_LEVEL) == 0) {
+	if (mode == APIC_DELIVERY_INIT && (icr & APIC_ICR_LEVEL) == 0) {
 		return; /* INIT de-assert sets arbitration ids only, on CPUs of old (SDM 3A 11.6.1) */
 	}
-	if (shorthand == APIC_TO_FIELD) {
-		vlapic_deliver(vcpu->vm, &message);
-	} else if (shorthand == APIC_TO_SELF) {
-		if (message.delivery == APIC_DELIVERY_FIXED) {
-			deliver_to(vcpu, &message);
-		}
-	} else {
-		deliver_shorthand(vcpu, &message, shorthand);
+	if (mode > APIC_DELIVERY_FIXED && field_get(APIC_ICR_SHORTHAND, icr) == APIC_TO_SELF) {
+		return; /* fixed interrupts only (SDM 3A table 11-3) */
+	}
+	if (vlapic_deliver(vcpu->vm, &message) != BH_OK) {
+		raise_error(vcpu, ESR_SEND_ILLEGAL_VECTOR);
 	}
 }
 
 int vm_msi_deliver(struct vm *vm, uint64_t address, uint32_t data)
 {
 	struct apic_message message = {
+		.icr = data & (uint32_t)(APIC_ICR_TRIGGER_LEVEL | APIC_ICR_MODE | 0xff),
 		.destination = (uint32_t)field_get(GENMASK(19, 12), address),
-		.is_logical = (address & BIT(2)) != 0,
-		.is_level = (data & APIC_ICR_TRIGGER_LEVEL) != 0,
-		.vector = (uint8_t)data,
-		.delivery = (uint8_t)field_get(APIC_ICR_MODE, data),
 	};
 
 	if ((address & ~0xfffffull) != APIC_BASE_RESET) {
 		return BH_ERR_INVALID;
 	}
-	if (message.delivery <= APIC_DELIVERY_LOWEST && message.vector < 16) {
-		return BH_ERR_INVALID;
+	if ((address & BIT(2)) != 0) {
+		message.icr |= (uint32_t)APIC_ICR_LOGICAL;
+		/* redirection hint (SDM 3A 11.11.1) */
+		if ((address & BIT(3)) != 0 &&
+		    field_get(APIC_ICR_MODE, data) == APIC_DELIVERY_FIXED) {
+			message.icr |= APIC_DELIVERY_LOWEST << 8;
+		}
 	}
-	if (message.delivery == APIC_DELIVERY_FIXED && message.is_logical &&
-	    (address & BIT(3)) != 0) {
-		message.delivery = APIC_DELIVERY_LOWEST; /* redirection hint (SDM 3A 11.11.1) */
-	}
-	vlapic_deliver(vm, &message);
-	return BH_OK;
+	return vlapic_deliver(vm, &message);
 }
 
 /* ---- registers ---- */
@@ -374,31 +334,29 @@ static void set_identity(struct vcpu *vcpu)
 {
 	uint32_t id = vcpu->idx;
 
-	if (is_x2apic(vcpu)) {
-		*reg(vcpu, APIC_ID) = id;
-		*reg(vcpu, APIC_LDR) = ((id >> 4) << 16) |
-		                       (1u << (id & 0xf)); /* SDM 3A 11.12.10.2 */
-	} else {
-		*reg(vcpu, APIC_ID) = id << 24;
-		*reg(vcpu, APIC_LDR) = 0;
+	/* The logical x2APIC id follows from the other (SDM 3A 11.12.10.2). */
+	*reg(vcpu, APIC_ID) = is_x2apic(vcpu) ? id : id << 24;
+	*reg(vcpu, APIC_LDR) = is_x2apic(vcpu) ? (id >> 4) << 16 | 1u << (id & 0xf) : 0;
+}
+
+static void mask_lvts(struct vcpu *vcpu)
+{
+	for (uint32_t lvt = APIC_LVT_TIMER; lvt <= APIC_LVT_ERROR; lvt += 0x10) {
+		*reg(vcpu, lvt) |= (uint32_t)APIC_LVT_MASKED;
 	}
 }
 
-static void set_registers_reset(struct vcpu *vcpu)
+static void reset_registers(struct vcpu *vcpu)
 {
 	memset(vcpu->lapic.regs, 0, PAGE_SIZE);
 	*reg(vcpu, APIC_VERSION) = VLAPIC_VERSION;
 	*reg(vcpu, APIC_DFR) = DFR_FLAT;
 	*reg(vcpu, APIC_SVR) = 0xff;
-	for (uint32_t lvt = APIC_LVT_TIMER; lvt <= APIC_LVT_ERROR; lvt += 0x10) {
-		*reg(vcpu, lvt) = LVT_RESET;
-	}
+	mask_lvts(vcpu);
 	set_identity(vcpu);
-	for (uint32_t i = 0; i < 8; i++) {
-		__atomic_store_n(&vcpu->irr_remote[i], 0, __ATOMIC_RELAXED);
-	}
+	memset(vcpu->irr_remote, 0, sizeof(vcpu->irr_remote));
 	memset(vcpu->lapic.eoi_level, 0, sizeof(vcpu->lapic.eoi_level));
-	vlapic_timer_stop(vcpu);
+	vlapic_timer_set(vcpu, 0, 0);
 	hvm->set_cr8(vcpu, 0);
 }
 
@@ -408,32 +366,43 @@ void vlapic_reset(struct vcpu *vcpu, bool is_init)
 		vcpu->lapic.apic_base = APIC_BASE_RESET | APIC_BASE_ENABLE |
 		                        (vcpu->idx == 0 ? APIC_BASE_BSP : 0);
 	}
-	set_registers_reset(vcpu);
+	reset_registers(vcpu);
 }
 
-/* Off, xAPIC, x2APIC: the only ways are off - xAPIC - x2APIC - off (SDM 3A 11.12.5). The page does not move (docs/caveats.md). */
+/* IA32_APIC_BASE bits 11:10 (SDM 3A 11.12.5). */
+static uint32_t mode_of(uint64_t base)
+{
+	return (uint32_t)field_get(APIC_BASE_ENABLE | APIC_BASE_X2APIC, base);
+}
+
+/* The page does not move (docs/caveats.md). */
 int vlapic_set_base(struct vcpu *vcpu, uint64_t value)
 {
-	uint64_t old = vcpu->lapic.apic_base;
-	uint64_t modes = APIC_BASE_ENABLE | APIC_BASE_X2APIC;
+	enum {
+		OFF = 0,
+		XAPIC = 2,
+		X2APIC = 3
+	};
+	static const uint32_t ways[] = {
+		[OFF] = 1u << OFF | 1u << XAPIC,
+		[XAPIC] = 1u << OFF | 1u << XAPIC | 1u << X2APIC,
+		[X2APIC] = 1u << OFF | 1u << X2APIC,
+	};
+	uint32_t old = mode_of(vcpu->lapic.apic_base), new = mode_of(value);
+	uint64_t known = APIC_BASE_ADDRESS | APIC_BASE_ENABLE | APIC_BASE_X2APIC | APIC_BASE_BSP;
 
-	if ((value & APIC_BASE_ADDRESS) != APIC_BASE_RESET ||
-	    (value & ~(APIC_BASE_ADDRESS | modes | APIC_BASE_BSP)) != 0 ||
-	    (value & modes) == APIC_BASE_X2APIC) {
+	if ((value & APIC_BASE_ADDRESS) != APIC_BASE_RESET || (value & ~known) != 0 ||
+	    (ways[old] & 1u << new) == 0) {
 		return BH_ERR_INVALID;
 	}
-	if ((value & APIC_BASE_X2APIC) != 0 &&
-	    ((old & APIC_BASE_ENABLE) == 0 ||
-	     !cpuid_guest_has(vcpu->vm, CPUID_LEAF_FEATURES, 2, CPUID_1_ECX_X2APIC))) {
-		return BH_ERR_INVALID;
-	}
-	if ((old & APIC_BASE_X2APIC) != 0 && (value & modes) == APIC_BASE_ENABLE) {
+	if (new == X2APIC &&
+	    (cpuid_guest(vcpu->vm, CPUID_LEAF_FEATURES).ecx & CPUID_1_ECX_X2APIC) == 0) {
 		return BH_ERR_INVALID;
 	}
 	__atomic_store_n(&vcpu->lapic.apic_base, value, __ATOMIC_RELEASE);
-	if ((value & modes) == 0) {
-		set_registers_reset(vcpu);
-	} else if (((old ^ value) & APIC_BASE_X2APIC) != 0) {
+	if (new == OFF) {
+		reset_registers(vcpu);
+	} else if (new == X2APIC && old == XAPIC) {
 		set_identity(vcpu);
 		*reg(vcpu, APIC_ICR_HIGH) = 0;
 	}
@@ -443,29 +412,52 @@ int vlapic_set_base(struct vcpu *vcpu, uint64_t value)
 /* Sets of registers: bit n is the one at offset 16 * n (SDM 3A tables 11-1, 11-6). */
 #define REGISTER(offset)       BIT((offset) / 0x10)
 #define REGISTERS(last, first) GENMASK((last) / 0x10, (first) / 0x10)
-#define READABLE                                                                   \
-	(REGISTERS(APIC_VERSION, APIC_ID) | REGISTERS(APIC_PPR, APIC_TPR) |        \
-	 REGISTERS(APIC_ESR, APIC_LDR) | REGISTERS(APIC_TIMER_CURRENT, APIC_ICR) | \
-	 REGISTER(APIC_TIMER_DIVIDE))
-#define XAPIC_ONLY          (REGISTER(APIC_DFR) | REGISTER(APIC_ICR_HIGH))
-#define READ_ONLY_IN_X2APIC (REGISTER(APIC_ID) | REGISTER(APIC_LDR))
-#define ZERO_ONLY_IN_X2APIC (REGISTER(APIC_EOI) | REGISTER(APIC_ESR))
+#define TIMER_REGISTERS        (REGISTER(APIC_TIMER_INITIAL) | REGISTER(APIC_TIMER_DIVIDE))
+#define X2APIC_READABLE                                                                          \
+	(REGISTERS(APIC_VERSION, APIC_ID) | REGISTERS(APIC_PPR, APIC_TPR) | REGISTER(APIC_LDR) | \
+	 REGISTERS(APIC_ESR, APIC_SVR) | REGISTER(APIC_ICR) |                                    \
+	 REGISTERS(APIC_TIMER_CURRENT, APIC_LVT_TIMER) | REGISTER(APIC_TIMER_DIVIDE))
+#define WRITABLE                                                                             \
+	(REGISTER(APIC_TPR) | REGISTER(APIC_EOI) | REGISTER(APIC_SVR) | REGISTER(APIC_ESR) | \
+	 REGISTER(APIC_ICR) | TIMER_REGISTERS | REGISTERS(APIC_LVT_ERROR, APIC_LVT_TIMER))
+#define X2APIC_WRITABLE (WRITABLE | REGISTER(APIC_SELF_IPI))
+#define XAPIC_WRITABLE \
+	(WRITABLE | REGISTER(APIC_LDR) | REGISTER(APIC_DFR) | REGISTER(APIC_ICR_HIGH))
 
-static bool is_register(uint32_t offset)
+static bool is_in(uint64_t set, uint32_t offset)
 {
-	return offset < APIC_PAGE_END && offset % 0x10 == 0;
+	return offset < APIC_PAGE_END && offset % 0x10 == 0 && (set & REGISTER(offset)) != 0;
 }
 
-int vlapic_read(struct vcpu *vcpu, uint32_t offset, uint32_t *value)
+int vlapic_read(struct vcpu *vcpu, uint32_t offset, uint64_t *value)
 {
-	uint64_t readable = is_x2apic(vcpu) ? READABLE & ~XAPIC_ONLY : READABLE;
-
-	if (!is_register(offset) || (readable & REGISTER(offset)) == 0) {
+	if (!is_in(X2APIC_READABLE, offset)) {
 		return BH_ERR_INVALID;
 	}
 	vlapic_page_refresh(vcpu);
 	*value = vlapic_reg(vcpu, offset);
+	if (offset == APIC_ICR) {
+		*value |= (uint64_t)vlapic_reg(vcpu, APIC_ICR_HIGH) << 32;
+	}
 	return BH_OK;
+}
+
+/* May this be written in this mode? What x2APIC mode refuses is #GP. */
+static bool is_write_valid(const struct vcpu *vcpu, uint32_t offset, uint64_t value)
+{
+	uint64_t most = UINT32_MAX;
+
+	if (!is_x2apic(vcpu)) {
+		return is_in(XAPIC_WRITABLE, offset);
+	}
+	if (offset == APIC_ICR) {
+		most = UINT64_MAX;
+	} else if (offset == APIC_EOI || offset == APIC_ESR) {
+		most = 0;
+	} else if (offset == APIC_TPR) {
+		most = 0xff;
+	}
+	return is_in(X2APIC_WRITABLE, offset) && value <= most;
 }
 
 static void write_lvt(struct vcpu *vcpu, uint32_t offset, uint32_t value)
@@ -486,74 +478,59 @@ static void write_lvt(struct vcpu *vcpu, uint32_t offset, uint32_t value)
 	}
 }
 
-static void write_svr(struct vcpu *vcpu, uint32_t value)
+int vlapic_write(struct vcpu *vcpu, uint32_t offset, uint64_t value)
 {
-	*reg(vcpu, APIC_SVR) = value & 0x1ff;
-	if ((value & APIC_SVR_ENABLED) == 0) {
-		for (uint32_t lvt = APIC_LVT_TIMER; lvt <= APIC_LVT_ERROR; lvt += 0x10) {
-			*reg(vcpu, lvt) |= (uint32_t)APIC_LVT_MASKED;
-		}
-	}
-	vcpu_request_self(vcpu, VCPU_REQUEST_INTERRUPT);
-}
+	uint32_t low = (uint32_t)value;
 
-int vlapic_write(struct vcpu *vcpu, uint32_t offset, uint32_t value)
-{
-	uint64_t refused = value != 0 ? XAPIC_ONLY | READ_ONLY_IN_X2APIC | ZERO_ONLY_IN_X2APIC
-	                              : XAPIC_ONLY | READ_ONLY_IN_X2APIC;
-
-	if (!is_register(offset) || (is_x2apic(vcpu) && (refused & REGISTER(offset)) != 0)) {
+	if (!is_write_valid(vcpu, offset, value)) {
 		return BH_ERR_INVALID;
 	}
 	switch (offset) {
 	case APIC_TPR:
-		vlapic_set_tpr(vcpu, value);
+		*reg(vcpu, APIC_TPR) = low & 0xff;
+		hvm->set_cr8(vcpu, (low >> 4) & 0xf);
+		look_again(vcpu);
 		break;
 	case APIC_EOI:
 		vlapic_eoi(vcpu);
 		break;
-	case APIC_ID:
-		break; /* it is fixed */
 	case APIC_DFR:
-		*reg(vcpu, APIC_DFR) = value | 0x0fffffff;
+		*reg(vcpu, APIC_DFR) = low | 0x0fffffff;
 		break;
 	case APIC_LDR:
 	case APIC_ICR_HIGH:
-		*reg(vcpu, offset) = value & 0xff000000;
+		*reg(vcpu, offset) = low & 0xff000000;
 		break;
 	case APIC_SVR:
-		write_svr(vcpu, value);
+		*reg(vcpu, APIC_SVR) = low & 0x1ff;
+		if ((low & APIC_SVR_ENABLED) == 0) {
+			mask_lvts(vcpu);
+		}
+		vcpu_request_self(vcpu, VCPU_REQUEST_INTERRUPT);
 		break;
 	case APIC_ESR:
 		*reg(vcpu, APIC_ESR) = vlapic_reg(vcpu, APIC_ESR + 4);
 		*reg(vcpu, APIC_ESR + 4) = 0;
 		break;
 	case APIC_ICR:
-		*reg(vcpu, APIC_ICR) = value & ~(uint32_t)APIC_ICR_PENDING;
-		vlapic_send(vcpu, ((uint64_t)vlapic_reg(vcpu, APIC_ICR_HIGH) << 32) | value);
-		break;
-	case APIC_LVT_TIMER:
-	case APIC_LVT_THERMAL:
-	case APIC_LVT_PERF:
-	case APIC_LVT_LINT0:
-	case APIC_LVT_LINT1:
-	case APIC_LVT_ERROR:
-		write_lvt(vcpu, offset, value);
+		*reg(vcpu, APIC_ICR) = low & ~(uint32_t)APIC_ICR_PENDING;
+		if (is_x2apic(vcpu)) {
+			*reg(vcpu, APIC_ICR_HIGH) = (uint32_t)(value >> 32);
+		}
+		send(vcpu, low, vlapic_reg(vcpu, APIC_ICR_HIGH) >> (is_x2apic(vcpu) ? 0 : 24));
 		break;
 	case APIC_TIMER_INITIAL:
-		vlapic_timer_write_initial(vcpu, value);
+		vlapic_timer_write_initial(vcpu, low);
 		break;
 	case APIC_TIMER_DIVIDE:
-		vlapic_timer_write_divide(vcpu, value);
+		vlapic_timer_write_divide(vcpu, low);
 		break;
 	case APIC_SELF_IPI:
-		if (!is_x2apic(vcpu)) {
-			return BH_ERR_INVALID;
-		}
-		vlapic_send(vcpu, field_set(APIC_ICR_SHORTHAND, APIC_TO_SELF) | (value & 0xff));
+		send(vcpu, (uint32_t)field_set(APIC_ICR_SHORTHAND, APIC_TO_SELF) | (low & 0xff), 0);
 		break;
 	default:
-		return BH_ERR_INVALID;
+		write_lvt(vcpu, offset, low);
+		break;
 	}
 	return BH_OK;
 }

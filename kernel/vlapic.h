@@ -71,33 +71,26 @@ enum apic_shorthand {
 
 /* One message on the (pretended) bus. */
 struct apic_message {
-	/* as written: 8 bits wide in xAPIC mode and MSIs, 32 in x2APIC mode */
-	uint32_t destination;
-	bool is_logical;
-	bool is_x2apic; /* destination has 32 bits */
-	bool is_level;
-	uint8_t vector;
-	uint8_t delivery; /* enum apic_delivery */
+	uint32_t
+		icr; /* vector, mode, logical, level trigger, shorthand; an MSI's data has the same bits */
+	uint32_t destination;      /* 8 bits wide in xAPIC mode and MSIs, 32 in x2APIC mode */
+	bool is_x2apic;            /* destination has 32 bits */
+	const struct vcpu *sender; /* NULL: no vCPU; then without shorthand */
 };
 
 /* Reset state; INIT keeps the APIC's base and id (SDM 3A 11.4.7). */
 void vlapic_reset(struct vcpu *vcpu, bool is_init);
-/* Register access by offset. INVALID: no such register in this direction (the caller raises #GP for x2APIC, ignores for xAPIC). Own pCPU. */
-int vlapic_read(struct vcpu *vcpu, uint32_t offset, uint32_t *value) must_check;
-int vlapic_write(struct vcpu *vcpu, uint32_t offset, uint32_t value) must_check;
-/* Send what an ICR value says; in xAPIC mode the destination is in bits 63:56. */
-void vlapic_send(struct vcpu *vcpu, uint64_t icr);
+/* Register access by offset; reads in x2APIC mode only (the page serves xAPIC). INVALID: #GP in x2APIC mode, else ignored. Own pCPU. */
+int vlapic_read(struct vcpu *vcpu, uint32_t offset, uint64_t *value) must_check;
+int vlapic_write(struct vcpu *vcpu, uint32_t offset, uint64_t value) must_check;
+int vlapic_set_base(struct vcpu *vcpu, uint64_t value) must_check;
 /* End of interrupt: highest in-service vector. */
 void vlapic_eoi(struct vcpu *vcpu);
-void vlapic_set_tpr(struct vcpu *vcpu, uint32_t tpr);
-int vlapic_set_base(struct vcpu *vcpu, uint64_t value) must_check;
 
 /* An interrupt arrives at this APIC. Any pCPU. False: it is disabled and takes none. */
 bool vlapic_accept(struct vcpu *vcpu, uint8_t vector, bool is_level);
-/* Does the message's destination name this vCPU's APIC? Any pCPU. */
-bool vlapic_matches(const struct vcpu *vcpu, const struct apic_message *message);
-/* Deliver to all that match among the VM's vCPUs. `sender` NULL for an MSI. Any pCPU. */
-void vlapic_deliver(struct vm *vm, const struct apic_message *message);
+/* Deliver to all that the message names among the VM's vCPUs. INVALID: illegal vector. Any pCPU. */
+int vlapic_deliver(struct vm *vm, const struct apic_message *message) must_check;
 
 /* Take in what others sent; CR8 into TPR. Returns the highest vector in IRR, 0 if none. Own pCPU, before asking the next two. */
 uint32_t vlapic_update(struct vcpu *vcpu);
@@ -113,10 +106,8 @@ uint32_t vlapic_in_service(const struct vcpu *vcpu);
 bool vlapic_extint_pending(const struct vcpu *vcpu);
 /* Make TMCCT, PPR, IRR current in the page, for a VMM that reads it. */
 void vlapic_page_refresh(struct vcpu *vcpu);
-/* Error status bit (SDM 3A 11.5.3), and the LVT error interrupt. */
-void vlapic_error(struct vcpu *vcpu, uint32_t bit);
-/* Raise the interrupt that a local vector table entry describes. */
-void vlapic_raise_lvt(struct vcpu *vcpu, uint32_t lvt_offset);
+/* The timer's interrupt, as its LVT entry has it. */
+void vlapic_raise_timer(struct vcpu *vcpu);
 
 static inline uint32_t vlapic_reg(const struct vcpu *vcpu, uint32_t offset)
 {
@@ -125,6 +116,8 @@ static inline uint32_t vlapic_reg(const struct vcpu *vcpu, uint32_t offset)
 
 /* ---- kernel/vlapic_timer.c ---- */
 void vlapic_timer_init(struct vcpu *vcpu);
+/* Run to this deadline (host TSC; 0 = stop), and in periodic mode on by this period. Own pCPU. */
+void vlapic_timer_set(struct vcpu *vcpu, uint64_t deadline_tsc, uint64_t period_tsc);
 void vlapic_timer_write_initial(struct vcpu *vcpu, uint32_t count);
 void vlapic_timer_write_divide(struct vcpu *vcpu, uint32_t value);
 /* LVT_TIMER was written: a change of mode stops the timer when it must (SDM 3A 11.5.4.1). */
@@ -132,11 +125,8 @@ void vlapic_timer_mode_changed(struct vcpu *vcpu, uint32_t old_lvt);
 uint32_t vlapic_timer_current(const struct vcpu *vcpu);
 void vlapic_timer_write_deadline(struct vcpu *vcpu, uint64_t guest_tsc);
 uint64_t vlapic_timer_read_deadline(const struct vcpu *vcpu);
-void vlapic_timer_stop(struct vcpu *vcpu);
 /* The registers have been set from outside: run the timer that they describe, as if started now (or to this deadline, guest TSC). */
 void vlapic_timer_restore(struct vcpu *vcpu, uint64_t guest_deadline_tsc);
-/* After TSC offset, state or pCPU changed: program what is due. Own pCPU. */
-void vlapic_timer_rearm(struct vcpu *vcpu);
 /* Pure: ticks of the bus clock divided by `divide` register, to TSC ticks and back. */
 uint64_t vlapic_timer_ticks_to_tsc(uint64_t ticks, uint32_t divide, uint64_t tsc_hz);
 uint64_t vlapic_timer_tsc_to_ticks(uint64_t tsc, uint32_t divide, uint64_t tsc_hz);

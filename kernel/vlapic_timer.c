@@ -31,66 +31,36 @@ uint64_t vlapic_timer_tsc_to_ticks(uint64_t tsc, uint32_t divide, uint64_t tsc_h
 	return ns >> divide_shift(divide);
 }
 
-static uint32_t timer_mode(const struct vcpu *vcpu)
+static bool is_mode(const struct vcpu *vcpu, uint32_t mode)
 {
-	return (uint32_t)field_get(APIC_TIMER_MODE, vlapic_reg(vcpu, APIC_LVT_TIMER));
+	return field_get(APIC_TIMER_MODE, vlapic_reg(vcpu, APIC_LVT_TIMER)) == mode;
 }
 
-static uint64_t ticks_to_tsc(const struct vcpu *vcpu, uint64_t ticks)
+void vlapic_timer_set(struct vcpu *vcpu, uint64_t deadline_tsc, uint64_t period_tsc)
 {
-	return vlapic_timer_ticks_to_tsc(ticks, vlapic_reg(vcpu, APIC_TIMER_DIVIDE), arch_tsc_hz);
-}
-
-void vlapic_timer_rearm(struct vcpu *vcpu)
-{
-	if (vcpu->cpu == NULL) {
-		return; /* has never run; its first vcpu_run comes here again */
-	}
-	if (vcpu->lapic.timer_deadline != 0) {
-		timer_arm(&vcpu->lapic.timer, vcpu->lapic.timer_deadline);
+	vcpu->lapic.timer_deadline = deadline_tsc;
+	vcpu->lapic.timer_period_tsc = period_tsc;
+	if (deadline_tsc != 0) {
+		timer_arm(&vcpu->lapic.timer, deadline_tsc);
 	} else {
 		timer_cancel(&vcpu->lapic.timer);
 	}
-}
-
-void vlapic_timer_stop(struct vcpu *vcpu)
-{
-	vcpu->lapic.timer_deadline = 0;
-	vcpu->lapic.timer_period_tsc = 0;
-	vcpu->lapic.tsc_deadline = 0;
-	vlapic_timer_rearm(vcpu);
-}
-
-/* The next round: the first multiple of the period that is still to come. */
-static void periodic_advance(struct vlapic *lapic, uint64_t now)
-{
-	uint64_t late = now - lapic->timer_deadline;
-
-	lapic->timer_deadline = now + lapic->timer_period_tsc - late % lapic->timer_period_tsc;
 }
 
 /* On the vCPU's pCPU, from the exit path: the guest may or may not run at the moment. */
 static void timer_fire(struct timer *timer)
 {
 	struct vcpu *vcpu = container_of(timer, struct vcpu, lapic.timer);
-	struct vlapic *lapic = &vcpu->lapic;
-	uint64_t now = arch_tsc_read();
+	uint64_t deadline = vcpu->lapic.timer_deadline, period = vcpu->lapic.timer_period_tsc;
 
-	if (lapic->timer_deadline == 0) {
-		return;
-	}
-	if (now < lapic->timer_deadline) {
-		timer_arm(timer, lapic->timer_deadline);
-		return;
-	}
-	if (timer_mode(vcpu) == APIC_TIMER_PERIODIC && lapic->timer_period_tsc != 0) {
-		periodic_advance(lapic, now);
-		timer_arm(timer, lapic->timer_deadline);
+	if (is_mode(vcpu, APIC_TIMER_PERIODIC) && period != 0) {
+		/* the first multiple of the period that is still to come */
+		deadline += ((arch_tsc_read() - deadline) / period + 1) * period;
 	} else {
-		lapic->timer_deadline = 0;
-		lapic->tsc_deadline = 0;
+		deadline = 0;
 	}
-	vlapic_raise_lvt(vcpu, APIC_LVT_TIMER);
+	vlapic_timer_set(vcpu, deadline, period);
+	vlapic_raise_timer(vcpu);
 }
 
 void vlapic_timer_init(struct vcpu *vcpu)
@@ -101,26 +71,23 @@ void vlapic_timer_init(struct vcpu *vcpu)
 
 static void start(struct vcpu *vcpu, uint64_t first_ticks, uint64_t period_ticks)
 {
-	struct vlapic *lapic = &vcpu->lapic;
+	uint32_t divide = vlapic_reg(vcpu, APIC_TIMER_DIVIDE);
+	uint64_t first = vlapic_timer_ticks_to_tsc(first_ticks, divide, arch_tsc_hz);
+	uint64_t period = vlapic_timer_ticks_to_tsc(period_ticks, divide, arch_tsc_hz);
 	uint64_t minimum = arch_tsc_hz / (1000000000u / PERIOD_MIN_NS);
 
-	lapic->timer_period_tsc = ticks_to_tsc(vcpu, period_ticks);
 	/* In every mode: a one-shot that runs already may be made periodic. */
-	if (lapic->timer_period_tsc < minimum) {
-		lapic->timer_period_tsc = minimum;
-	}
-	lapic->timer_deadline = arch_tsc_read() + ticks_to_tsc(vcpu, first_ticks);
-	vlapic_timer_rearm(vcpu);
+	vlapic_timer_set(vcpu, arch_tsc_read() + first, period < minimum ? minimum : period);
 }
 
 void vlapic_timer_write_initial(struct vcpu *vcpu, uint32_t count)
 {
-	if (timer_mode(vcpu) == APIC_TIMER_DEADLINE) {
+	if (is_mode(vcpu, APIC_TIMER_DEADLINE)) {
 		return;
 	}
 	vcpu->lapic.regs[APIC_TIMER_INITIAL / 4] = count;
 	if (count == 0) {
-		vlapic_timer_stop(vcpu);
+		vlapic_timer_set(vcpu, 0, 0);
 	} else {
 		start(vcpu, count, count);
 	}
@@ -138,54 +105,38 @@ void vlapic_timer_write_divide(struct vcpu *vcpu, uint32_t value)
 
 void vlapic_timer_mode_changed(struct vcpu *vcpu, uint32_t old_lvt)
 {
-	uint32_t old_mode = (uint32_t)field_get(APIC_TIMER_MODE, old_lvt);
-	uint32_t mode = timer_mode(vcpu);
+	bool was_deadline = field_get(APIC_TIMER_MODE, old_lvt) == APIC_TIMER_DEADLINE;
 
-	if (old_mode != mode && (old_mode == APIC_TIMER_DEADLINE || mode == APIC_TIMER_DEADLINE)) {
-		vlapic_timer_stop(vcpu);
+	if (was_deadline != is_mode(vcpu, APIC_TIMER_DEADLINE)) {
+		vlapic_timer_set(vcpu, 0, 0);
 		vcpu->lapic.regs[APIC_TIMER_INITIAL / 4] = 0;
 	}
 }
 
 uint32_t vlapic_timer_current(const struct vcpu *vcpu)
 {
-	const struct vlapic *lapic = &vcpu->lapic;
-	uint64_t now = arch_tsc_read();
-	uint64_t left;
+	uint64_t now = arch_tsc_read(), deadline = vcpu->lapic.timer_deadline;
 
-	if (lapic->timer_deadline == 0 || timer_mode(vcpu) == APIC_TIMER_DEADLINE) {
+	if (deadline <= now || is_mode(vcpu, APIC_TIMER_DEADLINE)) {
 		return 0;
 	}
-	if (now < lapic->timer_deadline) {
-		left = lapic->timer_deadline - now;
-	} else if (timer_mode(vcpu) == APIC_TIMER_PERIODIC && lapic->timer_period_tsc != 0) {
-		left = lapic->timer_period_tsc -
-		       (now - lapic->timer_deadline) % lapic->timer_period_tsc;
-	} else {
-		return 0;
-	}
-	return (uint32_t)vlapic_timer_tsc_to_ticks(left, vlapic_reg(vcpu, APIC_TIMER_DIVIDE),
-	                                           arch_tsc_hz);
+	return (uint32_t)vlapic_timer_tsc_to_ticks(
+		deadline - now, vlapic_reg(vcpu, APIC_TIMER_DIVIDE), arch_tsc_hz);
 }
 
 void vlapic_timer_write_deadline(struct vcpu *vcpu, uint64_t guest_tsc)
 {
-	struct vlapic *lapic = &vcpu->lapic;
-
-	if (timer_mode(vcpu) != APIC_TIMER_DEADLINE) {
-		return;
+	if (is_mode(vcpu, APIC_TIMER_DEADLINE)) {
+		vlapic_timer_set(vcpu, guest_tsc != 0 ? guest_tsc - vcpu->tsc_offset : 0, 0);
 	}
-	lapic->tsc_deadline = guest_tsc;
-	lapic->timer_deadline = guest_tsc == 0 ? 0 : guest_tsc - vcpu->tsc_offset;
-	if (guest_tsc != 0 && lapic->timer_deadline == 0) {
-		lapic->timer_deadline = 1;
-	}
-	vlapic_timer_rearm(vcpu);
 }
 
 uint64_t vlapic_timer_read_deadline(const struct vcpu *vcpu)
 {
-	return timer_mode(vcpu) == APIC_TIMER_DEADLINE ? vcpu->lapic.tsc_deadline : 0;
+	uint64_t deadline = vcpu->lapic.timer_deadline;
+
+	return is_mode(vcpu, APIC_TIMER_DEADLINE) && deadline != 0 ? deadline + vcpu->tsc_offset
+	                                                           : 0;
 }
 
 void vlapic_timer_restore(struct vcpu *vcpu, uint64_t guest_deadline_tsc)
@@ -193,10 +144,10 @@ void vlapic_timer_restore(struct vcpu *vcpu, uint64_t guest_deadline_tsc)
 	uint32_t initial = vlapic_reg(vcpu, APIC_TIMER_INITIAL);
 	uint32_t current = vlapic_reg(vcpu, APIC_TIMER_CURRENT);
 
-	vlapic_timer_stop(vcpu);
-	if (timer_mode(vcpu) == APIC_TIMER_DEADLINE) {
+	vlapic_timer_set(vcpu, 0, 0);
+	if (is_mode(vcpu, APIC_TIMER_DEADLINE)) {
 		vlapic_timer_write_deadline(vcpu, guest_deadline_tsc);
-	} else if (initial != 0 && (current != 0 || timer_mode(vcpu) == APIC_TIMER_PERIODIC)) {
+	} else if (initial != 0 && (current != 0 || is_mode(vcpu, APIC_TIMER_PERIODIC))) {
 		start(vcpu, current != 0 ? current : initial, initial);
 	}
 }

@@ -178,14 +178,14 @@ static inline int bh_vcpu_stats(bh_handle_t vcpu, struct bh_vcpu_stats *stats)
 	return (int)bh_call3(BH_CALL_VCPU_STATS, vcpu, (uint64_t)stats, 0);
 }
 
-static inline int bh_doorbell_bind(bh_handle_t vm, const struct bh_doorbell *doorbell)
+static inline int bh_doorbell_bind(bh_handle_t vm, uint16_t port, bh_handle_t event)
 {
-	return (int)bh_call3(BH_CALL_DOORBELL_BIND, vm, (uint64_t)doorbell, 0);
+	return (int)bh_call3(BH_CALL_DOORBELL_BIND, vm, port, event);
 }
 
-static inline int bh_doorbell_unbind(bh_handle_t vm, const struct bh_doorbell *doorbell)
+static inline int bh_doorbell_unbind(bh_handle_t vm, uint16_t port)
 {
-	return (int)bh_call3(BH_CALL_DOORBELL_UNBIND, vm, (uint64_t)doorbell, 0);
+	return (int)bh_call3(BH_CALL_DOORBELL_UNBIND, vm, port, 0);
 }
 
 static inline int64_t bh_port_read(bh_handle_t host, uint16_t port, uint32_t width_bytes)

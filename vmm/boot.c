@@ -24,9 +24,11 @@
 
 static struct loader_result result;
 
+static struct bh_cpuid_entry cpuid_entries[BH_CPUID_MAX];
+static uint32_t cpuid_count;
+
 int boot_set_cpuid(void)
 {
-	static struct bh_cpuid_entry entries[BH_CPUID_MAX];
 	const struct bh_info *info = bh_info();
 	struct cpuid_config config = {
 		.vcpus_count = machine.config->vcpus_count,
@@ -36,9 +38,18 @@ int boot_set_cpuid(void)
 		.lapic_timer_hz = LAPIC_TIMER_HZ,
 		.host = cpuid_host,
 	};
-	int count = cpuid_table_build(&config, entries, BH_CPUID_MAX);
+	int count = cpuid_table_build(&config, cpuid_entries, BH_CPUID_MAX);
 
-	return count < 0 ? count : bh_vm_set_cpuid(VMM_HANDLE_VM, entries, (uint32_t)count);
+	if (count < 0) {
+		return count;
+	}
+	cpuid_count = (uint32_t)count;
+	return bh_vm_set_cpuid(VMM_HANDLE_VM, cpuid_entries, cpuid_count);
+}
+
+void boot_answer_cpuid(uint32_t vcpu_idx, struct bh_cpu_state *state)
+{
+	cpuid_answer(cpuid_entries, cpuid_count, vcpu_idx, state);
 }
 
 static int put_tables(uint64_t *rsdp_gpa)

@@ -15,6 +15,8 @@
  * calls, or BH_ERR_LIMIT.
  */
 int boot_set_cpuid(void);
+/* A CPUID that the kernel does not answer, into the registers of that vCPU. */
+void boot_answer_cpuid(uint32_t vcpu_idx, struct bh_cpu_state *state);
 
 /*
  * One start from the images: all but letting the vCPUs go. On an error `reason` gets one line that

@@ -11,45 +11,55 @@
 
 #include "bulkhead/errors.h"
 
-#define BIT(n)            (1u << (n))
+#define BIT(n)              (1u << (n))
 
-#define LEAF_VENDOR       0x0u
-#define LEAF_FEATURES     0x1u
-#define LEAF_CACHES       0x4u
-#define LEAF_EXTENDED     0x7u
-#define LEAF_TOPOLOGY     0xbu
-#define LEAF_XSAVE        0xdu
-#define LEAF_HYPERVISOR   0x40000000u
-#define LEAF_KVM          0x40000001u
-#define LEAF_FREQUENCIES  0x40000010u
-#define LEAF_OWN          0x40000100u
-#define LEAF_X_VENDOR     0x80000000u
-#define LEAF_X_SIZES      0x80000008u
+#define LEAF_VENDOR         0x0u
+#define LEAF_FEATURES       0x1u
+#define LEAF_CACHES         0x4u
+#define LEAF_EXTENDED       0x7u
+#define LEAF_TOPOLOGY       0xbu
+#define LEAF_XSAVE          0xdu
+#define LEAF_HYPERVISOR     0x40000000u
+#define LEAF_KVM            0x40000001u
+#define LEAF_FREQUENCIES    0x40000010u
+#define LEAF_OWN            0x40000100u
+#define LEAF_HYPERVISOR_END 0x40010000u
+#define LEAF_X_VENDOR       0x80000000u
+#define LEAF_X_SIZES        0x80000008u
 
-#define LEAF_BASIC_LEAST  0x0du /* topology and XSAVE are always there */
-#define LEAF_BASIC_MOST   0x14u /* no frequencies: the clock is told by the hypervisor leaves */
-#define LEAF_X_MOST       0x80000008u
+#define LEAF_BASIC_LEAST    0x0du /* topology and XSAVE are always there */
+#define LEAF_BASIC_MOST     0x14u /* no frequencies: the clock is told by the hypervisor leaves */
+#define LEAF_X_MOST         0x80000008u
 
-#define F1_ECX_FMA        (1u << 12)
-#define F1_ECX_AVX        (1u << 28)
-#define F1_ECX_XSAVE      (1u << 26)
-#define F1_ECX_F16C       (1u << 29)
-#define F1_EDX_HTT        (1u << 28)
-#define F7_EBX_AVX2       (1u << 5)
-#define F7_EBX_AVX512     0xd0230000u
-#define F7_ECX_PKU        (1u << 3)
-#define F7_ECX_VAES       0x00000600u
-#define F7_ECX_AVX512     0x00005842u
-#define F7_EDX_AVX512     0x0000000cu
-#define FX_ECX_XOP_FMA4   0x00010800u
-#define FX_ECX_CMP_LEGACY (1u << 1)
+#define F1_ECX_FMA          (1u << 12)
+#define F1_ECX_AVX          (1u << 28)
+#define F1_ECX_XSAVE        (1u << 26)
+#define F1_ECX_F16C         (1u << 29)
+#define F1_EDX_HTT          (1u << 28)
+#define F7_EBX_AVX2         (1u << 5)
+#define F7_EBX_AVX512       0xd0230000u
+#define F7_ECX_PKU          (1u << 3)
+#define F7_ECX_VAES         0x00000600u
+#define F7_ECX_AVX512       0x00005842u
+#define F7_EDX_AVX512       0x0000000cu
+#define FX_ECX_XOP_FMA4     0x00010800u
+#define FX_ECX_CMP_LEGACY   (1u << 1)
 
-#define XCR0_LEGACY       0x003ull
-#define XCR0_AVX          0x004ull
-#define XCR0_AVX512       0x0e0ull
-#define XCR0_PKRU         0x200ull
-#define XCR0_OFFERED      (XCR0_LEGACY | XCR0_AVX | XCR0_AVX512 | XCR0_PKRU)
-#define XSAVE_AREA_LEAST  576u /* legacy area and header (SDM 1 13.4) */
+#define XCR0_LEGACY         0x003ull
+#define XCR0_AVX            0x004ull
+#define XCR0_AVX512         0x0e0ull
+#define XCR0_PKRU           0x200ull
+#define XCR0_OFFERED        (XCR0_LEGACY | XCR0_AVX | XCR0_AVX512 | XCR0_PKRU)
+#define XSAVE_AREA_LEAST    576u /* legacy area and header (SDM 1 13.4) */
+
+/* What follows from a vCPU's registers. */
+#define F1_EBX_APIC_ID   0xff000000u
+#define F1_ECX_OSXSAVE   (1u << 27)
+#define F7_ECX_OSPKE     (1u << 4)
+#define FD_EAX_COMPACTED 0xau /* XSAVEC, XSAVES */
+#define FD_ECX_ALIGNED   2u
+#define CR4_OSXSAVE      (1ull << 18)
+#define CR4_PKE          (1ull << 22)
 
 /* KVM's paravirtual features that the kernel plays (Linux Documentation/virt/kvm/x86/cpuid.rst). */
 #define KVM_CLOCK_OLD    BIT(0)
@@ -228,7 +238,7 @@ static void put_caches(struct table *table)
 	}
 }
 
-/* One thread a core, all cores in one package. EDX, the x2APIC id, is the kernel's to fill in. */
+/* One thread a core, all cores in one package. EDX, the x2APIC id, comes with the answer. */
 static void put_topology(struct table *table)
 {
 	uint32_t count = table->config->vcpus_count;
@@ -243,7 +253,7 @@ static void put_topology(struct table *table)
 
 /*
  * SDM 1 13.2. Only user components, in the standard format; EBX of subleaf 0 follows XCR0 in the
- * kernel.
+ * answer.
  */
 static void put_xsave(struct table *table)
 {
@@ -346,4 +356,120 @@ int cpuid_table_build(const struct cpuid_config *config, struct bh_cpuid_entry *
 	put_extended(&table);
 	put_hypervisor(&table);
 	return table.is_full ? BH_ERR_LIMIT : (int)table.count;
+}
+
+/* ---- answers ---- */
+
+struct answerer {
+	const struct bh_cpuid_entry *entries;
+	uint32_t count;
+	uint32_t vcpu_idx;
+	const struct bh_cpu_state *state;
+};
+
+static const struct bh_cpuid_entry *find(const struct answerer *from, uint32_t leaf,
+                                         uint32_t subleaf)
+{
+	for (uint32_t i = 0; i < from->count; i++) {
+		const struct bh_cpuid_entry *entry = &from->entries[i];
+
+		if (entry->leaf == leaf &&
+		    ((entry->flags & BH_CPUID_SUBLEAF_MATTERS) == 0 || entry->subleaf == subleaf)) {
+			return entry;
+		}
+	}
+	return NULL;
+}
+
+/* Bytes of the XSAVE area for what XCR0 has on, standard or compacted (SDM 1 13.4). */
+static uint32_t xsave_size(const struct answerer *from, bool is_compacted)
+{
+	uint32_t size = XSAVE_AREA_LEAST;
+
+	for (uint32_t i = 2; i < 63; i++) {
+		const struct bh_cpuid_entry *entry = (from->state->xcr0 >> i & 1) != 0
+		                                             ? find(from, LEAF_XSAVE, i)
+		                                             : NULL;
+
+		if (entry == NULL) {
+			continue;
+		}
+		if (is_compacted) {
+			size = (entry->ecx & FD_ECX_ALIGNED) != 0 ? (size + 63) & ~63u : size;
+			size += entry->eax;
+		} else if (entry->ebx + entry->eax > size) {
+			size = entry->ebx + entry->eax;
+		}
+	}
+	return size;
+}
+
+/* What the table cannot say: APIC ids, OSXSAVE, OSPKE, the XSAVE area's size in use. */
+static void add_dynamic(const struct answerer *from, uint32_t leaf, uint32_t subleaf,
+                        struct bh_cpuid_entry *entry)
+{
+	switch (leaf) {
+	case LEAF_FEATURES:
+		entry->ebx = (entry->ebx & ~F1_EBX_APIC_ID) | from->vcpu_idx << 24;
+		entry->ecx &= ~F1_ECX_OSXSAVE;
+		entry->ecx |= (from->state->cr4 & CR4_OSXSAVE) != 0 ? F1_ECX_OSXSAVE : 0;
+		break;
+	case LEAF_EXTENDED:
+		entry->ecx &= ~F7_ECX_OSPKE;
+		entry->ecx |= subleaf == 0 && (from->state->cr4 & CR4_PKE) != 0 ? F7_ECX_OSPKE : 0;
+		break;
+	case LEAF_TOPOLOGY:
+		entry->edx = from->vcpu_idx;
+		break;
+	case LEAF_XSAVE:
+		if (subleaf == 0) {
+			entry->ebx = xsave_size(from, false);
+		} else if (subleaf == 1 && (entry->eax & FD_EAX_COMPACTED) != 0) {
+			entry->ebx = xsave_size(from, true);
+		}
+		break;
+	default:
+		break;
+	}
+}
+
+/*
+ * The entry that answers. A leaf beyond the highest of its range is answered like the highest basic
+ * one (SDM 2A); those of the hypervisor's range are zero then, as with all hypervisors.
+ */
+static struct bh_cpuid_entry lookup(const struct answerer *from, uint32_t leaf, uint32_t subleaf)
+{
+	const struct bh_cpuid_entry *entry = find(from, leaf, subleaf);
+	const struct bh_cpuid_entry *first = find(from, leaf & LEAF_X_VENDOR, 0);
+	const struct bh_cpuid_entry *basic = find(from, LEAF_VENDOR, 0);
+	bool is_hypervisor = leaf >= LEAF_HYPERVISOR && leaf < LEAF_HYPERVISOR_END;
+
+	if (entry == NULL && !is_hypervisor && first != NULL && basic != NULL &&
+	    leaf > first->eax) {
+		leaf = basic->eax;
+		entry = find(from, leaf, subleaf);
+	}
+	if (entry != NULL) {
+		struct bh_cpuid_entry answer = *entry;
+
+		add_dynamic(from, leaf, subleaf, &answer);
+		return answer;
+	}
+	/* Ids are valid in every subleaf of the topology. */
+	return leaf == LEAF_TOPOLOGY
+	               ? (struct bh_cpuid_entry){ .ecx = subleaf & 0xff, .edx = from->vcpu_idx }
+	               : (struct bh_cpuid_entry){ 0 };
+}
+
+void cpuid_answer(const struct bh_cpuid_entry *entries, uint32_t count, uint32_t vcpu_idx,
+                  struct bh_cpu_state *state)
+{
+	struct answerer from = { entries, count, vcpu_idx, state };
+	struct bh_cpuid_entry answer = lookup(&from, (uint32_t)state->gpr[BH_GPR_RAX],
+	                                      (uint32_t)state->gpr[BH_GPR_RCX]);
+
+	state->gpr[BH_GPR_RAX] = answer.eax;
+	state->gpr[BH_GPR_RBX] = answer.ebx;
+	state->gpr[BH_GPR_RCX] = answer.ecx;
+	state->gpr[BH_GPR_RDX] = answer.edx;
 }

@@ -4,8 +4,9 @@
  * topology of the guest and the hypervisor leaves added.
  *
  * Owns: the policy (cpuid_policy.c). Must never: show a feature that the policy does not name.
- * What changes while the guest runs (APIC id, OSXSAVE, XSAVE size in use) is the kernel's to fill
- * in. Manuals: SDM 2A "CPUID"; APM 3 appendix E; Linux Documentation/virt/kvm/x86/cpuid.rst.
+ * The kernel answers plain leaves from the table; those with subleaves, or that follow the vCPU's
+ * registers, come here. Manuals: SDM 2A "CPUID"; APM 3 appendix E; Linux
+ * Documentation/virt/kvm/x86/cpuid.rst.
  */
 #pragma once
 
@@ -52,3 +53,10 @@ struct cpuid_values cpuid_host(uint32_t leaf, uint32_t subleaf);
 /* Fills entries[0 .. max). Returns their number, or BH_ERR_LIMIT. */
 int cpuid_table_build(const struct cpuid_config *config, struct bh_cpuid_entry *entries,
                       uint32_t max);
+
+/*
+ * The CPUID instruction of a vCPU whose registers are in `state` (leaf in EAX, subleaf in ECX; CR4
+ * and XCR0 are looked at): EAX, EBX, ECX, EDX.
+ */
+void cpuid_answer(const struct bh_cpuid_entry *entries, uint32_t count, uint32_t vcpu_idx,
+                  struct bh_cpu_state *state);

@@ -279,9 +279,7 @@ static int bind_swallowed(void)
 	int error = BH_OK;
 
 	for (uint32_t i = 0; i < sizeof(ports) / sizeof(ports[0]) && error == BH_OK; i++) {
-		struct bh_doorbell doorbell = { .address = ports[i], .flags = BH_DOORBELL_PORT };
-
-		error = bh_doorbell_bind(VMM_HANDLE_VM, &doorbell);
+		error = bh_doorbell_bind(VMM_HANDLE_VM, ports[i], 0);
 	}
 	return error;
 }

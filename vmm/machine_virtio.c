@@ -46,13 +46,9 @@ static void intx(void *context, uint32_t device, bool level)
 
 static int doorbell(void *context, uint32_t device, uint16_t port, bool is_bound)
 {
-	const struct bh_doorbell record = { .address = port,
-		                            .flags = BH_DOORBELL_PORT,
-		                            .event = VMM_HANDLE_KICK + device };
-
 	(void)context;
-	return is_bound ? bh_doorbell_bind(VMM_HANDLE_VM, &record)
-	                : bh_doorbell_unbind(VMM_HANDLE_VM, &record);
+	return is_bound ? bh_doorbell_bind(VMM_HANDLE_VM, port, VMM_HANDLE_KICK + device)
+	                : bh_doorbell_unbind(VMM_HANDLE_VM, port);
 }
 
 static void eject(void *context, uint32_t slots)

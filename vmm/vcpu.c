@@ -414,6 +414,10 @@ static void handle_exit(struct vcpu_thread *vcpu)
 	case BH_EXIT_MSR:
 		handle_msr(vcpu);
 		break;
+	case BH_EXIT_CPUID:
+		boot_answer_cpuid(vcpu->idx, &vcpu->run->state);
+		vcpu->run->state_dirty |= BH_STATE_GPR;
+		break;
 	case BH_EXIT_SHUTDOWN:
 		crash(vcpu, "triple fault, RIP", vcpu->run->state.rip);
 		break;
@@ -435,7 +439,8 @@ static void handle_exit(struct vcpu_thread *vcpu)
 static bool exit_has_answers(uint32_t exit)
 {
 	return exit == BH_EXIT_IO || exit == BH_EXIT_MMIO || exit == BH_EXIT_EXTINT ||
-	       exit == BH_EXIT_EMULATE || exit == BH_EXIT_HYPERCALL || exit == BH_EXIT_MSR;
+	       exit == BH_EXIT_EMULATE || exit == BH_EXIT_HYPERCALL || exit == BH_EXIT_MSR ||
+	       exit == BH_EXIT_CPUID;
 }
 
 /* ---- the thread ---- */

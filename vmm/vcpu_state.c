@@ -95,7 +95,6 @@ static void reset_msrs(void)
 	state.sysenter_cs = state.sysenter_esp = state.sysenter_eip = 0;
 	state.star = state.lstar = state.cstar = state.sfmask = 0;
 	state.kernel_gs_base = 0;
-	state.spec_ctrl = 0;
 }
 
 /*

@@ -65,8 +65,6 @@ struct hvm_ops {
 	/* before the next entry, forget guest-physical translations */
 	void (*flush_guest)(struct vcpu *vcpu);
 	void (*set_tsc_offset)(struct vcpu *vcpu, uint64_t offset);
-	/* How this vendor reports `OUT port` of that length (0 = any): exit information & *mask == *key. For struct port_slot. */
-	void (*doorbell_key)(uint16_t port, uint32_t length_bytes, uint32_t *key, uint32_t *mask);
 };
 
 extern const struct hvm_ops svm_ops, vmx_ops;

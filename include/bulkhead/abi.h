@@ -129,11 +129,11 @@ enum bh_call {
 	BH_CALL_VCPU_RUN = 26,
 	/* (vcpu): make its vcpu_run return soon with BH_EXIT_KICK (also the next one, if it does not run now). WRITE. */
 	BH_CALL_VCPU_KICK = 27,
-	/* (vm, struct bh_cpuid_entry@, count <= BH_CPUID_MAX): the guest's CPUID table, before any vCPU runs. CONTROL. */
+	/* (vm, struct bh_cpuid_entry@, count <= BH_CPUID_MAX): what CPUID answers without the VMM, before any vCPU runs. CONTROL. */
 	BH_CALL_VM_SET_CPUID = 28,
-	/* (vm, struct bh_doorbell@): bind a guest port or address to an event (event 0: swallow the write). CONTROL on vm, WRITE on event. */
+	/* (vm, guest port, event): writes to that port, of any width, set the event; 0: they go nowhere. CONTROL on vm, WRITE on event. */
 	BH_CALL_DOORBELL_BIND = 29,
-	/* (vm, struct bh_doorbell@): unbind. */
+	/* (vm, guest port): unbind. CONTROL. */
 	BH_CALL_DOORBELL_UNBIND = 30,
 	/* (vm, address, data): deliver a message-signalled interrupt to the guest's local APICs (SDM 3A 11.11). WRITE. */
 	BH_CALL_VM_MSI = 31,
@@ -257,6 +257,10 @@ _Static_assert(sizeof(struct bh_vm_params) == 32, "ABI");
 #define BH_CPUID_MAX             96u
 #define BH_CPUID_SUBLEAF_MATTERS 0x1u
 
+/*
+ * One leaf. The kernel answers a leaf whose subleaf does not matter by itself; of leaf 1 it fills in the APIC id and OSXSAVE, and of leaf
+ * 0Dh, subleaf 0, it takes what XSETBV may set. Every other CPUID ends vcpu_run() with BH_EXIT_CPUID.
+ */
 struct bh_cpuid_entry {
 	uint32_t leaf;
 	uint32_t subleaf;
@@ -266,19 +270,7 @@ struct bh_cpuid_entry {
 };
 _Static_assert(sizeof(struct bh_cpuid_entry) == 32, "ABI");
 
-#define BH_DOORBELL_PORT  0x1u /* `address` is an I/O port; else a guest-physical address */
-#define BH_DOORBELL_MATCH 0x2u /* only writes of exactly `value` */
-#define BH_DOORBELLS_MAX  64u  /* of one VM */
-
-struct bh_doorbell {
-	uint64_t address;
-	uint64_t value;
-	uint32_t length_bytes; /* 1, 2, 4, 8; 0 = any length */
-	uint32_t flags;        /* BH_DOORBELL_* */
-	bh_handle_t event;     /* 0 = swallow */
-	uint32_t reserved;
-};
-_Static_assert(sizeof(struct bh_doorbell) == 32, "ABI");
+#define BH_DOORBELLS_MAX 128u /* of one VM; up to 64 that are 2 or 4 ports apart are the quickest */
 
 enum bh_vcpu_page {
 	BH_VCPU_PAGE_RUN = 0, /* struct bh_run */
@@ -308,7 +300,9 @@ enum bh_exit {
 		10, /* this vCPU received INIT; the kernel has done it (reported for statistics; run again) */
 	BH_EXIT_MSR =
 		11, /* run.msr: a register that is not the kernel's, or a write that moved the guest's TSC */
-	BH_EXIT_COUNT = 12,
+	BH_EXIT_CPUID =
+		12, /* run.state (GPR, CONTROL) says which and who asks, RIP is past it: put the answer into gpr */
+	BH_EXIT_COUNT = 13,
 };
 
 /* General registers by their number in instructions. */
@@ -407,7 +401,7 @@ struct bh_vcpu_state {
 	struct bh_cpu_state cpu;
 	uint64_t dr[4], dr6, dr7;
 	uint64_t tsc, tsc_aux, pat, sysenter_cs, sysenter_esp, sysenter_eip;
-	uint64_t star, lstar, cstar, sfmask, kernel_gs_base, spec_ctrl;
+	uint64_t star, lstar, cstar, sfmask, kernel_gs_base, reserved;
 	uint32_t inject; /* BH_INJECT_* */
 	uint32_t inject_error_code;
 	uint32_t interrupt_shadow; /* 1: STI, 2: MOV SS */

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "arch/x86/hvm.h"
+#include "kernel/doorbell.h"
 #include "kernel/quota.h"
 #include "tests/fake/machine.h"
 
@@ -146,32 +147,39 @@ int vcpu_set_state(struct vcpu *vcpu, const struct bh_vcpu_state *state)
 
 int vm_set_cpuid(struct vm *vm, const struct bh_cpuid_entry *entries, uint32_t count)
 {
-	memcpy(vm->cpuid, entries, count * sizeof(*entries));
+	memcpy(vm->cpuid, entries, count * sizeof(*entries)); /* BH_CPUID_MAX fit */
 	return BH_OK;
 }
 
-int vm_doorbell_bind(struct vm *vm, const struct bh_doorbell *record, struct event *event)
+int doorbell_bind(struct vm *vm, uint64_t port, struct event *event)
 {
-	struct doorbell *slot = &vm->doorbells[record->address % BH_DOORBELLS_MAX];
+	struct port_slot *slot = &vm->ports[port % VM_PORT_SLOTS];
 
-	if (slot->is_used) {
+	if (slot->key != 0) {
 		return BH_ERR_EXISTS;
 	}
-	slot->is_used = true;
+	slot->key = 1;
 	slot->event = event;
 	return BH_OK;
 }
 
-int vm_doorbell_unbind(struct vm *vm, const struct bh_doorbell *record)
+int doorbell_unbind(struct vm *vm, uint64_t port)
 {
-	vm->doorbells[record->address % BH_DOORBELLS_MAX] = (struct doorbell){ 0 };
+	vm->ports[port % VM_PORT_SLOTS] = (struct port_slot){ 0 };
 	return BH_OK;
+}
+
+void doorbell_forget_event(struct vm *vm, const struct event *event)
+{
+	for (uint32_t i = 0; i < VM_PORT_SLOTS; i++) {
+		vm->ports[i].event = vm->ports[i].event == event ? NULL : vm->ports[i].event;
+	}
 }
 
 /* Stands for a guest's write too: whatever doorbell is there rings. */
 int vm_msi_deliver(struct vm *vm, uint64_t address, uint32_t data)
 {
-	struct event *event = vm->doorbells[data % BH_DOORBELLS_MAX].event;
+	struct event *event = vm->ports[data % VM_PORT_SLOTS].event;
 
 	if (event != NULL && event->set != NULL) {
 		event_signal(event);

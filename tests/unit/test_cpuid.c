@@ -199,6 +199,45 @@ static void test_this_machine(void **state)
 	}
 }
 
+/* The instruction with these registers; the answer is left in `cpu`. */
+static struct bh_cpu_state cpu;
+
+static uint64_t ask(uint32_t vcpu_idx, uint32_t leaf, uint32_t subleaf, enum bh_gpr which)
+{
+	cpu.gpr[BH_GPR_RAX] = leaf | 0xabcd00000000ull; /* the upper halves do not matter */
+	cpu.gpr[BH_GPR_RCX] = subleaf | 0xabcd00000000ull;
+	cpuid_answer(entries, (uint32_t)count, vcpu_idx, &cpu);
+	return cpu.gpr[which];
+}
+
+static void test_answers(void **state)
+{
+	(void)state;
+	build("GenuineIntel", 6, 0x2e7);
+	memset(&cpu, 0, sizeof(cpu));
+	cpu.xcr0 = 3;
+	assert_int_equal(ask(3, 1, 0, BH_GPR_RBX) >> 24, 3);
+	assert_int_equal(ask(3, 1, 0, BH_GPR_RCX) & (1u << 27), 0);
+	assert_int_equal(ask(3, 7, 0, BH_GPR_RCX) & (1u << 4), 0);
+	assert_int_not_equal(ask(3, 7, 0, BH_GPR_RBX), 0);
+	assert_int_equal(ask(3, 7, 9, BH_GPR_RBX), 0);
+	cpu.cr4 = 1ull << 18 | 1ull << 22;
+	assert_int_not_equal(ask(3, 1, 0, BH_GPR_RCX) & (1u << 27), 0);
+	assert_int_not_equal(ask(3, 7, 0, BH_GPR_RCX) & (1u << 4), 0);
+	assert_int_equal(ask(3, 0xb, 0, BH_GPR_RDX), 3);
+	assert_int_equal(ask(5, 0xb, 9, BH_GPR_RDX), 5);
+	assert_int_equal(ask(5, 0xb, 9, BH_GPR_RCX), 9);
+	assert_int_equal(ask(0, 0xd, 0, BH_GPR_RBX), 576);
+	cpu.xcr0 = 7;
+	assert_int_equal(ask(0, 0xd, 0, BH_GPR_RBX), 832);
+	assert_int_equal(ask(0, 0xd, 1, BH_GPR_RBX), 832);
+	assert_int_equal(ask(0, 0x40000055, 0, BH_GPR_RAX), 0);
+	/* Beyond the last: like the highest basic leaf. */
+	assert_int_equal(ask(0, 0x7fffffff, 0, BH_GPR_RAX), ask(0, find(0, 0)->eax, 0, BH_GPR_RAX));
+	assert_int_equal(ask(0, 0x80000077, 0, BH_GPR_RBX), ask(0, find(0, 0)->eax, 0, BH_GPR_RBX));
+	assert_int_equal(ask(0, 0x40000000, 0, BH_GPR_RAX), 0x40000010);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -206,6 +245,7 @@ int main(void)
 		cmocka_unit_test(test_xsave),      cmocka_unit_test(test_topology),
 		cmocka_unit_test(test_hypervisor), cmocka_unit_test(test_old_host),
 		cmocka_unit_test(test_limit),      cmocka_unit_test(test_this_machine),
+		cmocka_unit_test(test_answers),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -17,7 +17,6 @@ struct event *fake_signalled;
 uint64_t arch_tsc_hz = 1000000000;
 uint64_t arch_xcr0_supported = 7;
 uint64_t feature_bits[(FEATURE_COUNT + 63) / 64];
-static struct cpuid_slot slots[VM_CPUID_SLOTS];
 
 void panic(const char *format, ...)
 {
@@ -107,12 +106,6 @@ static void set_tsc_offset(struct vcpu *vcpu, uint64_t offset)
 	(void)offset;
 }
 
-static void doorbell_key(uint16_t port, uint32_t length_bytes, uint32_t *key, uint32_t *mask)
-{
-	*key = (uint32_t)port << 16 | length_bytes;
-	*mask = length_bytes != 0 ? 0xffff000f : 0xffff0000;
-}
-
 static const struct hvm_ops ops = {
 	.get_state = get_state,
 	.get_msr = get_msr,
@@ -120,7 +113,6 @@ static const struct hvm_ops ops = {
 	.get_cr8 = get_cr8,
 	.set_cr8 = set_cr8,
 	.set_tsc_offset = set_tsc_offset,
-	.doorbell_key = doorbell_key,
 };
 const struct hvm_ops *hvm = &ops;
 
@@ -130,11 +122,10 @@ int fake_setup(void **state)
 	memset(fake_vcpus, 0, sizeof(fake_vcpus));
 	fake_vm = calloc(1, sizeof(*fake_vm));
 	fake_vm->vcpus_max = FAKE_VCPUS;
-	fake_vm->cpuid_slots = slots;
 	fake_armed = NULL;
 	fake_signals = 0;
-	doorbell_slots_clear(fake_vm);
-	cpuid_slots_fill(fake_vm);
+	doorbell_clear(fake_vm);
+	cpuid_clear(fake_vm);
 	for (uint32_t i = 0; i < FAKE_VCPUS; i++) {
 		struct vcpu *vcpu = fake(i);
 

@@ -29,6 +29,9 @@ static inline __attribute__((always_inline)) void advance(struct vmcb *vmcb, boo
 	vmcb->interrupt_shadow = 0;
 }
 
+/* What tells a plain OUT from others, and its port (struct port_slot). */
+#define SVM_IO_OUT_KEY ((uint32_t)(SVM_IO_PORT | SVM_IO_IN | SVM_IO_STRING | SVM_IO_REP))
+
 /* Something was done that may have given this pCPU or this vCPU other work: look before going back. */
 static uint64_t go_on_or_look(struct vcpu *vcpu)
 {
@@ -65,7 +68,7 @@ static out_of_line uint64_t finish_msr(struct vcpu *vcpu, struct vmcb *vmcb)
 
 /* Leaf 1: APIC id and OSXSAVE are this vCPU's. */
 static out_of_line uint64_t finish_cpuid_features(struct vcpu *vcpu, struct vmcb *vmcb,
-                                                  const struct cpuid_slot *slot)
+                                                  const struct bh_cpuid_entry *slot)
 {
 	uint32_t osxsave = (vmcb->cr4 & CR4_OSXSAVE) != 0 ? CPUID_1_ECX_OSXSAVE : 0;
 
@@ -85,7 +88,7 @@ static inline __attribute__((always_inline)) uint64_t finish_cpuid(struct vcpu *
                                                                    struct vmcb *vmcb, bool saved)
 {
 	uint32_t leaf = (uint32_t)vmcb->rax;
-	const struct cpuid_slot *slot = &vcpu->cpuid_slots[cpuid_slot_number(leaf)];
+	const struct bh_cpuid_entry *slot = &vcpu->cpuid[cpuid_slot_number(leaf)];
 
 	if (unlikely(slot->leaf != leaf)) {
 		return finish_cpuid_features(vcpu, vmcb, slot);
@@ -106,11 +109,10 @@ static inline __attribute__((always_inline)) uint64_t exit_fast(struct vcpu *vcp
 
 	if (code == SVM_EXIT_IOIO) {
 		uint32_t info = (uint32_t)vmcb->exit_info1;
-		const struct port_slot *slot = &vcpu->vm->port_slots[(info >> 16) % VM_PORT_SLOTS];
-
+		const struct port_slot *slot = &vcpu->vm->ports[VM_PORT_SLOT(info)];
 		struct event *event;
 
-		if ((info & slot->mask) != slot->key) {
+		if ((info & SVM_IO_OUT_KEY) != slot->key) {
 			return 0;
 		}
 		vmcb->rip = vmcb->exit_info2; /* the next RIP, on every CPU (APM 2 15.10.2) */

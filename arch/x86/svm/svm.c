@@ -279,16 +279,6 @@ static uint32_t svm_get_cpl(struct vcpu *vcpu)
 	return svm_vmcb(vcpu)->cpl;
 }
 
-static void svm_doorbell_key(uint16_t port, uint32_t length_bytes, uint32_t *key, uint32_t *mask)
-{
-	*key = (uint32_t)port << 16;
-	*mask = (uint32_t)(SVM_IO_PORT | SVM_IO_IN | SVM_IO_STRING | SVM_IO_REP);
-	if (length_bytes != 0) {
-		*key |= length_bytes << 4;
-		*mask |= (uint32_t)SVM_IO_SIZE;
-	}
-}
-
 const struct hvm_ops svm_ops = {
 	.name = "AMD-V",
 	.probe = svm_probe,
@@ -321,5 +311,4 @@ const struct hvm_ops svm_ops = {
 	.set_shadow = svm_set_shadow,
 	.flush_guest = svm_flush_guest,
 	.set_tsc_offset = svm_set_tsc_offset,
-	.doorbell_key = svm_doorbell_key,
 };

@@ -34,7 +34,7 @@ static inline bool vmx_fast_go_on(struct vcpu *vcpu)
 static inline bool vmx_fast_cpuid(struct vcpu *vcpu)
 {
 	uint32_t leaf = (uint32_t)vcpu->gpr[BH_GPR_RAX];
-	const struct cpuid_slot *slot = cpuid_slot(vcpu->vm, leaf);
+	const struct bh_cpuid_entry *slot = cpuid_slot(vcpu->vm, leaf);
 	uint32_t ebx, ecx;
 
 	if (unlikely(!cpuid_slot_is(slot, leaf))) {
@@ -62,14 +62,19 @@ static __attribute__((noinline)) bool vmx_fast_event(struct vcpu *vcpu, struct e
 	return vmx_fast_go_on(vcpu);
 }
 
+/* What tells a plain OUT from others, and its port (struct port_slot). */
+#define VMX_IO_OUT_KEY                                                                      \
+	((uint32_t)(QUALIFICATION_IO_PORT | QUALIFICATION_IO_IN | QUALIFICATION_IO_STRING | \
+	            QUALIFICATION_IO_REP))
+
 static inline bool vmx_fast_doorbell(struct vcpu *vcpu)
 {
 	uint32_t info = vmcs_read32(VMCS_EXIT_QUALIFICATION);
-	const struct port_slot *slot = &vcpu->vm->port_slots[(info >> 16) % VM_PORT_SLOTS];
+	const struct port_slot *slot = &vcpu->vm->ports[VM_PORT_SLOT(info)];
 	struct event *event;
 
 	vmx_of(vcpu)->qualification = info;
-	if ((info & slot->mask) != slot->key) {
+	if ((info & VMX_IO_OUT_KEY) != slot->key) {
 		return false;
 	}
 	vmx_fast_advance();

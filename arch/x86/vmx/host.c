@@ -218,17 +218,9 @@ static uint64_t vmx_host_msr(uint32_t i)
 	return host_msrs[i];
 }
 
-/*
- * SPEC_CTRL and TSC_AUX: the guest writes them by exits, so the record is always right. Compare
- * before writing.
- */
-static void vmx_plain_msrs_load(struct vmx_vcpu *x, uint64_t spec_ctrl, uint64_t tsc_aux)
+/* The guest writes it by exits, so the record is always right. Compare before writing. */
+static void vmx_tsc_aux_load(struct vmx_vcpu *x, uint64_t tsc_aux)
 {
-	if (x->spec_ctrl != spec_ctrl) {
-		/* A VMM may have asked for bits that this CPU lacks: then it keeps what it had. */
-		(void)!msr_write_safe(MSR_SPEC_CTRL, spec_ctrl);
-		x->spec_ctrl = spec_ctrl;
-	}
 	if (x->tsc_aux != tsc_aux && feature_has(FEATURE_RDTSCP)) {
 		msr_write(MSR_TSC_AUX, tsc_aux);
 		x->tsc_aux = tsc_aux;
@@ -248,7 +240,6 @@ static void vmx_guest_load(struct vcpu *vcpu)
 		}
 	}
 	x->tsc_aux = x->host_cpu->idx;
-	x->spec_ctrl = 0;
 	x->is_guest_loaded = 1;
 }
 
@@ -276,7 +267,7 @@ void vmx_prepare_entry(struct vcpu *vcpu)
 	if (x->is_guest_loaded == 0) {
 		vmx_guest_load(vcpu);
 	}
-	vmx_plain_msrs_load(x, vcpu->msr_spec_ctrl, vcpu->msr_tsc_aux);
+	vmx_tsc_aux_load(x, vcpu->msr_tsc_aux);
 	/* TS changes with the owner of the FPU; an exit loads this field. */
 	vmx_host_field_update(VMCS_HOST_CR0, cr0_read(), &x->host_cr0);
 	if (cr2_read() != vcpu->cr2) {
@@ -313,7 +304,7 @@ void vmx_leave(struct vcpu *vcpu)
 			msr_write(vmx_switched_msrs[i], vmx_host_msr(i));
 		}
 	}
-	vmx_plain_msrs_load(x, 0, x->host_cpu->idx);
+	vmx_tsc_aux_load(x, x->host_cpu->idx);
 	table = vmx_gdtr_read();
 	table.limit = host_gdt_limit;
 	__asm__ volatile("lgdt %0" : : "m"(table));

@@ -158,17 +158,6 @@ static void vmx_set_tsc_offset(struct vcpu *vcpu, uint64_t offset)
 	vmcs_write(VMCS_TSC_OFFSET, offset);
 }
 
-static void vmx_doorbell_key(uint16_t port, uint32_t length_bytes, uint32_t *key, uint32_t *mask)
-{
-	*key = (uint32_t)port << 16;
-	*mask = (uint32_t)(QUALIFICATION_IO_PORT | QUALIFICATION_IO_IN | QUALIFICATION_IO_STRING |
-	                   QUALIFICATION_IO_REP);
-	if (length_bytes != 0) {
-		*key |= length_bytes - 1;
-		*mask |= (uint32_t)QUALIFICATION_IO_SIZE;
-	}
-}
-
 const struct hvm_ops vmx_ops = {
 	.name = "Intel VT-x",
 	.probe = vmx_probe_and_prepare,
@@ -201,5 +190,4 @@ const struct hvm_ops vmx_ops = {
 	.set_shadow = vmx_set_shadow,
 	.flush_guest = vmx_flush_guest,
 	.set_tsc_offset = vmx_set_tsc_offset,
-	.doorbell_key = vmx_doorbell_key,
 };

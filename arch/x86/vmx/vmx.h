@@ -58,7 +58,7 @@ struct vmx_vcpu {
 	uint64_t host_cr0, host_cr3, host_fs_base, host_gs_base;
 	/* The guest's. KERNEL_GS_BASE is in the register while is_guest_loaded. */
 	uint64_t msrs[VMX_MSR_COUNT];
-	uint64_t spec_ctrl, tsc_aux;     /* what those registers hold while is_guest_loaded */
+	uint64_t tsc_aux;                /* what that register holds while is_guest_loaded */
 	uint64_t pat;                    /* without a PAT switch: the guest's, without effect */
 	uint64_t cr0_shadow, cr4_shadow; /* what the guest reads in the bits that we own */
 	uint32_t cpu_controls;
