@@ -12,10 +12,12 @@
 
 #include "bulkhead/errors.h"
 #include "bulkhead/protocol.h"
+#include "vmm/acpi_hotplug.h"
 #include "vmm/aml.h"
 #include "vmm/devices/acpi_pm.h"
 #include "vmm/devices/ioapic.h"
 #include "vmm/devices/pci.h"
+#include "vmm/devices/pci_hotplug.h"
 #include "vmm/devices/rtc.h"
 #include "vmm/devices/uart.h"
 
@@ -169,6 +171,9 @@ static void dsdt_put_pci(struct tables *tables)
 	aml_name_integer(out, "_BBN", 0);
 	dsdt_put_windows(tables);
 	dsdt_put_routing(out);
+	if (tables->config->has_hotplug) {
+		acpi_hotplug_put_slots(out);
+	}
 	aml_end(out, device);
 }
 
@@ -182,6 +187,10 @@ static void dsdt_put_board(struct tables *tables)
 	aml_name_eisa(out, "_HID", "PNP0C02");
 	mark = aml_resources_begin(out);
 	aml_resource_io(out, ACPI_PM_PORT_EVENT, 0x0c);
+	aml_resource_io(out, ACPI_PM_PORT_GPE, ACPI_PM_GPE_BYTES);
+	if (tables->config->has_hotplug) {
+		aml_resource_io(out, PCI_HOTPLUG_PORT, PCI_HOTPLUG_BYTES);
+	}
 	aml_resource_io(out, 0x4d0, 2);
 	aml_resource_memory(out, (uint32_t)tables->config->ecam_gpa, (uint32_t)PCI_ECAM_BUS_BYTES);
 	aml_resources_end(out, mark);
@@ -232,6 +241,9 @@ static uint64_t put_dsdt(struct tables *tables)
 	dsdt_put_board(tables);
 	dsdt_put_isa(tables);
 	aml_end(out, mark);
+	if (tables->config->has_hotplug) {
+		acpi_hotplug_put_event(out);
+	}
 	return table_end(tables, start);
 }
 
@@ -270,12 +282,13 @@ static void fadt_put_legacy(struct aml *out)
 	aml_put(out, ACPI_PM_PORT_CONTROL, 4);
 	aml_put(out, 0, 4 + 4); /* PM1b, PM2 */
 	aml_put(out, ACPI_PM_PORT_TIMER, 4);
-	aml_put(out, 0, 8); /* no GPE blocks */
+	aml_put(out, ACPI_PM_PORT_GPE, 4);
+	aml_put(out, 0, 4); /* no GPE block 1 */
 	aml_put(out, 4, 1); /* lengths: event, control, PM2, timer */
 	aml_put(out, 2, 1);
 	aml_put(out, 0, 1);
 	aml_put(out, 4, 1);
-	aml_put(out, 0, 4); /* GPE0, GPE1, base, CST */
+	aml_put(out, ACPI_PM_GPE_BYTES, 4); /* GPE0, GPE1, base, CST */
 	aml_put(out, LATENCY_NO_C2, 2);
 	aml_put(out, LATENCY_NO_C3, 2);
 	aml_put(out, 0, 2 + 2 + 1 + 1); /* flush and duty: not used */
@@ -311,7 +324,7 @@ static uint64_t put_fadt(struct tables *tables, uint64_t facs, uint64_t dsdt)
 	put_port(out, 0, 0, 0);
 	put_port(out, 0, 0, 0);
 	put_port(out, ACPI_PM_PORT_TIMER, 32, 3);
-	put_port(out, 0, 0, 0);
+	put_port(out, ACPI_PM_PORT_GPE, ACPI_PM_GPE_BYTES * 8, 1);
 	put_port(out, 0, 0, 0);
 	put_port(out, 0, 0, 0); /* sleep control and status: not hardware-reduced */
 	put_port(out, 0, 0, 0);

@@ -19,6 +19,7 @@ struct acpi_tables_config {
 	uint32_t vcpus_count;
 	uint64_t ecam_gpa;
 	bool has_com1;
+	bool has_hotplug;
 };
 
 /*

@@ -18,6 +18,21 @@
 #define OP_PACKAGE  0x12u
 #define OP_EXTENDED 0x5bu
 #define OP_DEVICE   0x82u
+#define OP_METHOD   0x14u
+#define OP_MULTI    0x2fu
+#define OP_LOCAL0   0x60u
+#define OP_STORE    0x70u
+#define OP_AND      0x7bu
+#define OP_NOTIFY   0x86u
+#define OP_IF       0xa0u
+#define OP_REGION   0x80u /* after OP_EXTENDED, as the next */
+#define OP_FIELD    0x81u
+
+#define REGION_IO   0x01u
+/* ACPI 6.4 20.2.5.2: dword access, no lock, the other bits written as zeros. */
+#define FIELD_FLAGS       0x43u
+
+#define METHOD_SERIALIZED 0x08u
 
 /*
  * Lengths are always written in three bytes (ACPI 6.4 20.2.4), so that they can be filled in
@@ -156,6 +171,87 @@ uint32_t aml_package_begin(struct aml *aml, uint8_t elements_count)
 	mark = length_begin(aml);
 	aml_put(aml, elements_count, 1);
 	return mark;
+}
+
+uint32_t aml_method_begin(struct aml *aml, const char *name, uint8_t arguments_count)
+{
+	uint32_t mark;
+
+	aml_put(aml, OP_METHOD, 1);
+	mark = length_begin(aml);
+	aml_put_name(aml, name);
+	aml_put(aml, METHOD_SERIALIZED | arguments_count, 1);
+	return mark;
+}
+
+uint32_t aml_if_bit_begin(struct aml *aml, uint32_t local, uint32_t bit)
+{
+	uint32_t mark;
+
+	aml_put(aml, OP_IF, 1);
+	mark = length_begin(aml);
+	aml_put(aml, OP_AND, 1);
+	aml_put(aml, OP_LOCAL0 + local, 1);
+	aml_put_integer(aml, bit);
+	aml_put(aml, OP_ZERO, 1); /* the result goes nowhere else */
+	return mark;
+}
+
+void aml_put_path(struct aml *aml, const char *const *names, uint8_t count)
+{
+	aml_put(aml, '\\', 1);
+	aml_put(aml, OP_MULTI, 1);
+	aml_put(aml, count, 1);
+	for (uint32_t i = 0; i < count; i++) {
+		aml_put_name(aml, names[i]);
+	}
+}
+
+void aml_put_store_integer(struct aml *aml, uint64_t value, const char *name)
+{
+	aml_put(aml, OP_STORE, 1);
+	aml_put_integer(aml, value);
+	aml_put_name(aml, name);
+}
+
+void aml_put_store_local(struct aml *aml, const char *name, uint32_t local)
+{
+	aml_put(aml, OP_STORE, 1);
+	aml_put_name(aml, name);
+	aml_put(aml, OP_LOCAL0 + local, 1);
+}
+
+void aml_put_notify(struct aml *aml, const char *name, uint32_t value)
+{
+	aml_put(aml, OP_NOTIFY, 1);
+	aml_put_name(aml, name);
+	aml_put_integer(aml, value);
+}
+
+void aml_put_port_region(struct aml *aml, const char *name, uint32_t port, uint32_t length)
+{
+	aml_put(aml, OP_EXTENDED, 1);
+	aml_put(aml, OP_REGION, 1);
+	aml_put_name(aml, name);
+	aml_put(aml, REGION_IO, 1);
+	aml_put_integer(aml, port);
+	aml_put_integer(aml, length);
+}
+
+void aml_put_fields32(struct aml *aml, const char *region, const char *const *names, uint32_t count)
+{
+	uint32_t mark;
+
+	aml_put(aml, OP_EXTENDED, 1);
+	aml_put(aml, OP_FIELD, 1);
+	mark = length_begin(aml);
+	aml_put_name(aml, region);
+	aml_put(aml, FIELD_FLAGS, 1);
+	for (uint32_t i = 0; i < count; i++) {
+		aml_put_name(aml, names[i]);
+		aml_put(aml, 32, 1); /* its width, as a length of one byte */
+	}
+	aml_end(aml, mark);
 }
 
 /* Buffer: length, size as a word, bytes. The size stands right behind the length and its prefix. */

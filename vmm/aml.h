@@ -32,7 +32,21 @@ void aml_name_eisa(struct aml *aml, const char *name, const char *id);
 uint32_t aml_scope_begin(struct aml *aml, const char *name);
 uint32_t aml_device_begin(struct aml *aml, const char *name);
 uint32_t aml_package_begin(struct aml *aml, uint8_t elements_count);
+uint32_t aml_method_begin(struct aml *aml, const char *name, uint8_t arguments_count);
+/* If (LocalN & bit) {...}; a dword. */
+uint32_t aml_if_bit_begin(struct aml *aml, uint32_t local, uint32_t bit);
 void aml_end(struct aml *aml, uint32_t mark);
+
+/* Terms of methods. */
+void aml_put_path(struct aml *aml, const char *const *names, uint8_t count); /* \A.B.C */
+void aml_put_store_integer(struct aml *aml, uint64_t value, const char *name);
+void aml_put_store_local(struct aml *aml, const char *name, uint32_t local); /* LocalN = name */
+void aml_put_notify(struct aml *aml, const char *name, uint32_t value);
+
+/* Ports, and `count` fields of 32 bits one after another in them. */
+void aml_put_port_region(struct aml *aml, const char *name, uint32_t port, uint32_t length);
+void aml_put_fields32(struct aml *aml, const char *region, const char *const *names,
+                      uint32_t count);
 
 /* Name (_CRS, ResourceTemplate () {...}). */
 uint32_t aml_resources_begin(struct aml *aml);

@@ -58,6 +58,7 @@ static int put_tables(uint64_t *rsdp_gpa)
 		.vcpus_count = machine.config->vcpus_count,
 		.ecam_gpa = GUEST_ECAM_BASE,
 		.has_com1 = (machine.config->flags & VMM_CONFIG_CONSOLE) != 0,
+		.has_hotplug = (machine.config->flags & VMM_CONFIG_DEVICES) != 0,
 	};
 	uint8_t *area = guest_memory_at(&machine.memory, ACPI_TABLES_GPA, ACPI_TABLES_BYTES);
 	int error = memory_map_bios_data(machine.config, &machine.memory);

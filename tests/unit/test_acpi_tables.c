@@ -4,7 +4,7 @@
  * machine the DSDT and the other tables are disassembled and must come out clean. Also the memory
  * map beside them.
  */
-// sources: vmm/acpi_tables.c vmm/aml.c vmm/memory_map.c vmm/guest_memory.c
+// sources: vmm/acpi_tables.c vmm/acpi_hotplug.c vmm/aml.c vmm/memory_map.c vmm/guest_memory.c
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -21,7 +21,7 @@
 #include "vmm/memory_map.h"
 
 static uint8_t area[ACPI_TABLES_BYTES];
-static const struct acpi_tables_config config = { 8, GUEST_ECAM_BASE, true };
+static const struct acpi_tables_config config = { 8, GUEST_ECAM_BASE, true, true };
 
 static const uint8_t *at(uint64_t gpa)
 {
@@ -103,7 +103,11 @@ static void test_fadt(void **state)
 	assert_int_equal(get(fadt + 56, 4), 0x600);
 	assert_int_equal(get(fadt + 64, 4), 0x604);
 	assert_int_equal(get(fadt + 76, 4), 0x608);
+	assert_int_equal(get(fadt + 80, 4), 0x610); /* general-purpose events */
 	assert_int_equal(get(fadt + 88, 4), 0x04000204);
+	assert_int_equal(get(fadt + 92, 4), 2);
+	assert_int_equal(get(fadt + 220, 4), 0x01001001);
+	assert_int_equal(get(fadt + 224, 8), 0x610);
 	assert_int_equal(get(fadt + 108, 1), 0x32);           /* century */
 	assert_int_equal(get(fadt + 112, 4) & (1u << 20), 0); /* not hardware-reduced */
 	assert_int_equal(get(fadt + 120, 8), 0xcf9);          /* reset register, */

@@ -170,7 +170,7 @@ int acpi_pm_attach(struct acpi_pm *pm, struct bus *bus)
 		{ ACPI_PM_PORT_CONTROL, 2, control_read, control_write, pm,
 		  BUS_WIDTH_1 | BUS_WIDTH_2 },
 		{ ACPI_PM_PORT_TIMER, 4, timer_read, NULL, pm, BUS_WIDTH_124 },
-		{ ACPI_PM_PORT_GPE, 2, gpe_read, gpe_write, pm, BUS_WIDTH_1 },
+		{ ACPI_PM_PORT_GPE, ACPI_PM_GPE_BYTES, gpe_read, gpe_write, pm, BUS_WIDTH_1 },
 	};
 	int error = BH_OK;
 

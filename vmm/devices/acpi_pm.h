@@ -16,6 +16,7 @@
 #define ACPI_PM_PORT_CONTROL 0x604u /* 2 bytes */
 #define ACPI_PM_PORT_TIMER   0x608u /* 4 bytes */
 #define ACPI_PM_PORT_GPE     0x610u /* 2 bytes: status, enable of events 0-7 */
+#define ACPI_PM_GPE_BYTES    2u
 #define ACPI_PM_SCI_IRQ      9u
 #define ACPI_PM_TIMER_HZ     3579545ull
 #define ACPI_PM_S5_TYPE      0u /* SLP_TYP of \_S5 */

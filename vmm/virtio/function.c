@@ -33,7 +33,6 @@
 #define MSIX_BYTES      12u
 
 /* Where a function is until the guest puts it elsewhere; firmware would do that on a PC. */
-#define SLOT_FIRST  1u
 #define NOTIFY_BASE 0xc000u
 #define MEMORY_BASE 0xf0000000u
 
@@ -301,7 +300,7 @@ void virtio_function_init(struct virtio_device *device)
 	                  virtio_class_code(device->type));
 	function->config[PCI_REVISION] = REVISION;
 	function->config[PCI_INTERRUPT_PIN] = 1;
-	function->slot = (uint8_t)(SLOT_FIRST + device->idx);
+	function->slot = (uint8_t)(VIRTIO_SLOT_FIRST + device->idx);
 	function->function = 0;
 	function->device = device;
 	function->written = config_written;
