@@ -168,7 +168,7 @@ $(B)/boot-files/%: $(B)/%
 	$(Q)$(OBJCOPY) -S $< $@
 $(B)/boot-files/root.bin: $(B)/root.bin
 	@mkdir -p $(@D)
-	$(Q)cp $< $@
+	$(Q)cp --remove-destination $< $@
 
 # --- bulkhead.efi ---------------------------------------------------------------------
 
