@@ -9,7 +9,7 @@ from machine import GUESTS
 # guest -> further keys; folders that are not in this table run with the usual ones
 KEYS = {"smp": ["vcpus=4", "cmdline=vcpus=4"]}
 # not a test of behaviour: measured by scripts/bench, or run by a test of its own
-OTHERS = ("bench", "linuxboot")
+OTHERS = ("bench", "linuxboot", "virtio")
 NAMES = [path.stem for path in sorted(GUESTS.glob("*.elf")) if path.stem not in OTHERS]
 
 

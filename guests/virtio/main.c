@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Drives every virtio device that it finds, first as it should be, then with broken rings. `need=blk,rng,net` on the command line
+ * (any part of it) says what must be there; `break=no` leaves the broken rings out.
+ */
+#include "guests/virtio/virtio.h"
+
+static bool has_word(const char *text, const char *word)
+{
+	for (; *text != '\0'; text++) {
+		uint32_t i = 0;
+
+		while (word[i] != '\0' && text[i] == word[i]) {
+			i++;
+		}
+		if (word[i] == '\0') {
+			return true;
+		}
+	}
+	return false;
+}
+
+/* The refusals that do not depend on the type (virtio 1.2 2.2, 4.1.4.3). */
+static void refusals_test(const struct device *device)
+{
+	uint64_t not_offered = ~device->features & 0xffffffff;
+
+	check((device->features & F_VERSION_1) != 0, "slot %u: VERSION_1 is not offered",
+	      device->slot);
+	check(!device_negotiate(device, 0), "slot %u: takes a driver without VERSION_1",
+	      device->slot);
+	check(!device_negotiate(device, F_VERSION_1 | (not_offered & -not_offered)),
+	      "slot %u: takes what it did not offer", device->slot);
+	device_go(device);
+	check((device_status(device) & STATUS_DRIVER_OK) == 0, "slot %u: runs without features",
+	      device->slot);
+	device_reset(device);
+	check(device_status(device) == 0, "slot %u: status %x after a reset", device->slot,
+	      device_status(device));
+}
+
+static void type_test(uint32_t type, const char *name, const char *cmdline,
+                      void (*test)(const struct device *device))
+{
+	struct device device;
+	uint32_t count = 0;
+
+	while (device_find(type, count, &device)) {
+		refusals_test(&device);
+		test(&device);
+		if (type == TYPE_BLOCK && !has_word(cmdline, "break=no")) {
+			broken_test(&device);
+		}
+		count++;
+	}
+	check(count > 0 || !has_word(cmdline, name), "there is no %s device", name);
+}
+
+void guest_main(const struct multiboot_info *info)
+{
+	const char *cmdline = (info->flags & 4) != 0 ? (const char *)(uint64_t)info->cmdline : "";
+
+	type_test(TYPE_RNG, "rng", cmdline, rng_test);
+	type_test(TYPE_BLOCK, "blk", cmdline, block_test);
+	type_test(TYPE_NET, "net", cmdline, net_test);
+	guest_exit("virtio");
+}
