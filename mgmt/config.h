@@ -35,14 +35,16 @@ enum config_section {
 
 /* The type of a key's value, which fixes the C type of the field behind it. */
 enum config_type {
-	CONFIG_TYPE_COUNT,  /* uint32_t */
-	CONFIG_TYPE_SIZE,   /* uint64_t, bytes */
-	CONFIG_TYPE_FLAG,   /* bool */
-	CONFIG_TYPE_NAME,   /* char[CONFIG_NAME_SIZE] */
-	CONFIG_TYPE_TEXT,   /* char[max + 1] */
-	CONFIG_TYPE_TEXTS,  /* struct config_texts */
-	CONFIG_TYPE_CPUS,   /* struct config_cpus */
-	CONFIG_TYPE_ACTION, /* uint32_t holding an enum config_action */
+	CONFIG_TYPE_COUNT,   /* uint32_t */
+	CONFIG_TYPE_SIZE,    /* uint64_t, bytes */
+	CONFIG_TYPE_FLAG,    /* bool */
+	CONFIG_TYPE_NAME,    /* char[CONFIG_NAME_SIZE] */
+	CONFIG_TYPE_TEXT,    /* char[max + 1] */
+	CONFIG_TYPE_TEXTS,   /* struct config_texts */
+	CONFIG_TYPE_CPUS,    /* struct config_cpus */
+	CONFIG_TYPE_ACTION,  /* uint32_t holding an enum config_action */
+	CONFIG_TYPE_ADDRESS, /* struct config_address */
+	CONFIG_TYPE_IP,      /* char[CONFIG_IP_SIZE], "" for none */
 };
 
 /* What happens to a guest that has ended. */
@@ -65,9 +67,28 @@ struct config_cpus {
 	uint64_t bits[CONFIG_CPUS_MAX / 64u];
 };
 
+#define CONFIG_IP_SIZE 16u
+
+enum config_address_kind {
+	CONFIG_ADDRESS_NONE,
+	CONFIG_ADDRESS_DHCP,
+	CONFIG_ADDRESS_STATIC,
+};
+
+/* How mgmt gets its IPv4 address. */
+struct config_address {
+	uint32_t kind;   /* enum config_address_kind */
+	uint32_t ipv4;   /* in host order: 10.0.2.1 is 0x0a000201 */
+	uint32_t prefix; /* bits of the network */
+};
+
 struct config_host {
 	char name[CONFIG_NAME_SIZE];
 	uint32_t autostart_delay_s;
+	char net_switch[CONFIG_NAME_SIZE]; /* "none" for none */
+	struct config_address net_address;
+	char net_gateway[CONFIG_IP_SIZE];
+	char net_dns[CONFIG_IP_SIZE];
 };
 
 struct config_guest {
@@ -183,6 +204,13 @@ void config_cpus_print(const struct config_cpus *cpus, char *out, size_t size);
 
 bool config_name_is_valid(const char *name);
 const char *config_action_name(uint32_t action);
+
+/* config_net.c: network addresses. The readers return false, or NULL instead of the rest of the
+ * text, and leave the value alone, if the text is no address that a host can have. */
+const char *config_ipv4_read(const char *text, uint32_t *address);
+bool config_address_read(const char *text, struct config_address *address);
+void config_address_print(const struct config_address *address, char *out, size_t size);
+bool config_ip_read(const char *text, char *out);
 
 /* config.c: whole texts. */
 

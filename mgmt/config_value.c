@@ -264,6 +264,10 @@ static bool parse_any(const struct config_key *key, void *record, const char *te
 		return parse_cpus(key, record, text);
 	case CONFIG_TYPE_ACTION:
 		return parse_action(key, record, text);
+	case CONFIG_TYPE_ADDRESS:
+		return config_address_read(text, field(key, record));
+	case CONFIG_TYPE_IP:
+		return config_ip_read(text, field(key, record));
 	}
 	return false;
 }
@@ -382,6 +386,7 @@ void config_value_print(const struct config_key *key, const void *record, uint32
 		break;
 	case CONFIG_TYPE_NAME:
 	case CONFIG_TYPE_TEXT:
+	case CONFIG_TYPE_IP:
 		snprintf(out, size, "%s", (const char *)from);
 		break;
 	case CONFIG_TYPE_TEXTS: {
@@ -395,6 +400,9 @@ void config_value_print(const struct config_key *key, const void *record, uint32
 		break;
 	case CONFIG_TYPE_ACTION:
 		snprintf(out, size, "%s", config_action_name(*(const uint32_t *)from));
+		break;
+	case CONFIG_TYPE_ADDRESS:
+		config_address_print(from, out, size);
 		break;
 	}
 }

@@ -13,12 +13,15 @@
 #include "lib/heap.h"
 #include "lib/threads.h"
 #include "lib/time.h"
+#include "mgmt/devices.h"
 #include "mgmt/kept.h"
 #include "mgmt/machine.h"
+#include "mgmt/net/net.h"
 #include "mgmt/partition.h"
 #include "mgmt/serial.h"
 #include "mgmt/shell.h"
 #include "mgmt/stats.h"
+#include "mgmt/switch/switch.h"
 #include "mgmt/verb.h"
 
 BH_HEAP_DEFINE(2 * 1024 * 1024);
@@ -110,7 +113,8 @@ static uint64_t next_deadline(void)
 {
 	uint64_t deadline = tick_tsc;
 	uint64_t others[] = { serial_deadline_tsc(), partition_deadline_tsc(),
-		              shell_deadline_tsc(&shell) };
+		              shell_deadline_tsc(&shell), devices_deadline_tsc(),
+		              net_deadline_tsc() };
 	uint32_t i;
 
 	for (i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
@@ -133,12 +137,15 @@ static void do_work(void)
 {
 	int round;
 
+	net_poll();
 	for (round = 0; round < 2; round++) {
 		kept_poll();
 		partition_poll();
 		shell_poll(&shell);
 	}
 	partition_poll();
+	net_configure();
+	switch_flush();
 }
 
 int main(void)
@@ -152,7 +159,9 @@ int main(void)
 	bool has_serial = serial_init();
 
 	say_hello();
+	net_init();
 	take_up();
+	devices_init();
 	shell_init(&shell, &io);
 	if (has_serial) {
 		shell_start(&shell);
@@ -163,6 +172,7 @@ int main(void)
 		do_work();
 		bh_event_wait(MGMT_HANDLE_EVENTS, next_deadline(), bits);
 		serial_service((bits[0] >> MGMT_EVENT_SERIAL & 1) != 0);
+		devices_service(bits);
 		do_tick();
 	}
 }

@@ -138,7 +138,9 @@ static void run_line(struct shell *shell)
 	result_init(&result);
 	shell->mode = SHELL_PROMPT;
 	command_run(shell, text, &result, &is_json);
-	show_result(shell, &result, is_json);
+	if (shell->mode == SHELL_PROMPT || result.kind != RESULT_NONE) {
+		show_result(shell, &result, is_json); /* a wait's result comes later */
+	}
 	if (shell->mode == SHELL_PROMPT &&
 	    (is_json || result.kind == RESULT_PARTS || result.kind == RESULT_RAW)) {
 		show_bare_prompt(shell);

@@ -74,6 +74,13 @@ const struct verb verbs[] = {
 	  "count a guest's exits by reason and virtual CPU", "exits web", verb_exits },
 	{ "stats", "dominfo domstats", "", { GUEST_ARG },
 	  "show all figures of a guest", "stats web --json", verb_stats },
+	{ "devices", "lspci", "", { { NULL, VERB_ARG_NONE, false, NULL } },
+	  "list the machine's PCI functions with their drivers", "devices", verb_devices },
+	{ "net", "", "", { { "stat", VERB_ARG_CHOICE, false, "stat" } },
+	  "show the machine's own network port and its NICs", "net stat", verb_net },
+	{ "ping", "", "", { { "HOST", VERB_ARG_VALUE, false, NULL },
+			    { "COUNT", VERB_ARG_VALUE, true, NULL } },
+	  "ask a host for an answer, COUNT times (4), a second apart", "ping 10.0.2.2", verb_ping },
 	{ "host", "", "w", { { "reboot|poweroff|restart-mgmt", VERB_ARG_CHOICE, false,
 				      "reboot poweroff restart-mgmt" } },
 	  "reboot or power off the machine (-w: ask the guests first, wait so long), "

@@ -22,7 +22,7 @@ KERNEL_LDFLAGS := -nostdlib -static -z max-page-size=0x1000 -z noexecstack --bui
 NEWLIB := $(B)/newlib
 LWIP := $(B)/third_party/lwip
 DOMAIN_CFLAGS := $(TARGET_FLAGS) -isystem $(NEWLIB)/include -isystem $(GCC_INCLUDE) $(INCLUDES) \
-	-isystem $(LWIP)/src/include -isystem mgmt/net/port -mno-avx -ffunction-sections -fdata-sections
+	-isystem $(LWIP)/src/include -Imgmt/net/port -mno-avx -ffunction-sections -fdata-sections
 # Not our code, so not our warnings.
 LWIP_CFLAGS = $(filter-out -W%,$(DOMAIN_CFLAGS)) -ffile-prefix-map=$(abspath $(LWIP))=lwip \
 	-ffile-prefix-map=$(LWIP)=lwip

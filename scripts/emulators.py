@@ -77,6 +77,16 @@ class Qemu:
         return ["-drive", f"if=pflash,unit=0,format=raw,readonly=on,file={OVMF / 'OVMF_CODE_4M.fd'}",
                 "-drive", f"if=pflash,unit=1,format=raw,file={self.work / 'vars.fd'}"]
 
+    def devices(self):
+        """What the options add to the machine."""
+        options, words = self.options, []
+        for number, (model, tftp) in enumerate(options.nics):
+            words += ["-netdev", f"user,id=nic{number}" + (f",tftp={tftp}" if tftp else ""),
+                      "-device", f"{model},netdev=nic{number},romfile="]
+        for name in ("drive", "netdev", "device"):
+            words += [word for text in getattr(options, name) for word in (f"-{name}", text)]
+        return words
+
     def command(self):
         options = self.options
         words = ["qemu-system-x86_64", "-machine", "q35", "-cpu", options.cpu or "max,+svm",
@@ -85,7 +95,7 @@ class Qemu:
                  "-D", str(self.log),
                  "-qmp", f"unix:{self.qmp},server=on,wait=off",
                  "-chardev", f"socket,id=com1,path={self.serial}", "-serial", "chardev:com1"]
-        return words + self.medium() + options.extra
+        return words + self.medium() + self.devices() + options.extra
 
     def prepare(self):
         boot, content, work = self.options.boot, self.options.content, self.work
@@ -170,6 +180,7 @@ debug: action=ignore
 mouse: enabled=0
 sound: driver=dummy
 plugin_ctrl: speaker=0
+{nic}
 """
 
 
@@ -182,6 +193,9 @@ class Bochs:
         self.options, self.work = options, work
         self.log = work / "bochs.log"
         self.port = 0
+        if options.drive or options.netdev or options.device or len(options.nics) > 1 or any(
+                model != "e1000" for model, _ in options.nics):
+            raise EmulatorError("Bochs has one e1000 (--nic e1000) and no other further devices")
         self.is_v3 = (BOCHS3 / "usr" / "bin" / "bochs-bin").exists() and not options.bochs27
         if options.boot not in self.boots or options.firmware == "uefi":
             raise EmulatorError("Bochs boots the BIOS way from the ISO only: use --boot iso "
@@ -217,6 +231,7 @@ class Bochs:
         self.medium = f"ata0-master: type=cdrom, path={Path(image).resolve()}, status=inserted\n" \
                       "boot: cdrom"
         (self.work / "go").write_text("c\n", encoding="ascii")
+        (self.work / "slirp").write_text("# slirp config\n", encoding="ascii")
 
     def listen(self):
         listener = socket.create_server(("localhost", 0))
@@ -225,8 +240,14 @@ class Bochs:
             cpu=self.options.cpu or "corei7_skylake_x", cpus=self.options.cpus,
             memory=self.options.memory, medium=self.medium, port=self.port, log=self.log,
             share=BOCHS3 / "usr/share/bochs" if self.is_v3 else "/usr/share/bochs",
-            vgabios=self.vgabios()), encoding="ascii")
+            vgabios=self.vgabios(), nic=self.nic()), encoding="ascii")
         return listener
+
+    def nic(self):
+        if not self.options.nics:
+            return ""
+        return "e1000: enabled=1, mac=52:54:00:12:34:56, ethmod=slirp, " \
+            f"ethdev={self.options.nics[0][1] or self.work}, script={self.work / 'slirp'}"
 
     def vgabios(self):
         for path in (str(BOCHS3 / "usr/share/bochs/VGABIOS-lgpl-latest"),

@@ -4,7 +4,7 @@
  *
  * Run from the repository's root, since two tests read the document.
  */
-// sources: mgmt/config.c mgmt/config_keys.c mgmt/config_value.c
+// sources: mgmt/config.c mgmt/config_keys.c mgmt/config_value.c mgmt/config_net.c
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -364,6 +364,52 @@ static void document_examples_parse(void **state)
 	free(text);
 }
 
+static void reads_network_addresses(void **state)
+{
+	static const char *const bad[] = { "",
+		                           "10.0.2",
+		                           "10.0.2.5",
+		                           "10.0.2.5/",
+		                           "10.0.2.5/31",
+		                           "10.0.2.5/7",
+		                           "10.0.2.0/24",
+		                           "10.0.2.255/24",
+		                           "10.0.2.256/24",
+		                           "010.0.2.5/24",
+		                           "127.0.0.1/8",
+		                           "224.0.0.5/24",
+		                           "10.0.2.5/24x",
+		                           "DHCP",
+		                           "10.0.2.5/024" };
+	struct config_address address;
+	char text[CONFIG_IP_SIZE + 8];
+	uint32_t i;
+
+	(void)state;
+	assert_true(config_address_read("10.0.2.5/24", &address));
+	assert_int_equal(address.ipv4, 0x0a000205);
+	assert_int_equal(address.prefix, 24);
+	config_address_print(&address, text, sizeof(text));
+	assert_string_equal(text, "10.0.2.5/24");
+	for (i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		struct config_address other = address;
+
+		if (config_address_read(bad[i], &other)) {
+			fail_msg("'%s' is taken for an address", bad[i]);
+		}
+		assert_memory_equal(&other, &address, sizeof(other));
+	}
+	assert_true(config_address_read("none", &address));
+	assert_int_equal(address.kind, CONFIG_ADDRESS_NONE);
+	assert_true(config_ip_read("192.168.1.254", text));
+	assert_string_equal(text, "192.168.1.254");
+	assert_false(config_ip_read("0.0.0.0", text));
+	assert_false(config_ip_read("1.2.3.4.5", text));
+	assert_string_equal(text, "192.168.1.254");
+	assert_true(config_ip_read("none", text));
+	assert_string_equal(text, "");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -374,6 +420,7 @@ int main(void)
 		cmocka_unit_test(keeps_what_is_good),
 		cmocka_unit_test(refuses_bad_values),
 		cmocka_unit_test(bounds_repeats_and_lengths),
+		cmocka_unit_test(reads_network_addresses),
 		cmocka_unit_test(prints_what_it_reads),
 		cmocka_unit_test(sets_single_keys),
 		cmocka_unit_test(measures_edits),

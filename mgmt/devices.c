@@ -1,0 +1,365 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * Binds drivers to PCI functions and keeps them going (see devices.h).
+ *
+ * Bus mastering of every function that a driver will run is off until that driver has its memory,
+ * so what a mgmt that died had set going ends here. Memory for devices is one run that root keeps:
+ * a device that still writes when mgmt dies writes there and nowhere else.
+ */
+#include "mgmt/devices.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "bulkhead/protocol.h"
+#include "lib/call.h"
+#include "lib/time.h"
+#include "mgmt/kept.h"
+#include "mgmt/ledger.h"
+#include "mgmt/machine.h"
+#include "mgmt/pci.h"
+
+#define BAR_VA_BASE 0x0000600000000000ull /* behind what root maps (MGMT_VA_KEPT) */
+
+struct line {
+	uint32_t gsi;
+	bh_handle_t interrupt;
+};
+
+static const struct driver *const drivers[] = {
+	&driver_e1000,
+};
+#define DRIVERS (sizeof(drivers) / sizeof(drivers[0]))
+
+static struct pci_function functions[DEVICES_PCI_MAX];
+static uint32_t functions_count;
+static struct device devices[DEVICES_MAX];
+static uint32_t devices_count;
+static uint32_t device_line[DEVICES_MAX]; /* index in lines + 1; 0: none */
+static struct line lines[DEVICES_LINES_MAX];
+static uint32_t lines_count;
+static uint64_t bar_va = BAR_VA_BASE;
+static bool is_started;
+
+/* ---- what drivers are given ------------------------------------------------------------------ */
+
+void driver_fail(struct device *device, const char *format, ...)
+{
+	va_list arguments;
+
+	va_start(arguments, format);
+	vsnprintf(device->reason, sizeof(device->reason), format, arguments);
+	va_end(arguments);
+	pci_set_command(device->pci, PCI_COMMAND_NO_INTX, PCI_COMMAND_MASTER);
+	device->state = DEVICE_FAILED;
+	device->deadline_tsc = BH_FOREVER;
+	ledger_event(machine_ledger(), machine_now_tsc(), "", "%s: failed: %s", device->name,
+	             device->reason);
+}
+
+void driver_say(const struct device *device, const char *format, ...)
+{
+	char text[128];
+	va_list arguments;
+
+	va_start(arguments, format);
+	vsnprintf(text, sizeof(text), format, arguments);
+	va_end(arguments);
+	ledger_event(machine_ledger(), machine_now_tsc(), "", "%s: %s", device->name, text);
+}
+
+void *driver_dma(struct device *device, uint64_t bytes, uint64_t *physical)
+{
+	uint64_t size = (bytes + BH_PAGE_SIZE - 1) & ~(BH_PAGE_SIZE - 1);
+	uint8_t *at = device->dma + device->dma_used;
+
+	if (device->dma == NULL || size > device->dma_bytes - device->dma_used) {
+		return NULL;
+	}
+	*physical = device->dma_physical + device->dma_used;
+	device->dma_used += size;
+	memset(at, 0, size);
+	return at;
+}
+
+volatile void *driver_map_bar(struct device *device, uint32_t bar_idx, uint64_t bytes)
+{
+	const struct pci_bar *bar = &device->pci->bar[bar_idx];
+	uint64_t first = bar->address & ~(BH_PAGE_SIZE - 1);
+	uint64_t size = (bar->address - first + bar->bytes + BH_PAGE_SIZE - 1) &
+	                ~(BH_PAGE_SIZE - 1);
+	struct bh_map map = { .size = size, .flags = BH_MAP_READ | BH_MAP_WRITE | BH_MAP_UNCACHED };
+	uint64_t va = bar_va;
+	int64_t region;
+
+	if (bar_idx >= PCI_BARS || bar->is_port || bar->address == 0 || bar->bytes < bytes) {
+		return NULL;
+	}
+	region = bh_region_device(MGMT_HANDLE_HOST, first, size);
+	if (region <= 0) {
+		return NULL;
+	}
+	if (bh_region_map((bh_handle_t)region, BH_HANDLE_SELF, va, &map) != BH_OK) {
+		while (bh_handle_close((bh_handle_t)region) == BH_ERR_AGAIN) {
+		}
+		return NULL;
+	}
+	bar_va += size + BH_PAGE_SIZE;
+	return (volatile uint8_t *)va + (bar->address - first);
+}
+
+void *driver_allocate(uint64_t bytes)
+{
+	return calloc(1, bytes);
+}
+
+uint64_t driver_now_tsc(void)
+{
+	return bh_tsc();
+}
+
+uint64_t driver_ms_to_tsc(uint64_t ms)
+{
+	return bh_ns_to_tsc(ms * 1000000u);
+}
+
+/* ---- interrupts ------------------------------------------------------------------------------ */
+
+static int64_t bind_line(uint32_t gsi, uint32_t bit)
+{
+	int64_t event = bh_event_create(MGMT_HANDLE_EVENTS, bit);
+	int64_t interrupt;
+
+	if (event <= 0) {
+		return event;
+	}
+	interrupt = bh_interrupt_bind(MGMT_HANDLE_HOST, gsi, (bh_handle_t)event,
+	                              BH_IRQ_LEVEL | BH_IRQ_LOW);
+	if (interrupt <= 0) {
+		bh_handle_close((bh_handle_t)event);
+	}
+	return interrupt;
+}
+
+/* The line that firmware chose; functions share them. Without one the device is polled. */
+static void attach_line(uint32_t idx)
+{
+	const struct pci_function *pci = devices[idx].pci;
+	uint32_t gsi = pci->interrupt_line;
+	int64_t interrupt;
+	uint32_t i;
+
+	if (pci->interrupt_pin == 0 || gsi == 0 || gsi == 0xff) {
+		return;
+	}
+	for (i = 0; i < lines_count && lines[i].gsi != gsi; i++) {
+	}
+	if (i == lines_count) {
+		if (lines_count == DEVICES_LINES_MAX) {
+			return;
+		}
+		interrupt = bind_line(gsi, DEVICES_EVENT + i);
+		if (interrupt <= 0) {
+			return;
+		}
+		lines[i] = (struct line){ .gsi = gsi, .interrupt = (bh_handle_t)interrupt };
+		lines_count++;
+	}
+	device_line[idx] = i + 1;
+	devices[idx].has_interrupt = true;
+}
+
+/* ---- binding --------------------------------------------------------------------------------- */
+
+static const struct driver *find_driver(const struct pci_function *pci)
+{
+	uint32_t i;
+
+	for (i = 0; i < DRIVERS; i++) {
+		if (pci->header_kind == 0 && drivers[i]->matches(pci)) {
+			return drivers[i];
+		}
+	}
+	return NULL;
+}
+
+static void add_device(struct pci_function *pci, const struct driver *driver)
+{
+	struct device *device = &devices[devices_count];
+	uint32_t number = 0;
+	uint32_t i;
+
+	for (i = 0; i < devices_count; i++) {
+		number += devices[i].driver == driver ? 1 : 0;
+	}
+	*device = (struct device){ .driver = driver, .pci = pci, .deadline_tsc = BH_FOREVER };
+	snprintf(device->name, sizeof(device->name), "%s-%u", driver->name, (unsigned int)number);
+	pci_set_command(pci, 0, PCI_COMMAND_MASTER);
+	devices_count++;
+}
+
+static void start_device(uint32_t idx)
+{
+	struct device *device = &devices[idx];
+
+	pci_read_bars(device->pci);
+	attach_line(idx);
+	pci_set_command(device->pci, PCI_COMMAND_MEMORY | PCI_COMMAND_PORTS | PCI_COMMAND_MASTER,
+	                device->has_interrupt ? PCI_COMMAND_NO_INTX : 0);
+	device->driver->start(device);
+}
+
+/* root has given the memory, or has refused. */
+static void start_all(void *owner, int idx, const char *message)
+{
+	uint64_t at = 0;
+	uint32_t i;
+
+	(void)owner;
+	is_started = true;
+	for (i = 0; i < devices_count; i++) {
+		if (idx < 0) {
+			driver_fail(&devices[i], "no memory for it: %s", message);
+			continue;
+		}
+		devices[i].dma = (uint8_t *)kept_address((uint32_t)idx) + at;
+		devices[i].dma_physical = kept_physical((uint32_t)idx) + at;
+		devices[i].dma_bytes = devices[i].driver->dma_bytes;
+		at += devices[i].dma_bytes;
+		start_device(i);
+	}
+}
+
+void devices_init(void)
+{
+	uint64_t bytes = 0;
+	uint32_t i;
+	int idx;
+
+	functions_count = pci_scan(&pci_ports, functions, DEVICES_PCI_MAX);
+	for (i = 0; i < functions_count; i++) {
+		const struct driver *driver = find_driver(&functions[i]);
+
+		if (driver != NULL && devices_count < DEVICES_MAX) {
+			add_device(&functions[i], driver);
+			bytes += driver->dma_bytes;
+		}
+	}
+	if (bytes == 0) {
+		return;
+	}
+	idx = kept_find(KEPT_DMA, NULL);
+	if (idx >= 0 && kept_bytes((uint32_t)idx) >= bytes) {
+		start_all(NULL, idx, "");
+	} else {
+		kept_take(KEPT_DMA, "", bytes, start_all, NULL);
+	}
+}
+
+/* ---- the loop -------------------------------------------------------------------------------- */
+
+static bool has_event(const uint64_t *bits, uint32_t bit)
+{
+	return (bits[bit / 64] >> (bit % 64) & 1) != 0;
+}
+
+void devices_service(const uint64_t *bits)
+{
+	uint64_t now = bh_tsc();
+	uint32_t i;
+
+	for (i = 0; i < devices_count; i++) {
+		struct device *device = &devices[i];
+		bool is_called = device_line[i] != 0 &&
+		                 has_event(bits, DEVICES_EVENT + device_line[i] - 1);
+
+		if (device->state == DEVICE_FAILED || (!is_called && now < device->deadline_tsc)) {
+			continue;
+		}
+		device->interrupts_count += is_called ? 1 : 0;
+		device->driver->service(device);
+	}
+	for (i = 0; i < lines_count; i++) {
+		if (has_event(bits, DEVICES_EVENT + i)) {
+			bh_interrupt_ack(lines[i].interrupt);
+		}
+	}
+}
+
+uint64_t devices_deadline_tsc(void)
+{
+	uint64_t deadline = BH_FOREVER;
+	uint32_t i;
+
+	for (i = 0; is_started && i < devices_count; i++) {
+		if (devices[i].deadline_tsc < deadline) {
+			deadline = devices[i].deadline_tsc;
+		}
+	}
+	return deadline;
+}
+
+bool devices_are_settled(void)
+{
+	uint32_t i;
+
+	for (i = 0; i < devices_count; i++) {
+		if (devices[i].state == DEVICE_STARTING) {
+			return false;
+		}
+	}
+	return true;
+}
+
+/* ---- for the verbs --------------------------------------------------------------------------- */
+
+uint32_t devices_pci_count(void)
+{
+	return functions_count;
+}
+
+const struct pci_function *devices_pci(uint32_t idx)
+{
+	return &functions[idx];
+}
+
+const struct device *devices_of(const struct pci_function *pci)
+{
+	uint32_t i;
+
+	for (i = 0; i < devices_count; i++) {
+		if (devices[i].pci == pci) {
+			return &devices[i];
+		}
+	}
+	return NULL;
+}
+
+/* PCI Code and ID Assignment 1.11, 1: by class and subclass, else by class. */
+const char *devices_class_name(uint32_t class_code)
+{
+	static const struct {
+		uint32_t code;
+		const char *name;
+	} names[] = {
+		{ 0x0100, "SCSI" },        { 0x0101, "IDE" },         { 0x0106, "SATA" },
+		{ 0x0108, "NVMe" },        { 0x0200, "Ethernet" },    { 0x0300, "VGA" },
+		{ 0x0600, "host bridge" }, { 0x0601, "ISA bridge" },  { 0x0604, "PCI bridge" },
+		{ 0x0c03, "USB" },         { 0x0c05, "SMBus" },       { 0x0401, "audio" },
+		{ 0x0403, "audio" },       { 0x0700, "serial port" },
+	};
+	static const char *const classes[] = { "other",  "storage",   "network", "display", "audio",
+		                               "memory", "bridge",    "port",    "system",  "input",
+		                               "dock",   "processor", "serial" };
+	uint32_t i;
+
+	for (i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		if (names[i].code == class_code >> 8) {
+			return names[i].name;
+		}
+	}
+	return class_code >> 16 < sizeof(classes) / sizeof(classes[0]) ? classes[class_code >> 16]
+	                                                               : "other";
+}

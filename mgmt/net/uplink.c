@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * NICs as ports of switches (see uplink.h). A frame from the switch is copied into the NIC's own
+ * buffer; a frame from the NIC is handed to the switch where it lies, which copies it on.
+ */
+#include "mgmt/net/uplink.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "drivers/driver.h"
+#include "mgmt/ledger.h"
+#include "mgmt/machine.h"
+#include "mgmt/net/net.h"
+#include "mgmt/switch/switch.h"
+
+struct uplink {
+	struct nic *nic;
+	struct switch_port *port; /* NULL: on no switch */
+	char switch_name[SWITCH_NAME_SIZE];
+};
+
+static struct uplink uplinks[UPLINKS_MAX];
+static uint32_t uplinks_count;
+
+static bool deliver(void *owner, const struct switch_frame *frame)
+{
+	struct nic *nic = ((struct uplink *)owner)->nic;
+	uint8_t *buffer;
+
+	if (frame->bytes > NIC_FRAME_MAX) {
+		nic->dropped_count++;
+		return false;
+	}
+	buffer = nic->reserve(nic);
+	if (buffer == NULL) {
+		nic->dropped_count++;
+		return false;
+	}
+	switch_frame_copy(frame, buffer);
+	nic->commit(nic, frame->bytes);
+	return true;
+}
+
+static void flush(void *owner)
+{
+	struct nic *nic = ((struct uplink *)owner)->nic;
+
+	nic->flush(nic);
+}
+
+static void receive(void *user, const uint8_t *bytes, uint32_t size)
+{
+	struct uplink *uplink = user;
+	const struct switch_piece piece = { .address = bytes, .bytes = size };
+	static struct switch_piece rest[SWITCH_PIECES_MAX];
+	static struct switch_frame frame;
+
+	if (uplink->port == NULL) {
+		return;
+	}
+	memset(&frame.offload, 0, sizeof(frame.offload));
+	if (switch_frame_set(&frame, &piece, 1, rest)) {
+		switch_input(uplink->port, &frame);
+	}
+}
+
+/* The switch that this NIC belongs to by the configuration, "" for none. */
+static const char *wanted_switch(const struct nic *nic)
+{
+	const char *name = machine_ledger()->host.net_switch;
+
+	/* Two NICs on one switch would be a loop where they are on one network. */
+	return nic == uplinks[0].nic && strcmp(name, "none") != 0 ? name : "";
+}
+
+static void attach(struct uplink *uplink, const char *switch_name)
+{
+	struct switch_owner owner = {
+		.flags = SWITCH_PORT_UPLINK, .deliver = deliver, .flush = flush, .owner = uplink
+	};
+
+	snprintf(owner.name, sizeof(owner.name), "%s", uplink->nic->device->name);
+	memcpy(owner.mac, uplink->nic->mac, sizeof(owner.mac));
+	snprintf(uplink->switch_name, sizeof(uplink->switch_name), "%s", switch_name);
+	uplink->port = switch_port_add(switch_name, &owner);
+	if (uplink->port == NULL) {
+		driver_say(uplink->nic->device, "cannot be a port of the switch %s", switch_name);
+		return;
+	}
+	switch_port_set_link(uplink->port, uplink->nic->is_link_up);
+}
+
+static void configure(struct uplink *uplink)
+{
+	const char *wanted = wanted_switch(uplink->nic);
+
+	if (strcmp(wanted, uplink->switch_name) == 0 &&
+	    (uplink->port != NULL) == (wanted[0] != '\0')) {
+		return;
+	}
+	if (uplink->port != NULL) {
+		switch_port_remove(uplink->port);
+		uplink->port = NULL;
+		uplink->switch_name[0] = '\0';
+	}
+	if (wanted[0] != '\0') {
+		attach(uplink, wanted);
+	}
+}
+
+void uplink_configure(void)
+{
+	uint32_t i;
+
+	for (i = 0; i < uplinks_count; i++) {
+		configure(&uplinks[i]);
+	}
+}
+
+void driver_nic_ready(struct nic *nic)
+{
+	struct uplink *uplink = &uplinks[uplinks_count];
+
+	if (uplinks_count == UPLINKS_MAX) {
+		driver_say(nic->device, "too many NICs: it is not used");
+		return;
+	}
+	uplinks_count++;
+	uplink->nic = nic;
+	nic->user = uplink;
+	nic->receive = receive;
+	configure(uplink);
+}
+
+void driver_nic_link(struct nic *nic)
+{
+	struct uplink *uplink = nic->user;
+
+	if (uplink != NULL && uplink->port != NULL) {
+		switch_port_set_link(uplink->port, nic->is_link_up);
+		if (nic->is_link_up) {
+			net_uplink_came();
+		}
+	}
+}
+
+const struct nic *uplink_nic(uint32_t idx)
+{
+	return idx < uplinks_count ? uplinks[idx].nic : NULL;
+}
+
+const char *uplink_switch(uint32_t idx)
+{
+	return idx < uplinks_count && uplinks[idx].port != NULL ? uplinks[idx].switch_name : "";
+}

@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * Verbs of the machine's devices and network: devices, net, ping.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "mgmt/devices.h"
+#include "mgmt/net/net.h"
+#include "mgmt/net/ping.h"
+#include "mgmt/shell.h"
+#include "mgmt/verb.h"
+
+static const struct result_column device_columns[] = {
+	{ "PCI", "address", RESULT_TEXT },      { "ID", "id", RESULT_TEXT },
+	{ "CLASS", "class", RESULT_TEXT },      { "DRIVER", "driver", RESULT_TEXT },
+	{ "NAME", "name", RESULT_TEXT },        { "STATE", "state", RESULT_TEXT },
+	{ "IRQS", "interrupts", RESULT_COUNT }, { "RESETS", "resets", RESULT_COUNT },
+	{ "ABOUT", "about", RESULT_TEXT },
+};
+
+static const char *state_name(const struct device *device)
+{
+	return device->state == DEVICE_RUNNING    ? "running"
+	       : device->state == DEVICE_STARTING ? "starting"
+	                                          : "failed";
+}
+
+static void put_device(struct result *result, const struct device *device)
+{
+	result_text(result, device->driver->name);
+	result_text(result, device->name);
+	result_text(result, state_name(device));
+	result_value(result, device->interrupts_count);
+	result_value(result, device->resets_count);
+	result_text(result, device->state == DEVICE_FAILED ? device->reason : device->about);
+}
+
+void verb_devices(struct verb_call *call, struct result *result)
+{
+	uint32_t i;
+	uint32_t column;
+
+	(void)call;
+	result_begin(result, "devices", RESULT_TABLE, device_columns,
+	             sizeof(device_columns) / sizeof(device_columns[0]));
+	for (i = 0; i < devices_pci_count(); i++) {
+		const struct pci_function *pci = devices_pci(i);
+		const struct device *device = devices_of(pci);
+		char text[16];
+
+		snprintf(text, sizeof(text), "%02x:%02x.%x", (unsigned int)(pci->bdf >> 8),
+		         (unsigned int)(pci->bdf >> 3 & 31), (unsigned int)(pci->bdf & 7));
+		result_text(result, text);
+		snprintf(text, sizeof(text), "%04x:%04x", (unsigned int)pci->vendor_id,
+		         (unsigned int)pci->device_id);
+		result_text(result, text);
+		result_text(result, devices_class_name(pci->class_code));
+		if (device != NULL) {
+			put_device(result, device);
+			continue;
+		}
+		for (column = 3; column < sizeof(device_columns) / sizeof(device_columns[0]);
+		     column++) {
+			result_empty(result);
+		}
+	}
+}
+
+void verb_net(struct verb_call *call, struct result *result)
+{
+	(void)call;
+	net_print_stat(result);
+}
+
+void verb_ping(struct verb_call *call, struct result *result)
+{
+	struct shell_wait wait = { .slot = UINT32_MAX, .is_json = call->is_json };
+	unsigned long count = 4;
+
+	if (call->word_count > 1) {
+		char *end;
+
+		count = strtoul(call->word[1].text, &end, 10);
+		if (*end != '\0' || count < 1 || count > PING_COUNT_MAX) {
+			result_error(result, "ping", "meant is a number from 1 to 20",
+			             "'%.20s' is no count", call->word[1].text);
+			return;
+		}
+	}
+	if (strlen(call->word[0].text) > 253) {
+		result_error(result, "ping", "", "the name is too long");
+		return;
+	}
+	ping_begin(call->word[0].text, (uint32_t)count, &wait);
+	shell_begin_wait(call->shell, &wait);
+}

@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * A machine without devices and network, for the tests of the verbs.
+ */
+#include "mgmt/devices.h"
+#include "mgmt/net/net.h"
+#include "mgmt/net/ping.h"
+
+uint32_t devices_pci_count(void)
+{
+	return 0;
+}
+
+const struct pci_function *devices_pci(uint32_t idx)
+{
+	return NULL;
+}
+
+const struct device *devices_of(const struct pci_function *pci)
+{
+	return NULL;
+}
+
+const char *devices_class_name(uint32_t class_code)
+{
+	return "other";
+}
+
+void net_print_stat(struct result *result)
+{
+	result_message(result, "no network");
+}
+
+static bool ping_end(struct shell_wait *wait, struct result *result)
+{
+	result_error(result, "ping", "", "no network");
+	return true;
+}
+
+void ping_begin(const char *name, uint32_t count, struct shell_wait *wait)
+{
+	wait->poll = ping_end;
+}
