@@ -26,6 +26,7 @@ static uint8_t trap_stack[8192] __attribute__((aligned(16)));
 static uint32_t checks_count, failures_count, print_lock;
 
 void (*guest_irq[256])(struct trap_frame *frame);
+uint16_t guest_debug_port;
 
 /* ---- text ---- */
 
@@ -34,6 +35,9 @@ static void put(char c)
 	while ((in8(COM1 + 5) & 0x20) == 0) {
 	}
 	out8(COM1, (uint8_t)c);
+	if (guest_debug_port != 0) {
+		out8(guest_debug_port, (uint8_t)c);
+	}
 }
 
 static void put_number(uint64_t value, uint32_t base)

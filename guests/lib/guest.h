@@ -85,6 +85,9 @@ static inline void cpuid(uint32_t leaf, uint32_t subleaf, uint32_t registers[4])
 /* Text on COM1. Formats: %s %d %u %x %lu %lx %c. */
 void print(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
+/* Text goes to this port too, unless it is 0. */
+extern uint16_t guest_debug_port;
+
 /* Note one check; prints it when it fails. Safe on all processors. */
 void check(bool is_ok, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
