@@ -270,8 +270,44 @@ static out_of_line void take_msr_answer(struct vcpu *vcpu, uint8_t answer)
 	hvm->skip_instruction(vcpu, &vcpu->exit);
 }
 
+static out_of_line void state_to_run_page(struct vcpu *vcpu, uint32_t groups)
+{
+	hvm->get_state(vcpu, groups, &vcpu->run->state);
+	vcpu->run->state.xcr0 = vcpu->xcr0;
+}
+
+/* A move between a register and a device, done by the VMM. RSP is not in gpr[], so it cannot be set so. */
+static out_of_line int give_state(struct vcpu *vcpu)
+{
+	vcpu->run->mmio.wants_state = 0;
+	vcpu->answer = VCPU_ANSWER_MMIO;
+	state_to_run_page(vcpu, BH_STATE_EMULATE);
+	vcpu->run->state_valid = BH_STATE_EMULATE;
+	return BH_ERR_AGAIN;
+}
+
+static int take_mmio_answer(struct vcpu *vcpu)
+{
+	const struct bh_exit_mmio *mmio = &vcpu->run->mmio;
+	uint8_t length = mmio->answer_length;
+	uint8_t gpr = mmio->answer_gpr;
+
+	if (unlikely(mmio->wants_state != 0)) {
+		return give_state(vcpu);
+	}
+	if (length == 0 || !vcpu->exit.is_final) {
+		return BH_OK;
+	}
+	if (gpr < BH_GPR_COUNT) {
+		vcpu->gpr[gpr] = mmio->answer_value;
+	}
+	vcpu->exit.next_rip += length;
+	hvm->skip_instruction(vcpu, &vcpu->exit);
+	return BH_OK;
+}
+
 /* The VMM's answer to the last exit; for a port read, into AL, AX or EAX. */
-static void take_answer(struct vcpu *vcpu)
+static int take_answer(struct vcpu *vcpu)
 {
 	uint64_t *rax = &vcpu->gpr[BH_GPR_RAX];
 	uint64_t value = vcpu->run->io.value;
@@ -284,9 +320,12 @@ static void take_answer(struct vcpu *vcpu)
 		*rax = (*rax & ~0xffffull) | (uint16_t)value;
 	} else if (answer == 1) {
 		*rax = (*rax & ~0xffull) | (uint8_t)value;
+	} else if (answer == VCPU_ANSWER_MMIO) {
+		return take_mmio_answer(vcpu);
 	} else {
 		take_msr_answer(vcpu, answer);
 	}
+	return BH_OK;
 }
 
 static void set_cr2(struct vcpu *vcpu, uint64_t cr2)
@@ -365,8 +404,8 @@ static int begin(struct vcpu *vcpu, struct cpu *cpu)
 	if (unlikely(cpu->hvm_current != vcpu)) {
 		vcpu_make_current(vcpu);
 	}
-	if (vcpu->answer != VCPU_ANSWER_NONE) {
-		take_answer(vcpu);
+	if (vcpu->answer != VCPU_ANSWER_NONE && take_answer(vcpu) != BH_OK) {
+		return BH_ERR_AGAIN;
 	}
 	if (unlikely((run->state_dirty | run->inject | run->lapic_write) != 0)) {
 		return take_answers(vcpu);
@@ -392,12 +431,6 @@ int vcpu_run_begin(struct vcpu *vcpu)
 	vcpu->vm->has_run = true;
 	cpu->current->vcpu = vcpu;
 	return BH_OK;
-}
-
-static out_of_line void state_to_run_page(struct vcpu *vcpu, uint32_t groups)
-{
-	hvm->get_state(vcpu, groups, &vcpu->run->state);
-	vcpu->run->state.xcr0 = vcpu->xcr0;
 }
 
 bool vcpu_return(struct vcpu *vcpu, enum bh_exit reason, uint32_t state_groups)

@@ -81,6 +81,9 @@ struct vm_exit {
 	bool is_write;              /* IO, MMIO */
 	bool is_string;             /* IO: INS, OUTS */
 	bool is_fetch;              /* MMIO */
+	bool is_final;              /* MMIO: gpa is the access's own; next_rip is RIP then */
+	bool is_64;                 /* MMIO: is_final, and 64-bit code ... */
+	uint8_t cpl;                /* ... at this CPL */
 	uint8_t instruction_length; /* MMIO: bytes in instruction[]; 0 = the CPU does not tell them */
 	uint8_t instruction[16];
 	uint32_t inject;     /* EXCEPTION: give it to the guest (BH_INJECT_*) ... */
@@ -95,6 +98,7 @@ struct vm_exit {
 #define VCPU_ANSWER_NONE  0u
 #define VCPU_ANSWER_RDMSR 8u
 #define VCPU_ANSWER_WRMSR 9u
+#define VCPU_ANSWER_MMIO  10u
 
 /* Beyond enum bh_reason. NONE: nothing for the slow path: look at the work and request words, and go on. */
 #define VM_EXIT_NONE         64u

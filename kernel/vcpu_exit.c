@@ -71,21 +71,29 @@ static bool exit_mmio(struct vcpu *vcpu, const struct vm_exit *exit)
 {
 	struct bh_exit_mmio *mmio = &vcpu->run->mmio;
 
-	if (is_accessible(vcpu, exit)) {
-		return true;
-	}
 	if (ALIGN_DOWN(exit->gpa.raw, PAGE_SIZE) == APIC_BASE_RESET) {
 		if (!exit->is_write) {
-			vlapic_page_refresh(vcpu);
+			vlapic_register_refresh(vcpu, exit->gpa.raw % PAGE_SIZE & ~0xfull);
 		}
 		vcpu->stats->exits[BH_REASON_APIC]++;
+	} else if (is_accessible(vcpu, exit)) {
+		return true;
 	}
 	mmio->gpa = exit->gpa.raw;
 	mmio->is_write = exit->is_write;
 	mmio->is_fetch = exit->is_fetch;
 	mmio->instruction_length = exit->instruction_length;
-	memcpy(mmio->instruction, exit->instruction, sizeof(mmio->instruction));
-	return vcpu_return(vcpu, BH_EXIT_MMIO, BH_STATE_EMULATE);
+	mmio->is_final = exit->is_final;
+	mmio->is_64 = exit->is_64;
+	mmio->cpl = exit->cpl;
+	mmio->answer_length = 0;
+	mmio->wants_state = 0;
+	if (exit->instruction_length != 0) {
+		memcpy(mmio->instruction, exit->instruction, sizeof(mmio->instruction));
+	}
+	vcpu->answer = VCPU_ANSWER_MMIO;
+	return vcpu_return(vcpu, BH_EXIT_MMIO,
+	                   exit->is_64 ? BH_STATE_GPR | BH_STATE_CONTROL : BH_STATE_EMULATE);
 }
 
 /* One of the leaves that the vendor's fast path has not answered. */

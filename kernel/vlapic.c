@@ -196,6 +196,17 @@ void vlapic_page_refresh(struct vcpu *vcpu)
 	*reg(vcpu, APIC_TIMER_CURRENT) = vlapic_timer_current(vcpu);
 }
 
+void vlapic_register_refresh(struct vcpu *vcpu, uint64_t offset)
+{
+	/* Between TPR and the last word of IRR are those that accepted interrupts and CR8 change. */
+	if (offset == APIC_TIMER_CURRENT) {
+		*reg(vcpu, APIC_TIMER_CURRENT) = vlapic_timer_current(vcpu);
+	} else if (offset >= APIC_TPR && offset < APIC_ESR) {
+		(void)vlapic_update(vcpu);
+		(void)vlapic_processor_priority(vcpu);
+	}
+}
+
 /* ---- sending ---- */
 
 /* SDM 3A 11.6.2.2, 11.12.10.1; in xAPIC mode flat, or clusters where number 15 is all of them. */
@@ -434,7 +445,7 @@ int vlapic_read(struct vcpu *vcpu, uint32_t offset, uint64_t *value)
 	if (!is_in(X2APIC_READABLE, offset)) {
 		return BH_ERR_INVALID;
 	}
-	vlapic_page_refresh(vcpu);
+	vlapic_register_refresh(vcpu, offset);
 	*value = vlapic_reg(vcpu, offset);
 	if (offset == APIC_ICR) {
 		*value |= (uint64_t)vlapic_reg(vcpu, APIC_ICR_HIGH) << 32;

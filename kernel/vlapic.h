@@ -108,6 +108,8 @@ bool vlapic_extint_pending(const struct vcpu *vcpu);
 void vlapic_page_refresh(struct vcpu *vcpu);
 /* The timer's interrupt, as its LVT entry has it. */
 void vlapic_raise_timer(struct vcpu *vcpu);
+/* The register at this offset alone. */
+void vlapic_register_refresh(struct vcpu *vcpu, uint64_t offset);
 
 static inline uint32_t vlapic_reg(const struct vcpu *vcpu, uint32_t offset)
 {

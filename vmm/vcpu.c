@@ -18,6 +18,7 @@
 #include "vmm/cpu_state.h"
 #include "vmm/emulate.h"
 #include "vmm/machine.h"
+#include "vmm/mmio.h"
 #include "vmm/msr.h"
 
 #define VCPU_VA_PAGES \
@@ -47,6 +48,8 @@ struct vcpu_thread {
 	const volatile uint32_t *lapic; /* register at offset o is lapic[o / 4] */
 	struct emulate_bus bus;
 	struct msr_state msrs;
+	uint8_t physical_bits;
+	struct mmio_cache mmio;
 };
 
 static struct vcpu_thread threads[BH_MAX_VCPUS];
@@ -160,6 +163,9 @@ static uint64_t lapic_read(const struct vcpu_thread *vcpu, uint32_t offset, uint
 {
 	uint64_t value = 0;
 
+	if (size == 4 && (offset & 0xfu) == 0) {
+		return vcpu->lapic[offset / 4];
+	}
 	for (uint32_t i = 0; i < size; i++) {
 		uint32_t at = offset + i;
 		uint32_t word = (at & 0xcu) == 0 ? vcpu->lapic[at / 4] : 0;
@@ -288,7 +294,7 @@ static void emulate_exit(struct vcpu_thread *vcpu, const uint8_t *bytes, uint32_
 		.memory = &machine.memory,
 		.bus = &vcpu->bus,
 		.repeat_max = is_lapic ? 1 : REPEAT_MAX, /* the run page carries one APIC write */
-		.physical_bits = (uint8_t)bh_info()->physical_address_bits,
+		.physical_bits = vcpu->physical_bits,
 	};
 	enum emulate_result result;
 
@@ -330,6 +336,13 @@ static void handle_mmio(struct vcpu_thread *vcpu)
 		run->inject = INJECT_EXCEPTION(CPU_VECTOR_UD);
 		return;
 	}
+	if ((run->state_valid & BH_STATE_SEGMENTS) == 0) {
+		run->mmio.wants_state = 1;
+		if (bh_vcpu_run(vcpu->handle) != BH_ERR_AGAIN) {
+			crash(vcpu, "no state for an instruction at", run->state.rip);
+			return;
+		}
+	}
 	memcpy(bytes, run->mmio.instruction, sizeof(bytes));
 	emulate_exit(vcpu, bytes, count > DECODE_LENGTH_MAX ? DECODE_LENGTH_MAX : count,
 	             gpa - GUEST_LAPIC_BASE < LAPIC_BYTES);
@@ -349,6 +362,39 @@ static inline void port_access(struct bh_run *run)
 	}
 	machine.channel->unclaimed_accesses = machine.bus.unclaimed_count;
 	machine_unlock();
+}
+
+/*
+ * The short path of a memory-mapped register: a plain move. The local APIC's registers are this thread's alone to look at; a device is
+ * touched under the lock.
+ */
+static bool mmio_access(struct vcpu_thread *vcpu)
+{
+	struct bh_run *run = vcpu->run;
+	const struct mmio_move *move = mmio_find(&vcpu->mmio, run, &machine.memory,
+	                                         vcpu->physical_bits);
+	bool is_device = run->mmio.gpa - GUEST_LAPIC_BASE >= LAPIC_BYTES;
+	uint64_t value = 0;
+
+	if (move == NULL) {
+		return false;
+	}
+	if (is_device) {
+		machine_lock();
+		machine.channel->device_accesses++;
+	}
+	if (move->is_write) {
+		(void)bus_mmio_out(vcpu, run->mmio.gpa, move->memory_bytes, mmio_value(move, run));
+		mmio_answer_write(move, run);
+	} else {
+		(void)bus_mmio_in(vcpu, run->mmio.gpa, move->memory_bytes, &value);
+		mmio_answer_read(move, run, value);
+	}
+	if (is_device) {
+		machine.channel->unclaimed_accesses = machine.bus.unclaimed_count;
+		machine_unlock();
+	}
+	return true;
 }
 
 static void handle_eoi(const struct vcpu_thread *vcpu)
@@ -467,6 +513,8 @@ static void thread_init(struct vcpu_thread *vcpu, uint32_t vcpu_idx)
 		domain_fail("no event for vCPU %u: error %d", (unsigned)vcpu_idx, (int)event);
 	}
 	vcpu->idx = vcpu_idx;
+	mmio_init(&vcpu->mmio);
+	vcpu->physical_bits = (uint8_t)bh_info()->physical_address_bits;
 	vcpu->handle = VMM_HANDLE_VCPU + vcpu_idx;
 	vcpu->wake_set = (bh_handle_t)set;
 	vcpu->wake_event = (bh_handle_t)event;
@@ -502,6 +550,10 @@ static inline void run_once(struct vcpu_thread *vcpu)
 	if (error >= 0 && run->exit == BH_EXIT_IO && !run->io.is_string) {
 		vcpu->has_answers = true;
 		port_access(run);
+		return;
+	}
+	if (error >= 0 && run->exit == BH_EXIT_MMIO && mmio_access(vcpu)) {
+		vcpu->has_answers = true;
 		return;
 	}
 	handle_return(vcpu, error);

@@ -247,6 +247,28 @@ static void walk_finish(const struct walk_state *walk, uint64_t entry, uint64_t 
 	out->gpa = base | (linear & mask);
 }
 
+/* After walk_mark(): what it was to set is set. */
+static void walk_tell_path(const struct walk_state *walk, struct walk_path *path)
+{
+	static const uint64_t nothing;
+	uint32_t count = (uint32_t)walk->entries_count;
+
+	if (walk->kind != WALK_KIND_LONG || count > WALK_PATH_ENTRIES) {
+		return;
+	}
+	path->is_whole = true;
+	for (uint32_t i = 0; i < WALK_PATH_ENTRIES; i++) {
+		bool is_used = i < count;
+
+		path->entries[i] = is_used ? walk->entries[i] : &nothing;
+		path->values[i] = is_used ? walk->values[i] | WALK_ACCESSED : 0;
+		path->is_whole = path->is_whole && path->entries[i] != NULL;
+	}
+	if ((walk->access & WALK_WRITE) != 0) {
+		path->values[count - 1] |= WALK_DIRTY;
+	}
+}
+
 /* One try. BH_ERR_AGAIN: an entry changed before it could be marked. */
 static int walk_once(struct walk_state *walk, uint64_t linear, struct walk_result *out)
 {
@@ -278,7 +300,13 @@ static int walk_once(struct walk_state *walk, uint64_t linear, struct walk_resul
 				return walk_fault(walk, WALK_FAULT_PRESENT, out);
 			}
 			walk_finish(walk, entry, linear, out);
-			return walk_mark(walk) ? BH_OK : BH_ERR_AGAIN;
+			if (!walk_mark(walk)) {
+				return BH_ERR_AGAIN;
+			}
+			if (walk->paging->path != NULL) {
+				walk_tell_path(walk, walk->paging->path);
+			}
+			return BH_OK;
 		}
 		table = entry & 0x000ffffffffff000ull;
 	}
@@ -295,6 +323,9 @@ int walk_translate(const struct guest_memory *memory, const struct walk_paging *
 	};
 
 	out->error_code = 0;
+	if (paging->path != NULL) {
+		paging->path->is_whole = false;
+	}
 	if ((paging->cr0 & CPU_CR0_PG) == 0) {
 		out->gpa = linear & UINT32_MAX;
 		out->page_bytes = 4096;

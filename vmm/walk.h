@@ -25,14 +25,27 @@
 #define WALK_FAULT_PRESENT  0x01u
 #define WALK_FAULT_RESERVED 0x08u
 
+#define WALK_PATH_ENTRIES   4u
+
+/*
+ * The entries that a translation of 4-level paging has gone by, as they were left; unused ones match always. `is_whole` false: another
+ * kind of paging, or an entry was not in RAM. The translation holds as long as walk_path_is_current() and the same struct walk_paging.
+ */
+struct walk_path {
+	const uint64_t *entries[WALK_PATH_ENTRIES];
+	uint64_t values[WALK_PATH_ENTRIES];
+	bool is_whole;
+};
+
 /* The part of a CPU's state that paging depends on. */
 struct walk_paging {
 	uint64_t cr0;
 	uint64_t cr3;
 	uint64_t cr4;
 	uint64_t efer;
-	uint64_t rflags;       /* AC, for SMAP */
-	uint8_t physical_bits; /* of the guest's CPUID 0x80000008; 0 counts as 52 */
+	uint64_t rflags;        /* AC, for SMAP */
+	uint8_t physical_bits;  /* of the guest's CPUID 0x80000008; 0 counts as 52 */
+	struct walk_path *path; /* filled by a walk that ends in BH_OK, unless NULL */
 };
 
 struct walk_result {
@@ -50,3 +63,15 @@ struct walk_result {
  */
 int walk_translate(const struct guest_memory *memory, const struct walk_paging *paging,
                    uint64_t linear, uint32_t access, struct walk_result *out);
+
+static inline uint64_t walk_path_differs(const struct walk_path *path, uint32_t which)
+{
+	return __atomic_load_n(path->entries[which], __ATOMIC_RELAXED) ^ path->values[which];
+}
+
+/* Of a path that is whole. */
+static inline bool walk_path_is_current(const struct walk_path *path)
+{
+	return (walk_path_differs(path, 0) | walk_path_differs(path, 1) |
+	        walk_path_differs(path, 2) | walk_path_differs(path, 3)) == 0;
+}

@@ -130,7 +130,8 @@ static void find_console(void)
 	uint32_t registers[4];
 
 	cpuid(0x40000000, 0, registers);
-	if (registers[1] == 0x566e6558) { /* "XenV": a PVH guest has no UART, Xen's log takes port E9h */
+	if (registers[1] ==
+	    0x566e6558) { /* "XenV": a PVH guest has no UART, Xen's log takes port E9h */
 		guest_debug_port = 0xe9;
 	}
 }

@@ -2,20 +2,20 @@
 /* What a guest does without its local APIC: ports, hypercall, CPUID, MSRs, control registers, caches, memory, a device's register. */
 #include "guests/bench/bench.h"
 
-#define PORT_SWALLOWED      0x80
-#define PORT_UART_SCRATCH   0x3ff
-#define PORT_UNCLAIMED      0x1234
-#define IOAPIC_SELECT       0xfec00000ull
-#define UNTOUCHED_PAGES     1024u
+#define PORT_SWALLOWED     0x80
+#define PORT_UART_SCRATCH  0x3ff
+#define PORT_UNCLAIMED     0x1234
+#define IOAPIC_SELECT      0xfec00000ull
+#define UNTOUCHED_PAGES    1024u
 
-#define MSR_APIC_BASE       0x1bu
-#define MSR_SYSENTER_CS     0x174u
-#define MSR_MTRR_CAP        0xfeu
-#define MSR_MTRR_DEFAULT    0x2ffu
-#define MSR_STAR            0xc0000081u
-#define MSR_FS_BASE         0xc0000100u
-#define MSR_GS_BASE         0xc0000101u
-#define MSR_KERNEL_GS_BASE  0xc0000102u
+#define MSR_APIC_BASE      0x1bu
+#define MSR_SYSENTER_CS    0x174u
+#define MSR_MTRR_CAP       0xfeu
+#define MSR_MTRR_DEFAULT   0x2ffu
+#define MSR_STAR           0xc0000081u
+#define MSR_FS_BASE        0xc0000100u
+#define MSR_GS_BASE        0xc0000101u
+#define MSR_KERNEL_GS_BASE 0xc0000102u
 
 static bool is_amd;
 static uint64_t apic_base_value, mtrr_default_value;
@@ -68,10 +68,7 @@ static inline void cr4_pge_toggle(void)
 {
 	uint64_t cr4;
 
-	__asm__ volatile("mov %%cr4, %0; xor $0x80, %0; mov %0, %%cr4"
-	                 : "=&r"(cr4)
-	                 :
-	                 : "memory");
+	__asm__ volatile("mov %%cr4, %0; xor $0x80, %0; mov %0, %%cr4" : "=&r"(cr4) : : "memory");
 }
 
 static inline void cr8_read(void)

@@ -282,9 +282,8 @@ enum bh_vcpu_page {
 /* Why vcpu_run() returned. */
 enum bh_exit {
 	BH_EXIT_NONE = 0,
-	BH_EXIT_IO = 1, /* run.io */
-	BH_EXIT_MMIO =
-		2, /* run.mmio; run.state holds all that an emulator needs (BH_STATE_EMULATE) */
+	BH_EXIT_IO = 1,       /* run.io */
+	BH_EXIT_MMIO = 2,     /* run.mmio; run.state_valid says what of run.state is filled in */
 	BH_EXIT_KICK = 3,     /* vcpu_kick() */
 	BH_EXIT_SHUTDOWN = 4, /* triple fault */
 	BH_EXIT_EOI =
@@ -441,14 +440,33 @@ struct bh_exit_msr {
 };
 _Static_assert(sizeof(struct bh_exit_msr) == 16, "ABI");
 
+#define BH_MMIO_NO_GPR 0xffu
+
+/*
+ * An access to memory that the guest has not. The VMM does the instruction and gives its result either in `state` (state_dirty), or, if it
+ * moved data between one general register and the device and nothing else, by the answer here, which costs less: a length that is not 0.
+ *
+ * For 64-bit code (is_64) only BH_STATE_GPR and BH_STATE_CONTROL are filled in, which most instructions need no more than. With wants_state
+ * set, vcpu_run() does nothing but fill in all of BH_STATE_EMULATE, and returns BH_ERR_AGAIN; the exit stays the last one.
+ */
 struct bh_exit_mmio {
 	uint64_t gpa;
 	uint8_t is_write;
 	uint8_t is_fetch;
 	uint8_t instruction_length; /* bytes in instruction[], 0 = not known: fetch by RIP */
-	uint8_t reserved[5];
+	/* 1: `gpa` is where the instruction's own access goes; 0: perhaps an entry of the guest's page tables */
+	uint8_t is_final;
+	/* VMM -> kernel, taken at the next vcpu_run() */
+	uint8_t answer_length; /* 0 at the exit; else step over so many bytes of code */
+	uint8_t answer_gpr;    /* gets answer_value whole: any but RSP; BH_MMIO_NO_GPR: none does */
+	uint8_t wants_state;   /* 0 at the exit */
+	uint8_t is_64;         /* kernel -> VMM: is_final, and the code is 64-bit code ... */
+	uint8_t cpl;           /* ... at this CPL */
+	uint8_t reserved[7];
 	uint8_t instruction[16];
+	uint64_t answer_value;
 };
+_Static_assert(sizeof(struct bh_exit_mmio) == 48, "ABI");
 
 /*
  * The run page: owned by the kernel while vcpu_run() is under way, by the VMM else. The kernel reads each field that it uses exactly once.

@@ -5,18 +5,22 @@
  */
 #include "arch/x86/svm/svm.h"
 
+#include "arch/x86/reg/cr.h"
 #include "kernel/string.h"
 
-#define VECTOR_DB 1u
-#define VECTOR_BP 3u
-#define VECTOR_OF 4u
-#define VECTOR_UD 6u
-#define VECTOR_GP 13u
-#define VECTOR_AC 17u
-#define VECTOR_MC 18u
+#define VECTOR_DB           1u
+#define VECTOR_BP           3u
+#define VECTOR_OF           4u
+#define VECTOR_UD           6u
+#define VECTOR_GP           13u
+#define VECTOR_AC           17u
+#define VECTOR_MC           18u
 
-#define NPF_WRITE BIT(1)
-#define NPF_FETCH BIT(4)
+#define NPF_WRITE           BIT(1)
+#define NPF_FETCH           BIT(4)
+#define NPF_FINAL           BIT(32)
+
+#define VMCB_ATTRIBUTE_LONG BIT(9)
 
 /* Length without prefixes, for CPUs that save no next RIP (docs/caveats.md). */
 static uint64_t next_rip(const struct vmcb *vmcb, uint64_t length)
@@ -42,6 +46,11 @@ static void decode_nested_fault(const struct vmcb *vmcb, struct vm_exit *exit)
 	exit->gpa = GPA(vmcb->exit_info2);
 	exit->is_write = (vmcb->exit_info1 & NPF_WRITE) != 0;
 	exit->is_fetch = (vmcb->exit_info1 & NPF_FETCH) != 0;
+	exit->is_final = (vmcb->exit_info1 & NPF_FINAL) != 0;
+	exit->next_rip = vmcb->rip;
+	exit->is_64 = exit->is_final && (vmcb->efer & EFER_LMA) != 0 &&
+	              (vmcb->cs.attributes & VMCB_ATTRIBUTE_LONG) != 0;
+	exit->cpl = vmcb->cpl;
 	exit->instruction_length = 0;
 	if ((hvm_features & BH_FEATURE_DECODE_ASSIST) != 0 &&
 	    vmcb->fetched_bytes <= sizeof(vmcb->instruction)) {

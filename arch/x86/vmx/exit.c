@@ -9,6 +9,7 @@
 
 #define ERROR_LAUNCHED 4u /* SDM 3C 30.4 */
 #define ERROR_CONTROLS 7u
+#define ATTRIBUTE_LONG BIT(13) /* of CS (SDM 3C table 25-2) */
 #define VECTOR_DB      1u
 #define VECTOR_NMI     2u
 #define VECTOR_UD      6u
@@ -101,6 +102,12 @@ static void vmx_decode_ept(struct vcpu *vcpu, struct vm_exit *exit, uint64_t qua
 	exit->reason = BH_REASON_MMIO;
 	exit->is_write = (qualification & QUALIFICATION_EPT_WRITE) != 0;
 	exit->is_fetch = (qualification & QUALIFICATION_EPT_FETCH) != 0;
+	/* The other form without a linear address has been sorted out above. */
+	exit->is_final = (qualification & QUALIFICATION_EPT_FINAL) != 0;
+	exit->next_rip = vmcs_read(VMCS_GUEST_RIP);
+	exit->is_64 = exit->is_final && (vmcs_read(VMCS_GUEST_EFER) & EFER_LMA) != 0 &&
+	              (vmcs_read(VMCS_GUEST_CS_ATTRIBUTES) & ATTRIBUTE_LONG) != 0;
+	exit->cpl = (uint8_t)hvm->get_cpl(vcpu);
 	exit->instruction_length = 0;
 }
 
