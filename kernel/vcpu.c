@@ -277,37 +277,24 @@ static out_of_line void state_to_run_page(struct vcpu *vcpu, uint32_t groups)
 }
 
 /* A move between a register and a device, done by the VMM. RSP is not in gpr[], so it cannot be set so. */
-static out_of_line int give_state(struct vcpu *vcpu)
-{
-	vcpu->run->mmio.wants_state = 0;
-	vcpu->answer = VCPU_ANSWER_MMIO;
-	state_to_run_page(vcpu, BH_STATE_EMULATE);
-	vcpu->run->state_valid = BH_STATE_EMULATE;
-	return BH_ERR_AGAIN;
-}
-
-static int take_mmio_answer(struct vcpu *vcpu)
+static void take_mmio_answer(struct vcpu *vcpu)
 {
 	const struct bh_exit_mmio *mmio = &vcpu->run->mmio;
 	uint8_t length = mmio->answer_length;
 	uint8_t gpr = mmio->answer_gpr;
 
-	if (unlikely(mmio->wants_state != 0)) {
-		return give_state(vcpu);
-	}
 	if (length == 0 || !vcpu->exit.is_final) {
-		return BH_OK;
+		return;
 	}
 	if (gpr < BH_GPR_COUNT) {
 		vcpu->gpr[gpr] = mmio->answer_value;
 	}
 	vcpu->exit.next_rip += length;
 	hvm->skip_instruction(vcpu, &vcpu->exit);
-	return BH_OK;
 }
 
 /* The VMM's answer to the last exit; for a port read, into AL, AX or EAX. */
-static int take_answer(struct vcpu *vcpu)
+static void take_answer(struct vcpu *vcpu)
 {
 	uint64_t *rax = &vcpu->gpr[BH_GPR_RAX];
 	uint64_t value = vcpu->run->io.value;
@@ -321,11 +308,10 @@ static int take_answer(struct vcpu *vcpu)
 	} else if (answer == 1) {
 		*rax = (*rax & ~0xffull) | (uint8_t)value;
 	} else if (answer == VCPU_ANSWER_MMIO) {
-		return take_mmio_answer(vcpu);
+		take_mmio_answer(vcpu);
 	} else {
 		take_msr_answer(vcpu, answer);
 	}
-	return BH_OK;
 }
 
 static void set_cr2(struct vcpu *vcpu, uint64_t cr2)
@@ -374,6 +360,12 @@ static int take_answers(struct vcpu *vcpu)
 	uint32_t inject = __atomic_load_n(&run->inject, __ATOMIC_RELAXED);
 	int error = BH_OK;
 
+	if (dirty == BH_STATE_WANTED) {
+		run->state_dirty = 0;
+		run->state_valid = BH_STATE_EMULATE;
+		state_to_run_page(vcpu, BH_STATE_EMULATE);
+		return BH_ERR_AGAIN;
+	}
 	if ((dirty & ~(uint32_t)BH_STATE_EMULATE) != 0) {
 		return BH_ERR_INVALID;
 	}
@@ -404,8 +396,8 @@ static int begin(struct vcpu *vcpu, struct cpu *cpu)
 	if (unlikely(cpu->hvm_current != vcpu)) {
 		vcpu_make_current(vcpu);
 	}
-	if (vcpu->answer != VCPU_ANSWER_NONE && take_answer(vcpu) != BH_OK) {
-		return BH_ERR_AGAIN;
+	if (vcpu->answer != VCPU_ANSWER_NONE) {
+		take_answer(vcpu);
 	}
 	if (unlikely((run->state_dirty | run->inject | run->lapic_write) != 0)) {
 		return take_answers(vcpu);

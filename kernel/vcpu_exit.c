@@ -87,7 +87,6 @@ static bool exit_mmio(struct vcpu *vcpu, const struct vm_exit *exit)
 	mmio->is_64 = exit->is_64;
 	mmio->cpl = exit->cpl;
 	mmio->answer_length = 0;
-	mmio->wants_state = 0;
 	if (exit->instruction_length != 0) {
 		memcpy(mmio->instruction, exit->instruction, sizeof(mmio->instruction));
 	}

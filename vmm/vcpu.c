@@ -337,7 +337,7 @@ static void handle_mmio(struct vcpu_thread *vcpu)
 		return;
 	}
 	if ((run->state_valid & BH_STATE_SEGMENTS) == 0) {
-		run->mmio.wants_state = 1;
+		run->state_dirty = BH_STATE_WANTED;
 		if (bh_vcpu_run(vcpu->handle) != BH_ERR_AGAIN) {
 			crash(vcpu, "no state for an instruction at", run->state.rip);
 			return;
@@ -537,6 +537,10 @@ static __attribute__((noinline)) void handle_return(struct vcpu_thread *vcpu, in
 		crash(vcpu, "vcpu_run failed, error", (uint64_t)(int64_t)error);
 		return;
 	}
+	vcpu->has_answers = true;
+	if (vcpu->run->exit == BH_EXIT_MMIO && mmio_access(vcpu)) {
+		return;
+	}
 	vcpu->has_answers = exit_has_answers(vcpu->run->exit);
 	handle_exit(vcpu);
 }
@@ -550,10 +554,6 @@ static inline void run_once(struct vcpu_thread *vcpu)
 	if (error >= 0 && run->exit == BH_EXIT_IO && !run->io.is_string) {
 		vcpu->has_answers = true;
 		port_access(run);
-		return;
-	}
-	if (error >= 0 && run->exit == BH_EXIT_MMIO && mmio_access(vcpu)) {
-		vcpu->has_answers = true;
 		return;
 	}
 	handle_return(vcpu, error);

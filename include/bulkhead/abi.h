@@ -371,7 +371,9 @@ struct bh_table_state {
 #define BH_STATE_LAPIC    0x040u /* apic_base, lapic[] */
 #define BH_STATE_FPU      0x080u /* fpu[] in XSAVE standard format */
 #define BH_STATE_ALL      0x0ffu
-#define BH_STATE_EMULATE  (BH_STATE_GPR | BH_STATE_SEGMENTS | BH_STATE_CONTROL)
+/* Alone in run.state_dirty: vcpu_run() fills in BH_STATE_EMULATE and returns BH_ERR_AGAIN; the exit stays the last, an answer is void. */
+#define BH_STATE_WANTED  0x100u
+#define BH_STATE_EMULATE (BH_STATE_GPR | BH_STATE_SEGMENTS | BH_STATE_CONTROL)
 
 #define BH_TSC_KEEP \
 	UINT64_MAX /* bh_vcpu_state.tsc: set the other MSRs and leave the TSC as it runs */
@@ -446,8 +448,8 @@ _Static_assert(sizeof(struct bh_exit_msr) == 16, "ABI");
  * An access to memory that the guest has not. The VMM does the instruction and gives its result either in `state` (state_dirty), or, if it
  * moved data between one general register and the device and nothing else, by the answer here, which costs less: a length that is not 0.
  *
- * For 64-bit code (is_64) only BH_STATE_GPR and BH_STATE_CONTROL are filled in, which most instructions need no more than. With wants_state
- * set, vcpu_run() does nothing but fill in all of BH_STATE_EMULATE, and returns BH_ERR_AGAIN; the exit stays the last one.
+ * For 64-bit code (is_64) only BH_STATE_GPR and BH_STATE_CONTROL are filled in, which most instructions need no more than; the rest
+ * comes by BH_STATE_WANTED.
  */
 struct bh_exit_mmio {
 	uint64_t gpa;
@@ -459,14 +461,12 @@ struct bh_exit_mmio {
 	/* VMM -> kernel, taken at the next vcpu_run() */
 	uint8_t answer_length; /* 0 at the exit; else step over so many bytes of code */
 	uint8_t answer_gpr;    /* gets answer_value whole: any but RSP; BH_MMIO_NO_GPR: none does */
-	uint8_t wants_state;   /* 0 at the exit */
 	uint8_t is_64;         /* kernel -> VMM: is_final, and the code is 64-bit code ... */
 	uint8_t cpl;           /* ... at this CPL */
-	uint8_t reserved[7];
 	uint8_t instruction[16];
 	uint64_t answer_value;
 };
-_Static_assert(sizeof(struct bh_exit_mmio) == 48, "ABI");
+_Static_assert(sizeof(struct bh_exit_mmio) == 40, "ABI");
 
 /*
  * The run page: owned by the kernel while vcpu_run() is under way, by the VMM else. The kernel reads each field that it uses exactly once.
