@@ -18,19 +18,33 @@
 #define CONTROL  BH_RIGHT_CONTROL
 
 #define MAKES    0x01u /* makes a handle */
-#define DERIVES  0x02u /* ... derived from the first argument's */
+#define FROM     0x02u /* ... derived from the first argument's */
+#define DERIVES  (MAKES | FROM)
 #define UNLOCKED 0x04u
-#define IN       0x08u /* a record comes in: `size` bytes at arg[record] */
-#define OUT      0x10u /* ... goes out */
+/* A record of `size` bytes comes in, or goes out, at this argument. */
+#define IN(arg)    (0x08u | (arg) << 8)
+#define OUT(arg)   (0x10u | (arg) << 8)
+#define RECORD(of) sizeof(call_record.of)
 
-#define ANY      0xffu /* type of the first argument: whatever the handle names */
+/* What the first argument must name; 0: it is no handle. */
+enum {
+	DOMAIN = BH_OBJECT_DOMAIN,
+	THREAD = BH_OBJECT_THREAD,
+	REGION = BH_OBJECT_REGION,
+	EVENT_SET = BH_OBJECT_EVENT_SET,
+	EVENT = BH_OBJECT_EVENT,
+	VM = BH_OBJECT_VM,
+	VCPU = BH_OBJECT_VCPU,
+	INTERRUPT = BH_OBJECT_INTERRUPT,
+	HOST = BH_OBJECT_HOST,
+	ANY = HANDLE_ANY
+};
 
 struct call_entry {
 	call_function *function;
-	uint8_t type; /* of the first argument; 0 = it is no handle */
+	uint8_t type;
 	uint8_t rights;
-	uint8_t flags;
-	uint8_t record;
+	uint16_t flags;
 	uint16_t size;
 };
 
@@ -73,56 +87,44 @@ int call_event_argument(const struct call *call, uint64_t number, struct event *
 }
 
 static const struct call_entry calls[BH_CALL_COUNT] = {
-	[BH_CALL_LOG_WRITE] = { call_log_write, 0, 0, UNLOCKED, 0, 0 },
-	[BH_CALL_DOMAIN_CREATE] = { call_domain_create, 0, 0, MAKES | IN, 0,
-	                            sizeof(struct bh_domain_params) },
-	[BH_CALL_DOMAIN_INFO] = { call_domain_info, BH_OBJECT_DOMAIN, READ, OUT, 1,
-	                          sizeof(struct bh_domain_info) },
-	[BH_CALL_THREAD_CREATE] = { call_thread_create, BH_OBJECT_DOMAIN, CONTROL,
-	                            MAKES | DERIVES | IN, 1, sizeof(struct bh_thread_params) },
-	[BH_CALL_THREAD_EXIT] = { call_thread_exit, 0, 0, UNLOCKED, 0, 0 },
-	[BH_CALL_THREAD_YIELD] = { call_thread_yield, 0, 0, UNLOCKED, 0, 0 },
-	[BH_CALL_THREAD_SET_SHARE] = { call_thread_set_share, BH_OBJECT_THREAD, CONTROL, 0, 0, 0 },
-	[BH_CALL_REGION_ALLOCATE] = { call_region_allocate, 0, 0, MAKES, 0, 0 },
-	[BH_CALL_REGION_ZERO] = { call_region_zero, BH_OBJECT_REGION, CONTROL, UNLOCKED, 0, 0 },
-	[BH_CALL_REGION_MAP] = { call_region_map, BH_OBJECT_REGION, 0, IN, 3,
-	                         sizeof(struct bh_map) },
-	[BH_CALL_REGION_UNMAP] = { call_region_unmap, BH_OBJECT_REGION, 0, 0, 0, 0 },
-	[BH_CALL_REGION_INFO] = { call_region_info, BH_OBJECT_REGION, READ, OUT, 1,
-	                          sizeof(struct bh_region_info) },
-	[BH_CALL_EVENT_SET_CREATE] = { call_event_set_create, 0, 0, MAKES, 0, 0 },
-	[BH_CALL_EVENT_CREATE] = { call_event_create, BH_OBJECT_EVENT_SET, CONTROL, MAKES | DERIVES,
-	                           0, 0 },
-	[BH_CALL_EVENT_SIGNAL] = { call_event_signal, BH_OBJECT_EVENT, WRITE, UNLOCKED, 0, 0 },
-	[BH_CALL_EVENT_WAIT] = { call_event_wait, BH_OBJECT_EVENT_SET, CONTROL, UNLOCKED, 0, 0 },
-	[BH_CALL_VM_CREATE] = { call_vm_create, 0, 0, MAKES | IN, 0, sizeof(struct bh_vm_params) },
-	[BH_CALL_VCPU_CREATE] = { call_vcpu_create, BH_OBJECT_VM, CONTROL, MAKES | DERIVES, 0, 0 },
-	[BH_CALL_VCPU_PAGE] = { call_vcpu_page, BH_OBJECT_VCPU, CONTROL, MAKES | DERIVES, 0, 0 },
-	[BH_CALL_VCPU_GET_STATE] = { call_vcpu_get_state, BH_OBJECT_VCPU, READ, OUT, 1,
-	                             sizeof(struct bh_vcpu_state) },
-	[BH_CALL_VCPU_SET_STATE] = { call_vcpu_set_state, BH_OBJECT_VCPU, WRITE, IN, 1,
-	                             sizeof(struct bh_vcpu_state) },
-	[BH_CALL_VCPU_KICK] = { call_vcpu_kick, BH_OBJECT_VCPU, WRITE, UNLOCKED, 0, 0 },
-	[BH_CALL_VM_SET_CPUID] = { call_vm_set_cpuid, BH_OBJECT_VM, CONTROL, 0, 0, 0 },
-	[BH_CALL_DOORBELL_BIND] = { call_doorbell_bind, BH_OBJECT_VM, CONTROL, 0, 0, 0 },
-	[BH_CALL_DOORBELL_UNBIND] = { call_doorbell_unbind, BH_OBJECT_VM, CONTROL, 0, 0, 0 },
-	[BH_CALL_VM_MSI] = { call_vm_msi, BH_OBJECT_VM, WRITE, UNLOCKED, 0, 0 },
-	[BH_CALL_VCPU_EXTINT] = { call_vcpu_extint, BH_OBJECT_VCPU, WRITE, UNLOCKED, 0, 0 },
-	[BH_CALL_PORT] = { call_port, BH_OBJECT_HOST, WRITE, UNLOCKED, 0, 0 },
-	[BH_CALL_INTERRUPT_BIND] = { call_interrupt_bind, BH_OBJECT_HOST, CONTROL, MAKES | DERIVES,
-	                             0, 0 },
-	[BH_CALL_INTERRUPT_ACK] = { call_interrupt_ack, BH_OBJECT_INTERRUPT, WRITE, UNLOCKED, 0,
-	                            0 },
-	[BH_CALL_REGION_DEVICE] = { call_region_device, BH_OBJECT_HOST, CONTROL, MAKES | DERIVES, 0,
-	                            0 },
-	[BH_CALL_HOST_INFO] = { call_host_info, BH_OBJECT_HOST, READ, OUT, 1,
-	                        sizeof(struct bh_host_info) },
-	[BH_CALL_HOST_CONTROL] = { call_host_control, BH_OBJECT_HOST, CONTROL, 0, 0, 0 },
-	[BH_CALL_HANDLE_GIVE] = { call_handle_give, ANY, 0, DERIVES, 0, 0 },
-	[BH_CALL_HANDLE_REVOKE] = { call_handle_revoke, ANY, 0, 0, 0, 0 },
-	[BH_CALL_HANDLE_CLOSE] = { call_handle_close, ANY, 0, 0, 0, 0 },
-	[BH_CALL_VCPU_STATS] = { call_vcpu_stats, BH_OBJECT_VCPU, READ, OUT, 1,
-	                         sizeof(struct bh_vcpu_stats) },
+	[BH_CALL_LOG_WRITE] = { call_log_write, 0, 0, UNLOCKED, 0 },
+	[BH_CALL_DOMAIN_CREATE] = { call_domain_create, 0, 0, MAKES | IN(0), RECORD(domain) },
+	[BH_CALL_DOMAIN_INFO] = { call_domain_info, DOMAIN, READ, OUT(1), RECORD(domain_info) },
+	[BH_CALL_THREAD_CREATE] = { call_thread_create, DOMAIN, CONTROL, DERIVES | IN(1),
+	                            RECORD(thread) },
+	[BH_CALL_THREAD_EXIT] = { call_thread_exit, 0, 0, UNLOCKED, 0 },
+	[BH_CALL_THREAD_YIELD] = { call_thread_yield, 0, 0, UNLOCKED, 0 },
+	[BH_CALL_THREAD_SET_SHARE] = { call_thread_set_share, THREAD, CONTROL, 0, 0 },
+	[BH_CALL_REGION_ALLOCATE] = { call_region_allocate, 0, 0, MAKES, 0 },
+	[BH_CALL_REGION_ZERO] = { call_region_zero, REGION, CONTROL, UNLOCKED, 0 },
+	[BH_CALL_REGION_MAP] = { call_region_map, REGION, 0, IN(3), RECORD(map) },
+	[BH_CALL_REGION_UNMAP] = { call_region_unmap, REGION, 0, 0, 0 },
+	[BH_CALL_REGION_INFO] = { call_region_info, REGION, READ, OUT(1), RECORD(region_info) },
+	[BH_CALL_EVENT_SET_CREATE] = { call_event_set_create, 0, 0, MAKES, 0 },
+	[BH_CALL_EVENT_CREATE] = { call_event_create, EVENT_SET, CONTROL, DERIVES, 0 },
+	[BH_CALL_EVENT_SIGNAL] = { call_event_signal, EVENT, WRITE, UNLOCKED, 0 },
+	[BH_CALL_EVENT_WAIT] = { call_event_wait, EVENT_SET, CONTROL, UNLOCKED, 0 },
+	[BH_CALL_VM_CREATE] = { call_vm_create, 0, 0, MAKES | IN(0), RECORD(vm) },
+	[BH_CALL_VCPU_CREATE] = { call_vcpu_create, VM, CONTROL, DERIVES, 0 },
+	[BH_CALL_VCPU_PAGE] = { call_vcpu_page, VCPU, CONTROL, DERIVES, 0 },
+	[BH_CALL_VCPU_GET_STATE] = { call_vcpu_get_state, VCPU, READ, OUT(1), RECORD(vcpu_state) },
+	[BH_CALL_VCPU_SET_STATE] = { call_vcpu_set_state, VCPU, WRITE, IN(1), RECORD(vcpu_state) },
+	[BH_CALL_VCPU_KICK] = { call_vcpu_kick, VCPU, WRITE, UNLOCKED, 0 },
+	[BH_CALL_VM_SET_CPUID] = { call_vm_set_cpuid, VM, CONTROL, 0, 0 },
+	[BH_CALL_DOORBELL_BIND] = { call_doorbell_bind, VM, CONTROL, 0, 0 },
+	[BH_CALL_DOORBELL_UNBIND] = { call_doorbell_unbind, VM, CONTROL, 0, 0 },
+	[BH_CALL_VM_MSI] = { call_vm_msi, VM, WRITE, UNLOCKED, 0 },
+	[BH_CALL_VCPU_EXTINT] = { call_vcpu_extint, VCPU, WRITE, UNLOCKED, 0 },
+	[BH_CALL_PORT] = { call_port, HOST, WRITE, UNLOCKED, 0 },
+	[BH_CALL_INTERRUPT_BIND] = { call_interrupt_bind, HOST, CONTROL, DERIVES, 0 },
+	[BH_CALL_INTERRUPT_ACK] = { call_interrupt_ack, INTERRUPT, WRITE, UNLOCKED, 0 },
+	[BH_CALL_REGION_DEVICE] = { call_region_device, HOST, CONTROL, DERIVES, 0 },
+	[BH_CALL_HOST_INFO] = { call_host_info, HOST, READ, OUT(1), RECORD(host_info) },
+	[BH_CALL_HOST_CONTROL] = { call_host_control, HOST, CONTROL, 0, 0 },
+	[BH_CALL_HANDLE_GIVE] = { call_handle_give, ANY, 0, FROM, 0 },
+	[BH_CALL_HANDLE_REVOKE] = { call_handle_revoke, ANY, 0, 0, 0 },
+	[BH_CALL_HANDLE_CLOSE] = { call_handle_close, ANY, 0, 0, 0 },
+	[BH_CALL_VCPU_STATS] = { call_vcpu_stats, VCPU, READ, OUT(1), RECORD(vcpu_stats) },
 };
 
 /* The first argument and the record. */
@@ -130,21 +132,17 @@ static int call_decode(struct call *call, const struct call_entry *entry)
 {
 	int error = BH_OK;
 
-	if (entry->type == ANY) {
-		call->handle = handle_entry(call->caller, call->arg[0]);
-		call->object = call->handle != NULL ? handle_object(call->handle) : NULL;
-		error = call->handle != NULL ? BH_OK : BH_ERR_HANDLE;
-	} else if (entry->type != 0) {
+	if (entry->type != 0) {
 		error = call_object(call, call->arg[0], entry->type, entry->rights, &call->object);
 		call->handle = handle_entry(call->caller, call->arg[0]);
 	}
-	if (error == BH_OK && (entry->flags & DERIVES) != 0 && call->handle != NULL &&
+	if (error == BH_OK && (entry->flags & FROM) != 0 && call->handle != NULL &&
 	    call->handle->depth + 1 >= HANDLE_DEPTH_MAX) {
 		error = BH_ERR_LIMIT;
 	}
-	if (error == BH_OK && (entry->flags & IN) != 0) {
-		error = call_copy_in(&call_record, call->arg[entry->record], entry->size);
-	} else if ((entry->flags & OUT) != 0) {
+	if (error == BH_OK && (entry->flags & IN(0)) != 0) {
+		error = call_copy_in(&call_record, call->arg[entry->flags >> 8], entry->size);
+	} else if ((entry->flags & OUT(0)) != 0) {
 		memset(&call_record, 0, entry->size);
 	}
 	return error;
@@ -166,16 +164,15 @@ static int64_t call_decode_and_do(struct call *call, const struct call_entry *en
 	if (result < 0) {
 		return result;
 	}
-	if ((entry->flags & OUT) != 0) {
-		return call_copy_out(call->arg[entry->record], &call_record, entry->size);
+	if ((entry->flags & OUT(0)) != 0) {
+		return call_copy_out(call->arg[entry->flags >> 8], &call_record, entry->size);
 	}
 	if (number == 0) {
 		return result;
 	}
-	return call->made == NULL
-	               ? BH_ERR_QUOTA
-	               : handle_fill(call->caller, number, call->made, call->rights,
-	                             (entry->flags & DERIVES) != 0 ? call->handle : NULL);
+	return call->made == NULL ? BH_ERR_QUOTA
+	                          : handle_fill(call->caller, number, call->made, call->rights,
+	                                        (entry->flags & FROM) != 0 ? call->handle : NULL);
 }
 
 static out_of_line int64_t call_by_table(struct thread *thread, uint64_t number,

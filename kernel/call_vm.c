@@ -169,13 +169,7 @@ int64_t call_doorbell_bind(struct call *call)
 	struct event *event;
 	int error = call_event_argument(call, call->arg[2], &event);
 
-	if (error == BH_OK) {
-		error = doorbell_bind(vm_of(call->object), call->arg[1], event);
-	}
-	if (error == BH_OK && event != NULL) {
-		event->is_bound = true;
-	}
-	return error;
+	return error < 0 ? error : doorbell_bind(vm_of(call->object), call->arg[1], event);
 }
 
 int64_t call_doorbell_unbind(struct call *call)

@@ -103,13 +103,9 @@ int domain_create(struct domain *payer, const struct bh_domain_params *params, s
 	error = domain_build(domain, params->flags);
 	if (error < 0) {
 		CHECK(domain_end(domain) == BH_OK);
-		quota_pages_free(payer, 0, pa);
 		return error;
 	}
 	domain->death_event = event;
-	if (event != NULL) {
-		event->is_bound = true;
-	}
 	*out = domain;
 	return BH_OK;
 }
@@ -210,6 +206,7 @@ int domain_end(struct domain *domain)
 	}
 	quota_refund(domain->object.payer, domain->quota_bytes);
 	domains[domain->id] = NULL;
+	quota_pages_free(domain->object.payer, 0, virt_to_phys(domain));
 	return BH_OK;
 }
 

@@ -141,11 +141,9 @@ void event_wait_abandon(struct thread *thread, int64_t result)
 
 void event_end(const struct event *event)
 {
-	if (event->is_bound) {
-		call_vm_forget_event(event);
-		domain_forget_event(event);
-		interrupt_forget_event(event);
-	}
+	call_vm_forget_event(event);
+	domain_forget_event(event);
+	interrupt_forget_event(event);
 }
 
 int event_set_end(struct event_set *set)

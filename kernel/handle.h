@@ -13,7 +13,8 @@
 #define HANDLE_FIRST_AUTO  32u /* lower ones are for the giver to choose */
 #define HANDLES_USUAL      256u
 #define HANDLE_RIGHTS_MASK 0x1full
-#define REAP_STEPS         64u /* per call */
+#define HANDLE_ANY         0xffu /* handle_find: any type of object */
+#define REAP_STEPS         64u   /* per call */
 #define REAP_MORE          1
 
 struct handle {
@@ -54,8 +55,9 @@ static inline struct object *handle_find(const struct domain *domain, uint64_t n
 	uint64_t word = __atomic_load_n(&domain->handles[number].word, __ATOMIC_ACQUIRE);
 	struct object *object = (struct object *)(word & ~HANDLE_RIGHTS_MASK);
 
-	return likely(object != NULL && object->type == type && (word & rights) == rights) ? object
-	                                                                                   : NULL;
+	bool is_right_type = object != NULL && (type == HANDLE_ANY || object->type == type);
+
+	return likely(is_right_type && (word & rights) == rights) ? object : NULL;
 }
 
 /* Why handle_find() gave NULL: HANDLE or RIGHTS. */

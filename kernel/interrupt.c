@@ -38,7 +38,6 @@ int64_t call_interrupt_bind(struct call *call)
 
 		interrupt->gsi = (uint32_t)gsi;
 		interrupt->event = event;
-		event->is_bound = true;
 		__atomic_store_n(&interrupts[gsi], interrupt, __ATOMIC_RELEASE);
 		arch_gsi_unmask((uint32_t)gsi);
 	}

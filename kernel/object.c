@@ -17,16 +17,14 @@
 #define LIMBO_MAX 128u
 
 struct limbo_item {
-	struct object *object; /* NULL: pages */
 	struct domain *payer;
-	hpa_t pa;
-	uint64_t size;
+	void *memory;
+	uint64_t size; /* of a run of pages; 0: a small record */
 };
 
 static struct limbo_item items[LIMBO_MAX];
 static uint32_t items_count;
 static bool needs_sync;
-static bool is_draining;
 static struct vm *guest_to_flush;
 
 void object_init(struct object *object, enum bh_object_type type, struct domain *payer)
@@ -45,121 +43,36 @@ void *object_create(enum bh_object_type type, struct domain *payer)
 	return object;
 }
 
-static int vm_end(struct vm *vm)
-{
-	if (!list_is_empty(&vm->mappings)) {
-		mapping_remove(list_entry(vm->mappings.next, struct mapping, target_node));
-		return REAP_MORE;
-	}
-	limbo_flush(); /* it is not noted any more */
-	list_remove(&vm->node);
-	return BH_OK;
-}
-
-static int object_end_by_type(struct object *object)
-{
-	switch (object->type) {
-	case BH_OBJECT_DOMAIN:
-		return domain_end(domain_of(object));
-	case BH_OBJECT_THREAD:
-		return thread_end(thread_of(object));
-	case BH_OBJECT_REGION:
-		region_end(region_of(object));
-		return BH_OK;
-	case BH_OBJECT_EVENT_SET:
-		return event_set_end(event_set_of(object));
-	case BH_OBJECT_EVENT:
-		event_end(event_of(object));
-		return BH_OK;
-	case BH_OBJECT_VM:
-		return vm_end(vm_of(object));
-	case BH_OBJECT_VCPU:
-		__atomic_store_n(&vcpu_of(object)->vm->vcpus[vcpu_of(object)->idx], NULL,
-		                 __ATOMIC_RELEASE);
-		return BH_OK;
-	default:
-		interrupt_end(interrupt_of(object));
-		return BH_OK;
-	}
-}
-
-static void object_free(struct object *object)
-{
-	switch (object->type) {
-	case BH_OBJECT_DOMAIN:
-		quota_pages_free(object->payer, 0, virt_to_phys(object));
-		break;
-	case BH_OBJECT_THREAD:
-		thread_free(thread_of(object));
-		break;
-	case BH_OBJECT_VM:
-		vm_destroy(vm_of(object));
-		break;
-	case BH_OBJECT_VCPU:
-		vcpu_destroy(vcpu_of(object));
-		break;
-	default:
-		small_free(object->payer, object);
-	}
-}
-
 static void limbo_drain(void)
 {
 	if (guest_to_flush != NULL) {
 		vm_flush(guest_to_flush);
 	}
 	arch_tlb_flush();
+	message_poll(cpu_self());
 	message_sync();
 	for (uint32_t i = 0; i < items_count; i++) {
-		struct object *object = items[i].object;
-
-		if (object != NULL && object->type == BH_OBJECT_VCPU) {
-			/* vm_flush() missed it, as its VM has forgotten it: it stops before the first page goes */
-			message_detach_vcpu(vcpu_of(object));
-		} else if (object != NULL && object->type == BH_OBJECT_THREAD) {
-			/* a signaller may have put it into a wake list just before the safe point */
-			message_poll(cpu_self());
-			message_sync();
-		}
-	}
-	is_draining = true;
-	for (uint32_t i = 0; i < items_count; i++) {
-		if (items[i].object != NULL) {
-			object_free(items[i].object);
+		if (items[i].size == 0) {
+			small_free(items[i].payer, items[i].memory);
 		} else {
-			quota_run_free(items[i].payer, items[i].pa, items[i].size);
+			quota_run_free(items[i].payer, virt_to_phys(items[i].memory),
+			               items[i].size);
 		}
 	}
 	items_count = 0;
-	is_draining = false;
 }
 
-static void limbo_add(struct limbo_item item)
+static void limbo_add(struct domain *payer, void *memory, uint64_t size)
 {
 	if (items_count == LIMBO_MAX) {
 		limbo_drain(); /* what was noted stays noted: the work that goes on may need it again */
 	}
-	items[items_count++] = item;
-}
-
-int object_end(struct object *object)
-{
-	__atomic_store_n(&object->is_dying, 1, __ATOMIC_SEQ_CST);
-	int result = object_end_by_type(object);
-
-	if (result == BH_OK) {
-		limbo_add((struct limbo_item){ .object = object });
-	}
-	return result;
+	items[items_count++] = (struct limbo_item){ payer, memory, size };
 }
 
 void limbo_add_pages(struct domain *payer, hpa_t pa, uint64_t size)
 {
-	if (is_draining) { /* freed by something that is freed: everybody has let go of that already */
-		quota_run_free(payer, pa, size);
-	} else {
-		limbo_add((struct limbo_item){ .payer = payer, .pa = pa, .size = size });
-	}
+	limbo_add(payer, phys_to_virt(pa), size);
 }
 
 void limbo_note_unmap(struct vm *vm)
@@ -178,4 +91,58 @@ void limbo_flush(void)
 		needs_sync = false;
 		guest_to_flush = NULL;
 	}
+}
+
+static int vm_end(struct vm *vm)
+{
+	if (!list_is_empty(&vm->mappings)) {
+		mapping_remove(list_entry(vm->mappings.next, struct mapping, target_node));
+		return REAP_MORE;
+	}
+	limbo_flush(); /* it is not noted any more */
+	list_remove(&vm->node);
+	vm_destroy(vm);
+	return BH_OK;
+}
+
+/* Once it is dying, vcpu_run does not begin any more; what began before is in the guest, or over, after a safe point. */
+static int vcpu_end(struct vcpu *vcpu)
+{
+	__atomic_store_n(&vcpu->vm->vcpus[vcpu->idx], NULL, __ATOMIC_RELEASE);
+	message_sync();
+	message_detach_vcpu(vcpu);
+	vcpu_destroy(vcpu);
+	return BH_OK;
+}
+
+int object_end(struct object *object)
+{
+	int result = BH_OK;
+
+	__atomic_store_n(&object->is_dying, 1, __ATOMIC_SEQ_CST);
+	switch (object->type) {
+	case BH_OBJECT_DOMAIN:
+		return domain_end(domain_of(object));
+	case BH_OBJECT_THREAD:
+		return thread_end(thread_of(object));
+	case BH_OBJECT_VM:
+		return vm_end(vm_of(object));
+	case BH_OBJECT_VCPU:
+		return vcpu_end(vcpu_of(object));
+	case BH_OBJECT_REGION:
+		region_end(region_of(object));
+		break;
+	case BH_OBJECT_EVENT_SET:
+		result = event_set_end(event_set_of(object));
+		break;
+	case BH_OBJECT_EVENT:
+		event_end(event_of(object));
+		break;
+	default:
+		interrupt_end(interrupt_of(object));
+	}
+	if (result == BH_OK) {
+		limbo_add(object->payer, object, 0);
+	}
+	return result;
 }

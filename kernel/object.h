@@ -36,7 +36,6 @@ struct event {
 	struct object object;
 	struct event_set *set; /* outlives it: its handle is derived from the set's */
 	uint32_t bit;
-	bool is_bound; /* a doorbell, a domain's death or a machine interrupt points here, or did */
 };
 
 enum thread_state {
@@ -99,6 +98,7 @@ void event_signal(struct event *event);
 void message_sync(void);
 /* Physical pages out of a domain's quota. Cleared. BH_ERR_QUOTA, BH_ERR_MEMORY. order: 2^order pages, naturally aligned. */
 int quota_pages_allocate(struct domain *payer, uint32_t order, hpa_t *pa) must_check;
+/* By way of limbo (kernel/quota.h): another pCPU may still be using them. */
 void quota_pages_free(struct domain *payer, uint32_t order, hpa_t pa);
 /* Log line; printf-like, %s %d %u %x %lx %lu %c %p; at most 200 characters; newline is added. */
 void log_print(const char *format, ...) __attribute__((format(printf, 1, 2)));

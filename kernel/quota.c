@@ -63,7 +63,7 @@ int quota_pages_allocate(struct domain *payer, uint32_t order, hpa_t *pa)
 
 void quota_pages_free(struct domain *payer, uint32_t order, hpa_t pa)
 {
-	quota_run_free(payer, pa, PAGE_SIZE << order);
+	limbo_add_pages(payer, pa, PAGE_SIZE << order);
 }
 
 int ptable_page_allocate(void *owner, hpa_t *page)
@@ -74,7 +74,7 @@ int ptable_page_allocate(void *owner, hpa_t *page)
 /* A pCPU may still hold the page in its paging-structure caches (SDM 3A 4.10.3). */
 void ptable_page_free(void *owner, hpa_t page)
 {
-	limbo_add_pages(owner, page, PAGE_SIZE);
+	quota_pages_free(owner, 0, page);
 }
 
 void *small_allocate(struct domain *payer)
@@ -109,7 +109,7 @@ void small_free(struct domain *payer, void *record)
 	page->free |= (uint32_t)bit;
 	list_remove(&page->node);
 	if (page->free == BIT(SMALL_COUNT) - 1) {
-		quota_pages_free(payer, 0, virt_to_phys(page));
+		quota_run_free(payer, virt_to_phys(page), PAGE_SIZE);
 	} else {
 		list_insert_before(payer->small_pages.next, &page->node);
 	}

@@ -26,7 +26,7 @@ void small_free(struct domain *payer, void *record);
 
 /* A small record of a new object; NULL. */
 void *object_create(enum bh_object_type type, struct domain *payer);
-/* The object's last handle is about to go: give back what it has, then to limbo. BH_OK, REAP_MORE, AGAIN = a thread has to leave first. */
+/* The last handle is about to go: give back what the object has and, by way of limbo and last of all, what it is. BH_OK, REAP_MORE, AGAIN = a thread has to leave first. */
 int object_end(struct object *object) must_check;
 /* Give back a run of pages and its quota. */
 void limbo_add_pages(struct domain *payer, hpa_t pa, uint64_t size);

@@ -16,19 +16,9 @@
 
 struct bh_info info_page __attribute__((aligned(4096)));
 
-static uint64_t memory_limit(const struct boot_info *info)
+static bool is_ram(const struct boot_memory *memory)
 {
-	uint64_t limit = 0;
-
-	for (uint32_t i = 0; i < info->memory_count; i++) {
-		const struct boot_memory *memory = &info->memory[i];
-		bool is_ram = memory->kind == BOOT_MEMORY_FREE || memory->kind == BOOT_MEMORY_BOOT;
-
-		if (is_ram && memory->base + memory->size > limit) {
-			limit = memory->base + memory->size;
-		}
-	}
-	return limit;
+	return memory->kind == BOOT_MEMORY_FREE || memory->kind == BOOT_MEMORY_BOOT;
 }
 
 /* The page records stand at the start of the first free range that holds them. */
@@ -42,27 +32,30 @@ static uint32_t records_place(const struct boot_info *info, uint64_t size)
 	panic("too little memory: no free range of %lu KiB for the page records", size >> 10);
 }
 
+/* The ranges are sorted and do not overlap (arch/x86/memory_map.c). */
 static void memory_start(const struct boot_info *info)
 {
-	uint64_t limit = memory_limit(info);
+	uint64_t limit = 0;
+
+	for (uint32_t i = 0; i < info->memory_count; i++) {
+		limit = is_ram(&info->memory[i]) ? info->memory[i].base + info->memory[i].size
+		                                 : limit;
+	}
 	uint64_t records_bytes = memory_records_bytes(limit);
 	uint32_t place = records_place(info, records_bytes);
-	hpa_t records = HPA(info->memory[place].base);
 
-	memory_init(phys_to_virt(records), limit);
-	memory_change(records, records_bytes, MEMORY_OUTSIDE, MEMORY_OWNER_KERNEL);
+	memory_init(phys_to_virt(HPA(info->memory[place].base)), limit);
 	for (uint32_t i = 0; i < info->memory_count; i++) {
-		uint64_t skip = i == place ? records_bytes : 0;
 		const struct boot_memory *memory = &info->memory[i];
 
-		if (memory->kind == BOOT_MEMORY_FREE) {
-			memory_change(HPA(memory->base + skip), memory->size - skip, MEMORY_OUTSIDE,
-			              MEMORY_FREE);
-		} else if (memory->kind == BOOT_MEMORY_BOOT) {
+		if (is_ram(memory)) {
 			memory_change(HPA(memory->base), memory->size, MEMORY_OUTSIDE,
-			              MEMORY_OWNER_BOOT);
+			              memory->kind == BOOT_MEMORY_FREE ? MEMORY_FREE
+			                                               : MEMORY_OWNER_BOOT);
 		}
 	}
+	memory_change(HPA(info->memory[place].base), records_bytes, MEMORY_FREE,
+	              MEMORY_OWNER_KERNEL);
 }
 
 static void info_start(void)

@@ -126,19 +126,14 @@ void thread_kill(struct thread *thread)
 int thread_end(struct thread *thread)
 {
 	thread_kill(thread);
-	if (!thread_is_dead(thread) && thread->cpu != cpu_self()) {
-		message_sync();
-	}
+	message_sync();
 	if (!thread_is_dead(thread)) {
 		return BH_ERR_AGAIN;
 	}
 	list_remove(&thread->domain_node);
-	return BH_OK;
-}
-
-void thread_free(struct thread *thread)
-{
+	message_sync(); /* who had found it waiting has put it into a wake list by now: limbo_drain() empties those */
 	quota_pages_free(thread->object.payer, thread_order(), virt_to_phys(thread));
+	return BH_OK;
 }
 
 void thread_wake_here(struct thread *thread)

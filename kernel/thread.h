@@ -27,8 +27,6 @@ static inline bool thread_is_dead(const struct thread *thread)
 }
 /* As domain_end(). */
 int thread_end(struct thread *thread) must_check;
-/* Free the record of a dead one. */
-void thread_free(struct thread *thread);
 /* On its own pCPU: answer a wake-up or a kill. */
 void thread_wake_here(struct thread *thread);
 /* On its own pCPU: take it out of everything; it must not be in the middle of a call. */

@@ -390,7 +390,7 @@ static int begin(struct vcpu *vcpu, struct cpu *cpu)
 {
 	struct bh_run *run = vcpu->run;
 
-	if (unlikely(vcpu->cpu != cpu && vcpu->cpu != NULL)) {
+	if (unlikely((vcpu->cpu != cpu && vcpu->cpu != NULL) || vcpu->object.is_dying != 0)) {
 		return BH_ERR_STATE;
 	}
 	if (unlikely(cpu->hvm_current != vcpu)) {

@@ -101,11 +101,10 @@ static void files_describe(void)
 	uint64_t va = MGMT_VA_FILES;
 
 	memcpy(mgmt_info->cmdline, root_info->cmdline, sizeof(mgmt_info->cmdline) - 1);
-	for (uint32_t i = 0;
-	     i < root_info->modules_count + root_info->missing_count && i < BH_MODULES_MAX; i++) {
+	for (uint32_t i = 0; i < root_info->modules_count && i < BH_MODULES_MAX; i++) {
 		const struct bh_module_info *module = &root_info->modules[i];
 		struct program program = { 0 };
-		bool is_missing = i >= root_info->modules_count;
+		bool is_missing = module->size_bytes == 0;
 
 		if (strcmp(module->name, "mgmt") == 0 || strcmp(module->name, "vmm") == 0) {
 			continue;

@@ -16,7 +16,8 @@ bool program_find(const char *name, struct program *program)
 	const struct bh_root_info *info = (const struct bh_root_info *)BH_VA_ROOT_INFO;
 
 	for (uint32_t i = 0; i < info->modules_count && i < BH_MODULES_MAX; i++) {
-		if (strncmp(info->modules[i].name, name, sizeof(info->modules[i].name)) == 0) {
+		if (info->modules[i].size_bytes != 0 &&
+		    strncmp(info->modules[i].name, name, sizeof(info->modules[i].name)) == 0) {
 			program->bytes = (const uint8_t *)(ROOT_VA_MODULES +
 			                                   i * ROOT_VA_MODULE_STRIDE);
 			program->size = info->modules[i].size_bytes;

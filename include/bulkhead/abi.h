@@ -610,14 +610,14 @@ struct bh_host_info {
 #define BH_ROOT_HANDLE_MODULES 16u /* module i is region handle 16 + i, READ|EXECUTE|GIVE */
 
 struct bh_module_info {
-	char name[48];       /* first word of the module's command line, without its folders */
-	uint64_t size_bytes; /* exact; the region is rounded up to pages, the rest is zero */
+	char name[48]; /* first word of the module's command line, without its folders */
+	uint64_t
+		size_bytes; /* exact; the region is rounded up to pages, the rest is zero. 0: a file that the loader could not read */
 };
 
 struct bh_root_info {
 	uint32_t modules_count;
-	uint32_t
-		missing_count; /* files that the loader could not read: names below, with sizes 0 after the modules */
+	uint32_t reserved;
 	uint64_t quota_bytes;
 	char cmdline[512];
 	struct bh_module_info modules[BH_MODULES_MAX];
