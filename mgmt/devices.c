@@ -30,6 +30,7 @@ struct line {
 
 static const struct driver *const drivers[] = {
 	&driver_e1000,
+	&driver_virtio_net,
 };
 #define DRIVERS (sizeof(drivers) / sizeof(drivers[0]))
 
@@ -195,7 +196,9 @@ static void add_device(struct pci_function *pci, const struct driver *driver)
 		number += devices[i].driver == driver ? 1 : 0;
 	}
 	*device = (struct device){ .driver = driver, .pci = pci, .deadline_tsc = BH_FOREVER };
-	snprintf(device->name, sizeof(device->name), "%s-%u", driver->name, (unsigned int)number);
+	/* "nvme0", but "e1000-0" */
+	snprintf(device->name, sizeof(device->name), "%s%s%u", driver->name,
+	         driver->name[strlen(driver->name) - 1] <= '9' ? "-" : "", (unsigned int)number);
 	pci_set_command(pci, 0, PCI_COMMAND_MASTER);
 	devices_count++;
 }

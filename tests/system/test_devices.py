@@ -5,7 +5,7 @@ import pytest
 from machine import ROOT
 
 CONFIG = ROOT / "tests/system/data/net.cfg"
-NICS = {"qemu": ["e1000", "e1000e"], "bochs": ["e1000"]}
+NICS = {"qemu": ["e1000", "e1000e", "virtio-net-pci,disable-legacy=on"], "bochs": ["e1000"]}
 
 
 def pytest_generate_tests(metafunc):
