@@ -170,6 +170,10 @@ bool msr_guest_fast(struct vcpu *vcpu, uint32_t msr, bool is_write, uint64_t *va
 	}
 	switch (msr) {
 	case MSR_X2APIC + APIC_EOI / 0x10:
+		if (*value == 0) {
+			vlapic_eoi(vcpu);
+		}
+		return *value == 0;
 	case MSR_X2APIC + APIC_TPR / 0x10:
 	case MSR_X2APIC + APIC_ICR / 0x10:
 	case MSR_X2APIC + APIC_SELF_IPI / 0x10:

@@ -63,6 +63,7 @@ struct vlapic {
 	uint64_t timer_deadline;   /* host TSC of the next expiry; 0 = none */
 	struct timer timer;
 	bool is_extint_asserted; /* the 8259's INT line; written by any pCPU before VCPU_REQUEST_EXTINT */
+	uint32_t irr_words, isr_words; /* bit i: word i of that register is not zero */
 	uint64_t eoi_level[4]; /* level-triggered vectors whose EOI the VMM has not been told yet */
 };
 
@@ -148,6 +149,7 @@ struct vcpu {
 
 	/* interrupts accepted, not yet in IRR: atomic OR, then VCPU_REQUEST_INTERRUPT */
 	uint32_t irr_remote[8];
+	uint32_t irr_remote_words; /* bit i: irr_remote[i] has bits; set after them */
 	struct vlapic lapic;
 	struct vm_exit exit; /* the exit being handled */
 	uint64_t halt_since_tsc;

@@ -334,7 +334,7 @@ static void set_lapic(struct vcpu *vcpu, const struct bh_vcpu_state *state)
 	vcpu->lapic.regs[APIC_ID / 4] = (state->apic_base & APIC_BASE_X2APIC) != 0 ? vcpu->idx : id;
 	vcpu->lapic.regs[APIC_VERSION / 4] = VLAPIC_VERSION;
 	hvm->set_cr8(vcpu, (vlapic_reg(vcpu, APIC_TPR) >> 4) & 0xf);
-	vlapic_timer_restore(vcpu, state->apic_timer_deadline_tsc);
+	vlapic_restore(vcpu, state->apic_timer_deadline_tsc);
 	vcpu_request_self(vcpu, VCPU_REQUEST_INTERRUPT);
 }
 

@@ -50,16 +50,32 @@ static uint32_t vector_bit(uint32_t vector)
 	return 1u << (vector % 32);
 }
 
-static uint32_t vector_highest(const struct vcpu *vcpu, uint32_t base)
+/* IRR and ISR: which of their words are not zero is kept aside, so that nobody searches. */
+static uint32_t *words_of(struct vcpu *vcpu, uint32_t base)
 {
-	for (uint32_t i = 8; i-- > 0;) {
-		uint32_t word = vlapic_reg(vcpu, base + i * 0x10);
+	return base == APIC_ISR ? &vcpu->lapic.isr_words : &vcpu->lapic.irr_words;
+}
 
-		if (word != 0) {
-			return i * 32 + 31 - (uint32_t)__builtin_clz(word);
-		}
-	}
-	return 0;
+static void vector_change(struct vcpu *vcpu, uint32_t base, uint32_t vector, bool is_on)
+{
+	uint32_t *word = vector_word(vcpu, base, vector), *words = words_of(vcpu, base);
+
+	*word = is_on ? *word | vector_bit(vector) : *word & ~vector_bit(vector);
+	*words = *word != 0 ? *words | 1u << vector / 32 : *words & ~(1u << vector / 32);
+}
+
+static uint32_t vector_highest(const struct vcpu *vcpu, uint32_t base, uint32_t words)
+{
+	uint32_t i = 31 - (uint32_t)__builtin_clz(words | 1);
+
+	return words == 0
+	               ? 0
+	               : i * 32 + 31 - (uint32_t)__builtin_clz(vlapic_reg(vcpu, base + i * 0x10));
+}
+
+static uint32_t irr_highest(const struct vcpu *vcpu)
+{
+	return vector_highest(vcpu, APIC_IRR, vcpu->lapic.irr_words);
 }
 
 /* ---- taking interrupts ---- */
@@ -77,18 +93,29 @@ bool vlapic_accept(struct vcpu *vcpu, uint8_t vector, bool is_level)
 	} else if ((__atomic_load_n(tmr, __ATOMIC_RELAXED) & vector_bit(vector)) != 0) {
 		__atomic_fetch_and(tmr, ~vector_bit(vector), __ATOMIC_RELAXED);
 	}
-	__atomic_fetch_or(&vcpu->irr_remote[vector / 32], vector_bit(vector), __ATOMIC_RELEASE);
+	__atomic_fetch_or(&vcpu->irr_remote[vector / 32], vector_bit(vector), __ATOMIC_RELAXED);
+	__atomic_fetch_or(&vcpu->irr_remote_words, 1u << vector / 32, __ATOMIC_RELEASE);
 	vcpu_request(vcpu, VCPU_REQUEST_INTERRUPT);
 	return true;
 }
 
+static void take_remote(struct vcpu *vcpu)
+{
+	uint32_t words = __atomic_exchange_n(&vcpu->irr_remote_words, 0, __ATOMIC_ACQUIRE);
+
+	for (; words != 0; words &= words - 1) {
+		uint32_t i = (uint32_t)__builtin_ctz(words);
+		uint32_t bits = __atomic_exchange_n(&vcpu->irr_remote[i], 0, __ATOMIC_RELAXED);
+
+		*reg(vcpu, APIC_IRR + i * 0x10) |= bits;
+		vcpu->lapic.irr_words |= bits != 0 ? 1u << i : 0;
+	}
+}
+
 uint32_t vlapic_update(struct vcpu *vcpu)
 {
-	for (uint32_t i = 0; i < 8; i++) {
-		if (vcpu->irr_remote[i] != 0) {
-			*reg(vcpu, APIC_IRR + i * 0x10) |= __atomic_exchange_n(&vcpu->irr_remote[i],
-			                                                       0, __ATOMIC_ACQUIRE);
-		}
+	if (__atomic_load_n(&vcpu->irr_remote_words, __ATOMIC_RELAXED) != 0) {
+		take_remote(vcpu);
 	}
 	/* The guest moves CR8 without an exit; the low half of TPR is not in it. */
 	uint32_t cr8 = hvm->get_cr8(vcpu);
@@ -96,13 +123,13 @@ uint32_t vlapic_update(struct vcpu *vcpu)
 	if ((vlapic_reg(vcpu, APIC_TPR) >> 4) != cr8) {
 		*reg(vcpu, APIC_TPR) = cr8 << 4;
 	}
-	return is_enabled(vcpu) ? vector_highest(vcpu, APIC_IRR) : 0;
+	return is_enabled(vcpu) ? irr_highest(vcpu) : 0;
 }
 
 uint32_t vlapic_processor_priority(struct vcpu *vcpu)
 {
 	uint32_t tpr = vlapic_reg(vcpu, APIC_TPR);
-	uint32_t in_service = vector_highest(vcpu, APIC_ISR) & 0xf0;
+	uint32_t in_service = vlapic_in_service(vcpu) & 0xf0;
 	uint32_t ppr = (tpr & 0xf0) >= in_service ? tpr : in_service; /* SDM 3A 11.8.3.1 */
 
 	*reg(vcpu, APIC_PPR) = ppr;
@@ -111,40 +138,40 @@ uint32_t vlapic_processor_priority(struct vcpu *vcpu)
 
 void vlapic_take(struct vcpu *vcpu, uint32_t vector)
 {
-	*vector_word(vcpu, APIC_IRR, vector) &= ~vector_bit(vector);
-	*vector_word(vcpu, APIC_ISR, vector) |= vector_bit(vector);
+	vector_change(vcpu, APIC_IRR, vector, false);
+	vector_change(vcpu, APIC_ISR, vector, true);
 }
 
 void vlapic_untake(struct vcpu *vcpu, uint32_t vector)
 {
 	if ((*vector_word(vcpu, APIC_ISR, vector) & vector_bit(vector)) != 0) {
-		*vector_word(vcpu, APIC_ISR, vector) &= ~vector_bit(vector);
-		*vector_word(vcpu, APIC_IRR, vector) |= vector_bit(vector);
+		vector_change(vcpu, APIC_ISR, vector, false);
+		vector_change(vcpu, APIC_IRR, vector, true);
 		vcpu_request_self(vcpu, VCPU_REQUEST_INTERRUPT);
 	}
 }
 
 uint32_t vlapic_in_service(const struct vcpu *vcpu)
 {
-	return vector_highest(vcpu, APIC_ISR);
+	return vector_highest(vcpu, APIC_ISR, vcpu->lapic.isr_words);
 }
 
 /* What is in IRR may get through now. */
 static void look_again(struct vcpu *vcpu)
 {
-	if (vector_highest(vcpu, APIC_IRR) != 0) {
+	if (vcpu->lapic.irr_words != 0) {
 		vcpu_request_self(vcpu, VCPU_REQUEST_INTERRUPT);
 	}
 }
 
 void vlapic_eoi(struct vcpu *vcpu)
 {
-	uint32_t vector = vector_highest(vcpu, APIC_ISR);
+	uint32_t vector = vlapic_in_service(vcpu);
 
 	if (vector == 0) {
 		return;
 	}
-	*vector_word(vcpu, APIC_ISR, vector) &= ~vector_bit(vector);
+	vector_change(vcpu, APIC_ISR, vector, false);
 	if ((*vector_word(vcpu, APIC_TMR, vector) & vector_bit(vector)) != 0) {
 		vcpu->lapic.eoi_level[vector / 64] |= BIT(vector % 64);
 		vcpu_request_self(vcpu, VCPU_REQUEST_EOI);
@@ -228,15 +255,10 @@ static bool matches_logical(const struct vcpu *vcpu, uint32_t destination)
 
 static bool matches(const struct vcpu *vcpu, const struct apic_message *message)
 {
-	switch ((enum apic_shorthand)field_get(APIC_ICR_SHORTHAND, message->icr)) {
-	case APIC_TO_SELF:
-		return vcpu == message->sender;
-	case APIC_TO_ALL:
-		return true;
-	case APIC_TO_OTHERS:
-		return vcpu != message->sender;
-	case APIC_TO_FIELD:
-		break;
+	uint64_t shorthand = field_get(APIC_ICR_SHORTHAND, message->icr);
+
+	if (shorthand != APIC_TO_FIELD) {
+		return shorthand == APIC_TO_ALL || vcpu != message->sender;
 	}
 	if (!is_on(vcpu)) {
 		return false;
@@ -310,10 +332,14 @@ static void send(struct vcpu *vcpu, uint32_t icr, uint32_t destination)
 	if (mode == APIC_DELIVERY_INIT && (icr & APIC_ICR_LEVEL) == 0) {
 		return; /* INIT de-assert sets arbitration ids only, on CPUs of old (SDM 3A 11.6.1) */
 	}
-	if (mode > APIC_DELIVERY_FIXED && field_get(APIC_ICR_SHORTHAND, icr) == APIC_TO_SELF) {
-		return; /* fixed interrupts only (SDM 3A table 11-3) */
+	bool is_self = field_get(APIC_ICR_SHORTHAND, icr) == APIC_TO_SELF;
+
+	if (is_self && mode != APIC_DELIVERY_FIXED) {
+		return; /* nothing else goes there (SDM 3A table 11-3) */
 	}
-	if (vlapic_deliver(vcpu->vm, &message) != BH_OK) {
+	if (is_self && (icr & 0xff) >= 16) {
+		vlapic_accept(vcpu, (uint8_t)icr, false);
+	} else if (vlapic_deliver(vcpu->vm, &message) != BH_OK) {
 		raise_error(vcpu, ESR_SEND_ILLEGAL_VECTOR);
 	}
 }
@@ -366,6 +392,8 @@ static void reset_registers(struct vcpu *vcpu)
 	mask_lvts(vcpu);
 	set_identity(vcpu);
 	memset(vcpu->irr_remote, 0, sizeof(vcpu->irr_remote));
+	vcpu->lapic.irr_words = 0;
+	vcpu->lapic.isr_words = 0;
 	memset(vcpu->lapic.eoi_level, 0, sizeof(vcpu->lapic.eoi_level));
 	vlapic_timer_set(vcpu, 0, 0);
 	hvm->set_cr8(vcpu, 0);
@@ -378,6 +406,17 @@ void vlapic_reset(struct vcpu *vcpu, bool is_init)
 		                        (vcpu->idx == 0 ? APIC_BASE_BSP : 0);
 	}
 	reset_registers(vcpu);
+}
+
+void vlapic_restore(struct vcpu *vcpu, uint64_t guest_deadline_tsc)
+{
+	vcpu->lapic.irr_words = 0;
+	vcpu->lapic.isr_words = 0;
+	for (uint32_t i = 0; i < 8; i++) {
+		vcpu->lapic.irr_words |= vlapic_reg(vcpu, APIC_IRR + i * 0x10) != 0 ? 1u << i : 0;
+		vcpu->lapic.isr_words |= vlapic_reg(vcpu, APIC_ISR + i * 0x10) != 0 ? 1u << i : 0;
+	}
+	vlapic_timer_restore(vcpu, guest_deadline_tsc);
 }
 
 /* IA32_APIC_BASE bits 11:10 (SDM 3A 11.12.5). */

@@ -84,6 +84,8 @@ void vlapic_reset(struct vcpu *vcpu, bool is_init);
 int vlapic_read(struct vcpu *vcpu, uint32_t offset, uint64_t *value) must_check;
 int vlapic_write(struct vcpu *vcpu, uint32_t offset, uint64_t value) must_check;
 int vlapic_set_base(struct vcpu *vcpu, uint64_t value) must_check;
+/* The registers in the page have been set from outside. The deadline is for the timer, guest TSC. */
+void vlapic_restore(struct vcpu *vcpu, uint64_t guest_deadline_tsc);
 /* End of interrupt: highest in-service vector. */
 void vlapic_eoi(struct vcpu *vcpu);
 
@@ -127,7 +129,7 @@ void vlapic_timer_mode_changed(struct vcpu *vcpu, uint32_t old_lvt);
 uint32_t vlapic_timer_current(const struct vcpu *vcpu);
 void vlapic_timer_write_deadline(struct vcpu *vcpu, uint64_t guest_tsc);
 uint64_t vlapic_timer_read_deadline(const struct vcpu *vcpu);
-/* The registers have been set from outside: run the timer that they describe, as if started now (or to this deadline, guest TSC). */
+/* Run the timer that the registers describe, as if started now (or to this deadline, guest TSC). */
 void vlapic_timer_restore(struct vcpu *vcpu, uint64_t guest_deadline_tsc);
 /* Pure: ticks of the bus clock divided by `divide` register, to TSC ticks and back. */
 uint64_t vlapic_timer_ticks_to_tsc(uint64_t ticks, uint32_t divide, uint64_t tsc_hz);

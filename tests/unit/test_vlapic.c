@@ -216,6 +216,11 @@ static void special_deliveries(void **state)
 	assert_int_equal(fake(2)->requests, VCPU_REQUEST_INIT);
 	send_xapic(0, 3, 0x8500); /* de-assert: ignored */
 	assert_int_equal(fake(3)->requests, 0);
+	send_xapic(5, 0, 0x44402); /* an NMI to itself, whatever the vector: nothing */
+	send_xapic(5, 0, 0x44522);
+	for (uint32_t i = 4; i < FAKE_VCPUS; i++) {
+		assert_int_equal(fake(i)->requests, 0);
+	}
 	send_xapic(0, 4, 0x469f);
 	assert_int_equal(fake(4)->requests, VCPU_REQUEST_SIPI);
 	assert_int_equal(fake(4)->sipi_vector, 0x9f);

@@ -17,7 +17,7 @@
 #include "vmm/devices/pci.h"
 #include "vmm/guest_memory.h"
 
-#define VIRTIO_SLOT_FIRST     1u /* PCI slot of page 0 */
+#define VIRTIO_SLOT_FIRST  1u /* PCI slot of page 0 */
 #define VIRTIO_VECTORS_MAX (VIO_QUEUES_MAX + 1)
 
 /* Device status (virtio 1.2 2.1). */

@@ -44,7 +44,7 @@
 #define LWIP_DHCP_MAX_DNS_SERVERS      2
 
 #define LWIP_IPV6                      1
-#define IPV6_FRAG_COPYHEADER 1 /* pointers are longer than the header */
+#define IPV6_FRAG_COPYHEADER           1 /* pointers are longer than the header */
 #define LWIP_IPV6_MLD                  1
 #define LWIP_IPV6_AUTOCONFIG           1
 #define LWIP_IPV6_DHCP6                0
