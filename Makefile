@@ -8,7 +8,8 @@
 #   make image        build/bulkhead.{efi,img,iso} and build/pxe/
 #   make check        lint, unit tests, and both emulators; check-unit, check-qemu,
 #                     check-bochs and lint for the parts
-#   make fuzz SECONDS=60, make bench, make format, make clean
+#   make bench        measures; bench-gate compares with docs/bench-baseline.json
+#   make fuzz SECONDS=60, make format, make clean
 #
 # Variables: V=1 shows commands, BUILD_DIR=folder, CC, SECONDS.
 

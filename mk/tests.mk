@@ -30,7 +30,7 @@ endef
 $(foreach test,$(UNIT_TESTS),$(eval $(call host_program,$(test),tests/unit/test_$(notdir $(test)).c,,-lcmocka)))
 $(foreach test,$(FUZZERS),$(eval $(call host_program,$(test),tests/fuzz/fuzz_$(notdir $(test)).c,-fsanitize=fuzzer,)))
 
-.PHONY: check-unit check-qemu check-bochs check check-parts fuzz fuzzers unit bench
+.PHONY: check-unit check-qemu check-bochs check check-parts fuzz fuzzers unit bench bench-gate
 
 unit: $(UNIT_TESTS)
 fuzzers: $(FUZZERS)
@@ -57,10 +57,15 @@ check:
 	@scripts/setup
 	@rm -rf $(RESULTS); status=0; \
 	$(MAKE) $(JOBS_FLAG) all demo || status=1; \
-	for part in lint check-unit check-qemu check-bochs; do \
+	for part in lint check-unit bench-gate check-qemu check-bochs; do \
 		echo "== $$part"; $(MAKE) $(JOBS_FLAG) $$part || status=1; \
 	done; \
 	$(PYTHON) scripts/summary $(RESULTS) || status=1; exit $$status
 
 bench: $(BOOTABLE)
 	$(Q)scripts/bench
+
+# Exits alone, against docs/bench-baseline.json; scripts/bench-gate --write makes a new one.
+bench-gate: $(PROGRAMS) $(GUESTS)
+	@rm -rf $(RESULTS)/bench-gate
+	$(Q)scripts/bench-gate --results $(RESULTS)/bench-gate

@@ -32,7 +32,9 @@ extern const struct bench_figure bench_primitives[];
 /* interrupts.c: with the local APIC as xAPIC, as x2APIC, and on a CPU that has no x2APIC. */
 extern const struct bench_figure bench_xapic[], bench_x2apic[], bench_x2apic_missing[];
 /* Between two processors, as x2APIC where the CPU has it. */
-extern const struct bench_figure bench_cross[];
+extern const struct bench_figure bench_cross[], bench_cross_x2apic[], bench_cross_x2apic_missing[];
 void bench_interrupts_init(void);
 bool bench_x2apic_enable(void);
 bool bench_start_second(void);
+/* The second processor follows the first into x2APIC mode. */
+void bench_cross_turn(void);

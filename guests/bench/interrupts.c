@@ -27,6 +27,7 @@ struct gate {
 };
 
 static volatile uint32_t cross_wakes;
+static volatile bool is_cross_x2apic;
 extern volatile uint32_t bench_wakes; /* handlers.S counts here */
 volatile uint32_t bench_wakes;
 
@@ -151,6 +152,15 @@ BENCH_LOOP(run_xapic_eoi, apic_write(APIC_EOI, 0))
 BENCH_LOOP(run_xapic_self_ipi, xapic_self_ipi())
 BENCH_LOOP(run_xapic_self_ipi_running, xapic_self_ipi_running())
 BENCH_LOOP(run_xapic_timer, xapic_timer())
+static inline void x2apic_cross(void)
+{
+	uint32_t before = cross_wakes;
+
+	x2apic_write(APIC_ICR_LOW, 1ull << 32 | ICR_ASSERT | CROSS_VECTOR);
+	wait_change(&cross_wakes, before);
+}
+
+BENCH_LOOP(run_x2apic_cross, x2apic_cross())
 BENCH_LOOP(run_xapic_timer_late, xapic_timer_late())
 BENCH_LOOP(run_x2apic_timer_late, x2apic_timer_late())
 BENCH_LOOP(run_xapic_cross, xapic_cross())
@@ -173,6 +183,16 @@ const struct bench_figure bench_xapic[] = {
 
 const struct bench_figure bench_cross[] = {
 	{ "wake.cross-ipi.xapic", run_xapic_cross },
+	{ NULL, NULL },
+};
+
+const struct bench_figure bench_cross_x2apic[] = {
+	{ "wake.cross-ipi", run_x2apic_cross },
+	{ NULL, NULL },
+};
+
+const struct bench_figure bench_cross_x2apic_missing[] = {
+	{ "wake.cross-ipi", run_xapic_cross },
 	{ NULL, NULL },
 };
 
@@ -209,20 +229,43 @@ bool bench_x2apic_enable(void)
 	return true;
 }
 
+static bool is_x2apic_on(void)
+{
+	return (rdmsr(MSR_APIC_BASE) & APIC_BASE_X2) != 0;
+}
+
 static void on_cross(struct trap_frame *frame)
 {
 	(void)frame;
 	cross_wakes++;
-	apic_write(APIC_EOI, 0);
+	if (is_cross_x2apic) {
+		x2apic_write(APIC_EOI, 0);
+	} else {
+		apic_write(APIC_EOI, 0);
+	}
 }
 
-/* On the second processor: answer each interrupt with one to the first. */
+/* On the second processor: answer each interrupt with one to the first, in the way that the first has turned to. */
 static void on_cross_second(struct trap_frame *frame)
 {
 	(void)frame;
-	apic_write(APIC_EOI, 0);
-	apic_write(APIC_ICR_HIGH, 0);
-	apic_write(APIC_ICR_LOW, ICR_ASSERT | (CROSS_VECTOR + 1));
+	if (!is_cross_x2apic) {
+		apic_write(APIC_EOI, 0);
+		apic_write(APIC_ICR_HIGH, 0);
+		apic_write(APIC_ICR_LOW, ICR_ASSERT | (CROSS_VECTOR + 1));
+		return;
+	}
+	if (cross_wakes == 0 && !is_x2apic_on()) {
+		wrmsr(MSR_APIC_BASE, rdmsr(MSR_APIC_BASE) | APIC_BASE_X2);
+	}
+	x2apic_write(APIC_EOI, 0);
+	x2apic_write(APIC_ICR_LOW, ICR_ASSERT | (CROSS_VECTOR + 1));
+}
+
+void bench_cross_turn(void)
+{
+	cross_wakes = 0;
+	is_cross_x2apic = is_x2apic_on();
 }
 
 void ap_main(uint32_t apic_id)

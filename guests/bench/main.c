@@ -146,13 +146,17 @@ void guest_main(const struct multiboot_info *info)
 	measure_empty();
 	measure_all(bench_primitives);
 	measure_all(bench_xapic);
-	if (cpus_count > 1 && bench_start_second()) {
+	bool has_second = cpus_count > 1 && bench_start_second();
+
+	if (has_second) {
 		measure_all(bench_cross);
 	}
-	if (bench_x2apic_enable()) {
-		measure_all(bench_x2apic);
-	} else {
-		measure_all(bench_x2apic_missing);
+	bool has_x2apic = bench_x2apic_enable();
+
+	measure_all(has_x2apic ? bench_x2apic : bench_x2apic_missing);
+	if (has_second) {
+		bench_cross_turn();
+		measure_all(has_x2apic ? bench_cross_x2apic : bench_cross_x2apic_missing);
 	}
 	check(true, "measured");
 	guest_exit("bench");

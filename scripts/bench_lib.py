@@ -1,0 +1,170 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What scripts/bench, bench-gate and bench-peers share: the list of figures, the emulated machine with and without Bulkhead."""
+import json
+import os
+import platform
+import re
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+import pexpect
+
+ROOT = Path(__file__).resolve().parent.parent
+BUILD = Path(os.environ.get("BUILD_DIR", ROOT / "build")).resolve()
+PROMPT = "bulkhead> "
+KIB, MIB = 1024, 1 << 20
+LATENCY_TICKS = 1_000_000  # how far ahead the bench guest's late timer is
+
+TARGETS = {
+    "exit.port-write.kernel": 60, "exit.hypercall": 55, "exit.cpuid": 60, "exit.port-write.vmm": 600,
+    "exit.port-read.vmm": 600, "exit.xapic-read": 900, "wake.self-ipi": 600, "wake.timer": 900,
+    "boot.instructions": 50_000_000, "linux.prompt.ratio": 1.05, "memory.kernel": 2 * MIB,
+    "memory.vmm": 512 * KIB, "memory.mgmt": 8 * MIB, "size.efi": 2 * MIB, "lines.kernel": 10000,
+    "workload.fork-exec.ratio": 1.02, "workload.page-touch.ratio": 1.01, "workload.pipe.ratio": 1.005,
+    "workload.sha256sum.ratio": 1.002,
+}
+# Figures whose guest instruction is one that does nothing else: it is not ours.
+OWN = {name: 1 for name in ("exit.port-write.kernel", "exit.hypercall", "exit.port-write.vmm", "exit.unclaimed-port")}
+PREFIXES = ("bare", "kvm", "xen")
+
+
+class Bench:
+    """The figures, in the order in which they were measured."""
+
+    def __init__(self):
+        self.figures = {}
+
+    def add(self, name, value, unit, how):
+        target = TARGETS.get(name)
+        self.figures[name] = {"name": name, "value": value, "unit": unit, "target": target, "how": how}
+
+    def value(self, name):
+        return self.figures[name]["value"] if name in self.figures else None
+
+    def add_guest_figures(self, prefix, lines, how):
+        """The bench guest's lines; `prefix` is empty or one of PREFIXES with its dot."""
+        for name, value in lines.items():
+            if value is None:
+                continue
+            if name.startswith("latency."):
+                value -= LATENCY_TICKS
+            elif not prefix:
+                value -= OWN.get(name, 0)
+            self.add(prefix + name, value, "instructions", how)
+
+    def load(self, path):
+        for figure in json.loads(path.read_text(encoding="utf-8"))["figures"]:
+            self.figures[figure["name"]] = figure
+
+    def write(self, path):
+        commit = subprocess.run(["git", "rev-parse", "--short=12", "HEAD"], cwd=ROOT, check=False,
+                                stdout=subprocess.PIPE, text=True).stdout.strip()
+        report = {"machine": f"{platform.machine()}, QEMU -icount shift=0, one pCPU",
+                  "commit": commit or "unknown", "figures": list(self.figures.values())}
+        path.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+
+    def table(self):
+        """All figures as text; what was measured elsewhere too stands in the same line."""
+        columns = [prefix for prefix in PREFIXES if any(name.startswith(prefix + ".") for name in self.figures)]
+        lines = [f"{'figure':32} {'value':>14} {'unit':12} {'target':>12}      " +
+                 "".join(f"{column:>14}" for column in columns)]
+        for name, figure in self.figures.items():
+            if name.split(".")[0] in PREFIXES and name.split(".", 1)[1] in self.figures:
+                continue
+            target, value = figure["target"], figure["value"]
+            state = "" if target is None else "ok" if value <= target else "OVER"
+            twins = "".join(f"{'-' if twin is None else twin:>14}"
+                            for twin in (self.value(f"{column}.{name}") for column in columns))
+            lines.append(f"{name:32} {value:>14} {figure['unit']:12} {'' if target is None else target:>12} "
+                         f"{state:4} {twins}".rstrip())
+        return "\n".join(lines)
+
+
+class Machine:
+    """Bulkhead in QEMU with instruction counting; a with-block ends it."""
+
+    def __init__(self, config, files, memory="1G", extra=()):
+        self.folder = tempfile.TemporaryDirectory()
+        path = Path(self.folder.name) / "bench.cfg"
+        path.write_text(config, encoding="utf-8")
+        words = ["--boot", "kernel", "--icount", "--cpus", "1", "--memory", memory, "--timeout", "400",
+                 "--config", str(path)]
+        for name, file in files.items():
+            words += ["--file", f"{name}={file}"]
+        words += ["--", *extra] if extra else []
+        self.child = pexpect.spawn(str(ROOT / "scripts" / "boot"), words, timeout=300,
+                                   encoding="utf-8", codec_errors="replace", echo=False)
+
+    def __enter__(self):
+        self.child.expect_exact(PROMPT, timeout=60)
+        return self
+
+    def __exit__(self, *unused):
+        self.child.close(force=True)
+        self.folder.cleanup()
+
+    def command(self, text):
+        self.child.sendline(text)
+        self.child.expect_exact("\n")
+        self.child.expect_exact(PROMPT)
+        return self.child.before
+
+    def json(self, text):
+        output = self.command(text + " --json")
+        start = min(at for at in (output.find("{"), output.find("[")) if at >= 0)
+        return json.JSONDecoder().raw_decode(output[start:])[0]
+
+    def run_to_end(self, guest, seconds=300):
+        """Starts a guest, leaves it alone until it has ended, and gives what it wrote. The prompt is used as little as can be:
+        all shares one pCPU, and a command would be measured too."""
+        self.command(f"start {guest}")
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            time.sleep(2)
+            if next(row for row in self.json("list") if row["name"] == guest)["state"] != "running":
+                break
+        self.child.sendline(f"console {guest}")
+        self.child.expect_exact("leaves")
+        self.child.expect_exact("the guest is")
+        text = self.child.before
+        self.child.expect_exact(PROMPT)
+        return text
+
+
+def bench_lines(text):
+    """{name: median} of the `bench NAME MIN MEDIAN MAX` lines; without an end the guest has failed."""
+    if "bench: PASS" not in text:
+        raise ValueError(f"the bench guest did not end well: {text[-300:]!r}")
+    return {match[1]: None if match[2] == "-" else int(match[2])
+            for match in re.finditer(r"bench (\S+) \S+ (\S+) \S+", text)}
+
+
+def qemu_bare(kernel, *more, modules="", cpus=1, cmdline=""):
+    """Runs a multiboot image on the emulated machine itself; returns what it wrote to COM1."""
+    command = ["qemu-system-x86_64", "-machine", "q35", "-cpu", "max", "-m", "1024", "-display", "none",
+               "-icount", "shift=0,sleep=off", "-rtc", "base=2026-01-01,clock=vm", "-no-reboot", "-smp", str(cpus),
+               "-serial", "stdio", "-device", "isa-debug-exit,iobase=0xf4", "-kernel", str(kernel),
+               "-append", cmdline, *more]
+    if modules:
+        command += ["-initrd", modules]
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, check=False,
+                          stderr=subprocess.DEVNULL, timeout=300)
+    return done.stdout.decode(errors="replace")
+
+
+def measure_exits(bench):
+    """The bench guest bare and on Bulkhead; what needs two processors in a run of its own."""
+    image = BUILD / "guests" / "bench.elf"
+    bare = bench_lines(qemu_bare(image))
+    pair = bench_lines(qemu_bare(image, cpus=2, cmdline="cpus=2"))
+    bare.update({name: value for name, value in pair.items() if name not in bare})
+    section = "[guest {}]\nvcpus = {}\nmemory = 32M\nkernel = bench.elf\nconsole = yes\ncmdline = cpus={}\n" \
+              "debug-exit = yes\non-poweroff = preserve\nautostart = no\n"
+    with Machine(section.format("one", 1, 1) + section.format("two", 2, 2), {"bench.elf": image}) as machine:
+        ours = bench_lines(machine.run_to_end("one"))
+        pair = bench_lines(machine.run_to_end("two"))
+    ours.update({name: value for name, value in pair.items() if name not in ours})
+    bench.add_guest_figures("", ours, "bench guest, median of nine rounds; a plain instruction of the guest's own taken off")
+    bench.add_guest_figures("bare.", bare, "the same guest on the emulated machine itself")
