@@ -153,7 +153,7 @@ static void ioapic_write(uint32_t index, uint32_t value)
 static void interrupt_wait(const char *name)
 {
 	for (uint32_t i = 0; i < 10000000 && interrupts_count == 0; i++) {
-		__asm__ volatile("sti; pause; cli");
+		__asm__ volatile("sti; nop; nop; cli");
 	}
 	check(interrupts_count > 0, "%s: no interrupt came", name);
 	check(interrupts_count <= 2, "%s: %u interrupts for one request", name, interrupts_count);
@@ -180,7 +180,7 @@ static void msix_test(const struct device *device)
 	interrupts_count = 0;
 	check(block_read(device, &queues[0], 0) == 0, "MSI-X: read says %x", status_byte);
 	for (uint32_t i = 0; i < 1000; i++) {
-		__asm__ volatile("sti; pause; cli");
+		__asm__ volatile("sti; nop; nop; cli");
 	}
 	check(interrupts_count == 0, "MSI-X: a masked vector was sent");
 	entry[3] = 0;
