@@ -12,7 +12,6 @@
 #define STATUS_BAD    2u
 #define SECTOR_BYTES  512u
 #define DATA_BYTES    8192u
-#define ROUNDS        200u
 
 #define F_FLUSH       (1ull << 9)
 #define F_READ_ONLY   (1ull << 5)
@@ -101,7 +100,7 @@ static void rounds_test(const struct device *device, const char *name, uint64_t 
 	if (!block_start(device, &queues[0], features | F_FLUSH)) {
 		return;
 	}
-	for (uint32_t i = 0; i < ROUNDS && bad == 0; i++) {
+	for (uint32_t i = 0; i < block_rounds && bad == 0; i++) {
 		uint64_t sector = 8 + (i % 4) * (DATA_BYTES / SECTOR_BYTES);
 
 		pattern_put(i);

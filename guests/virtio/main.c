@@ -1,11 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Drives every virtio device that it finds, first as it should be, then with broken rings. `need=blk,rng,net` on the command line
- * (any part of it) says what must be there; `break=no` leaves the broken rings out.
+ * (any part of it) says what must be there; `break=no` leaves the broken rings out; `rounds=N` is the number of writes and reads of
+ * a disk for each kind of ring.
  */
 #include "guests/virtio/virtio.h"
 
-static bool has_word(const char *text, const char *word)
+uint32_t block_rounds = 200;
+
+/* What follows `word` in the text; NULL if it is not there. */
+static const char *find_word(const char *text, const char *word)
 {
 	for (; *text != '\0'; text++) {
 		uint32_t i = 0;
@@ -14,10 +18,23 @@ static bool has_word(const char *text, const char *word)
 			i++;
 		}
 		if (word[i] == '\0') {
-			return true;
+			return text + i;
 		}
 	}
-	return false;
+	return NULL;
+}
+
+static bool has_word(const char *text, const char *word)
+{
+	return find_word(text, word) != NULL;
+}
+
+static void rounds_take(const char *digits)
+{
+	block_rounds = 0;
+	for (; *digits >= '0' && *digits <= '9'; digits++) {
+		block_rounds = block_rounds * 10 + (uint32_t)(*digits - '0');
+	}
 }
 
 /* The refusals that do not depend on the type (virtio 1.2 2.2, 4.1.4.3). */
@@ -60,6 +77,9 @@ void guest_main(const struct multiboot_info *info)
 {
 	const char *cmdline = (info->flags & 4) != 0 ? (const char *)(uint64_t)info->cmdline : "";
 
+	if (has_word(cmdline, "rounds=")) {
+		rounds_take(find_word(cmdline, "rounds="));
+	}
 	type_test(TYPE_RNG, "rng", cmdline, rng_test);
 	type_test(TYPE_BLOCK, "blk", cmdline, block_test);
 	type_test(TYPE_NET, "net", cmdline, net_test);

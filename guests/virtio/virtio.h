@@ -109,3 +109,4 @@ bool block_start(const struct device *device, struct queue *queue, uint64_t feat
 int32_t block_read(const struct device *device, struct queue *queue, uint64_t sector);
 
 extern struct queue queues[QUEUES_MAX];
+extern uint32_t block_rounds;
