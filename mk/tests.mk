@@ -30,7 +30,7 @@ endef
 $(foreach test,$(UNIT_TESTS),$(eval $(call host_program,$(test),tests/unit/test_$(notdir $(test)).c,,-lcmocka)))
 $(foreach test,$(FUZZERS),$(eval $(call host_program,$(test),tests/fuzz/fuzz_$(notdir $(test)).c,-fsanitize=fuzzer,)))
 
-.PHONY: check-unit check-qemu check-bochs check check-parts fuzz fuzzers unit bench bench-gate
+.PHONY: check-unit check-qemu check-bochs check check-parts fuzz fuzzers unit bench bench-gate bench-peers
 
 unit: $(UNIT_TESTS)
 fuzzers: $(FUZZERS)
@@ -64,6 +64,10 @@ check:
 
 bench: $(BOOTABLE)
 	$(Q)scripts/bench
+
+# The same guest under KVM, with packages of the archive; adds columns to build/bench.json.
+bench-peers: $(GUESTS) $(B)/third_party/.fetched
+	$(Q)scripts/bench-peers
 
 # Exits alone, against docs/bench-baseline.json; scripts/bench-gate --write makes a new one.
 bench-gate: $(PROGRAMS) $(GUESTS)

@@ -5,6 +5,7 @@
 #define PORT_SWALLOWED     0x80
 #define PORT_UART_SCRATCH  0x3ff
 #define PORT_UNCLAIMED     0x1234
+#define PORT_PIC_MASK      0x21 /* KVM has the 8259s in its kernel */
 #define IOAPIC_SELECT      0xfec00000ull
 #define UNTOUCHED_PAGES    1024u
 
@@ -99,6 +100,7 @@ BENCH_LOOP(run_empty, (void)0)
 BENCH_LOOP(run_port_write_kernel, out8(PORT_SWALLOWED, 0))
 BENCH_LOOP(run_port_write_vmm, out8(PORT_UART_SCRATCH, 0))
 BENCH_LOOP(run_port_read_vmm, in8(PORT_UART_SCRATCH))
+BENCH_LOOP(run_port_write_pic, out8(PORT_PIC_MASK, 0xff))
 BENCH_LOOP(run_unclaimed, out8(PORT_UNCLAIMED, 0))
 BENCH_LOOP(run_unclaimed_read, in8(PORT_UNCLAIMED))
 BENCH_LOOP(run_hypercall, hypercall())
@@ -131,6 +133,7 @@ const struct bench_figure bench_primitives[] = {
 	{ "exit.port-write.kernel", run_port_write_kernel },
 	{ "exit.port-write.vmm", run_port_write_vmm },
 	{ "exit.port-read.vmm", run_port_read_vmm },
+	{ "exit.port-write.pic", run_port_write_pic },
 	{ "exit.unclaimed-port", run_unclaimed },
 	{ "exit.unclaimed-port.read", run_unclaimed_read },
 	{ "exit.hypercall", run_hypercall },
