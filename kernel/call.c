@@ -5,8 +5,7 @@
  */
 #include "kernel/call.h"
 
-#include "kernel/event.h"
-#include "kernel/message.h"
+#include "kernel/thread.h"
 #include "kernel/quota.h"
 #include "kernel/string.h"
 #include "kernel/vcpu.h"
@@ -215,11 +214,9 @@ static void call_vcpu_run(struct thread *thread, struct arch_frame *frame)
 
 void call_handle(struct arch_frame *frame)
 {
-	struct cpu *cpu = cpu_self();
-	struct thread *thread = cpu->current;
+	struct thread *thread = cpu_self()->current;
 	uint64_t number = frame->rax;
 
-	cpu->count_calls++;
 	if (likely(number == BH_CALL_VCPU_RUN)) {
 		call_vcpu_run(thread, frame);
 	} else {

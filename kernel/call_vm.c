@@ -7,9 +7,8 @@
 
 #include "arch/x86/hvm.h"
 #include "kernel/doorbell.h"
-#include "kernel/event.h"
+#include "kernel/thread.h"
 #include "kernel/fpu.h"
-#include "kernel/message.h"
 #include "kernel/region.h"
 #include "kernel/vcpu.h"
 

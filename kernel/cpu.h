@@ -46,7 +46,6 @@ struct cpu {
 	uint64_t virtual_time_min;
 	uint64_t slice_start_tsc;
 	uint64_t slice_end_tsc;
-	uint64_t idle_tsc;
 
 	/* timers (kernel/timer.c): sorted by deadline; the first one is in the hardware */
 	struct list timers;
@@ -82,9 +81,6 @@ struct cpu {
 	} __attribute__((packed)) tss;
 
 	/* counters: plain, per pCPU */
-	uint64_t count_interrupts;
-	uint64_t count_ipis;
-	uint64_t count_calls;
 	uint64_t count_spurious;
 };
 _Static_assert(sizeof(struct cpu) <= 4096, "the cpu record is one page");

@@ -213,18 +213,14 @@ int domain_end(struct domain *domain)
 int64_t call_domain_info(struct call *call)
 {
 	const struct domain *domain = domain_of(call->object);
-	struct bh_domain_info *info = &call_record.domain_info;
 
-	*info = (struct bh_domain_info){
-		.id = domain->id,
+	call_record.domain_info = (struct bh_domain_info){
 		.state = domain->state,
 		.quota_bytes = domain->quota_bytes,
 		.used_bytes = domain->used_bytes,
-		.threads_count = __atomic_load_n(&domain->threads_alive, __ATOMIC_RELAXED),
 		.fault_vector = domain->fault_vector,
 		.fault_rip = domain->fault_rip,
 		.fault_address = domain->fault_address,
 	};
-	memcpy(info->name, domain->name, sizeof(info->name));
 	return BH_OK;
 }

@@ -3,11 +3,8 @@
  * Events. The signaller sets the bit, then the summary, then takes is_sleeping; the waiter sets is_sleeping, then looks at the summary:
  * one of them sees the other. All these are sequentially consistent.
  */
-#include "kernel/event.h"
-
 #include "kernel/call.h"
 #include "kernel/interrupt.h"
-#include "kernel/message.h"
 #include "kernel/quota.h"
 #include "kernel/thread.h"
 

@@ -3,9 +3,7 @@
  * The way out of the kernel: rare work first, then the right thread, into ring 3 or into its guest. Nothing else leaves the kernel.
  */
 #include "kernel/fpu.h"
-#include "kernel/message.h"
-#include "kernel/sched.h"
-#include "kernel/timer.h"
+#include "kernel/thread.h"
 #include "kernel/vcpu.h"
 
 static out_of_line void leave_do_work(struct cpu *cpu)
@@ -21,9 +19,7 @@ static out_of_line void leave_do_work(struct cpu *cpu)
 	if ((work & CPU_WORK_TIMER) != 0) {
 		timer_run(cpu);
 	}
-	/* The first two may have asked for it. */
-	if (((work | __atomic_load_n(&cpu->work, __ATOMIC_RELAXED)) & CPU_WORK_SCHEDULE) != 0) {
-		__atomic_and_fetch(&cpu->work, ~CPU_WORK_SCHEDULE, __ATOMIC_RELAXED);
+	if ((work & CPU_WORK_SCHEDULE) != 0) {
 		sched_run(cpu);
 	}
 }

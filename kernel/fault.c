@@ -4,7 +4,7 @@
  */
 #include "kernel/domain.h"
 #include "kernel/fpu.h"
-#include "kernel/message.h"
+#include "kernel/thread.h"
 #include "kernel/quota.h"
 
 #define VECTOR_NM 7u

@@ -52,7 +52,6 @@ void interrupt_fired(uint32_t gsi)
 	struct event *event;
 
 	arch_gsi_mask(gsi);
-	cpu_self()->count_interrupts++;
 	if (interrupt == NULL) {
 		return;
 	}

@@ -19,9 +19,7 @@ static inline bool spinlock_try(struct spinlock *lock)
 static inline void spinlock_take(struct spinlock *lock)
 {
 	while (!spinlock_try(lock)) {
-		while (__atomic_load_n(&lock->is_held, __ATOMIC_RELAXED) != 0) {
-			__builtin_ia32_pause();
-		}
+		__builtin_ia32_pause();
 	}
 }
 

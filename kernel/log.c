@@ -19,7 +19,8 @@ struct bh_log log_ring __attribute__((aligned(4096)));
 static struct spinlock log_lock;
 static bool is_panicking;
 
-size_t log_format(char *buffer, size_t size, const char *format, ...)
+static size_t __attribute__((format(printf, 3, 4)))
+log_format(char *buffer, size_t size, const char *format, ...)
 {
 	va_list arguments;
 

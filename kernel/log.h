@@ -18,5 +18,3 @@ extern struct bh_log log_ring; /* whole pages, mapped into domains that may see 
  */
 size_t format_text(char *buffer, size_t size, const char *format, va_list arguments)
 	__attribute__((format(printf, 3, 0)));
-size_t log_format(char *buffer, size_t size, const char *format, ...)
-	__attribute__((format(printf, 3, 4)));

@@ -3,8 +3,6 @@
  * One pCPU asks another: a lock-free wake list, one slot for a vCPU to let go, and a counter pair for safe points.
  * A pCPU answers in kernel_leave(), in idle, and while it waits for kernel_lock; never in the middle of a call.
  */
-#include "kernel/message.h"
-
 #include "kernel/fpu.h"
 #include "kernel/lock.h"
 #include "kernel/thread.h"
@@ -58,18 +56,27 @@ void thread_wake(struct thread *thread)
 	message_send(cpu, CPU_WORK_MESSAGE);
 }
 
-static void message_detach_here(struct cpu *cpu, struct vcpu *vcpu)
+void thread_leave_vcpu(struct vcpu *vcpu)
 {
 	struct thread *thread = vcpu->thread;
 
 	if (thread != NULL && thread->vcpu == vcpu) {
 		thread->vcpu = NULL;
 		vcpu->thread = NULL;
+	}
+	fpu_flush(cpu_self(), vcpu->fpu);
+	vcpu_unload(vcpu);
+}
+
+static void message_detach_here(struct vcpu *vcpu)
+{
+	struct thread *thread = vcpu->thread;
+
+	thread_leave_vcpu(vcpu);
+	if (thread != NULL && vcpu->thread == NULL) {
 		thread_frame(thread)->rax = (uint64_t)BH_ERR_DEAD;
 		thread_wake_here(thread);
 	}
-	fpu_flush(cpu, vcpu->fpu);
-	vcpu_unload(vcpu);
 }
 
 void message_poll(struct cpu *cpu)
@@ -86,7 +93,7 @@ void message_poll(struct cpu *cpu)
 		thread = next;
 	}
 	if (vcpu != NULL) {
-		message_detach_here(cpu, vcpu);
+		message_detach_here(vcpu);
 		__atomic_store_n(&cpu->detach_vcpu, NULL, __ATOMIC_RELEASE);
 	}
 	if (request != cpu->sync_done) {
@@ -137,7 +144,7 @@ void message_detach_vcpu(struct vcpu *vcpu)
 		return;
 	}
 	if (cpu == cpu_self()) {
-		message_detach_here(cpu, vcpu);
+		message_detach_here(vcpu);
 		return;
 	}
 	__atomic_store_n(&cpu->detach_vcpu, vcpu, __ATOMIC_RELEASE);

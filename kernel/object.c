@@ -6,9 +6,7 @@
 #include "kernel/object.h"
 
 #include "kernel/call.h"
-#include "kernel/event.h"
 #include "kernel/interrupt.h"
-#include "kernel/message.h"
 #include "kernel/quota.h"
 #include "kernel/region.h"
 #include "kernel/thread.h"

@@ -14,16 +14,18 @@
 
 #define ZERO_AT_ONCE      PAGE_SIZE_2M
 #define GUEST_ADDRESS_END (1ull << 47)
+#define WRITE_EXECUTE     (BH_MAP_WRITE | BH_MAP_EXECUTE)
 #define MAP_RIGHTS        (BH_MAP_READ | BH_MAP_WRITE | BH_MAP_EXECUTE) /* BH_RIGHT_*: the same bits */
 
-/* Where a mapping goes. */
-struct target {
-	struct object *object;
-	struct ptable *table;
-	struct list *mappings;
-	struct vm *vm;       /* NULL: a domain */
-	uint64_t first, end; /* addresses that may be mapped */
-};
+static struct ptable *table_of(struct object *target)
+{
+	return target->type == BH_OBJECT_VM ? &vm_of(target)->npt : &domain_of(target)->space;
+}
+
+static struct vm *guest_of(struct object *target)
+{
+	return target->type == BH_OBJECT_VM ? vm_of(target) : NULL;
+}
 
 struct region *region_create(struct domain *payer, hpa_t pa, uint64_t size, enum region_kind kind)
 {
@@ -83,32 +85,13 @@ static bool range_is_in(uint64_t at, uint64_t size, uint64_t first, uint64_t end
 }
 
 /* A domain, SELF, or a vm. */
-static int target_decode(const struct call *call, struct target *target)
+static int target_decode(const struct call *call, struct object **target)
 {
-	int error = call_object(call, call->arg[1], BH_OBJECT_DOMAIN, BH_RIGHT_CONTROL,
-	                        &target->object);
+	int error = call_object(call, call->arg[1], BH_OBJECT_DOMAIN, BH_RIGHT_CONTROL, target);
 
-	if (error == BH_OK) {
-		struct domain *domain = domain_of(target->object);
-
-		target->table = &domain->space;
-		target->mappings = &domain->mappings;
-		target->vm = NULL;
-		target->first = BH_VA_USER_MIN;
-		target->end = BH_VA_USER_MAX;
-	} else if (error == BH_ERR_HANDLE) {
-		error = call_object(call, call->arg[1], BH_OBJECT_VM, BH_RIGHT_CONTROL,
-		                    &target->object);
-		if (error < 0) {
-			return error;
-		}
-		target->vm = vm_of(target->object);
-		target->table = &target->vm->npt;
-		target->mappings = &target->vm->mappings;
-		target->first = 0;
-		target->end = GUEST_ADDRESS_END;
-	}
-	return error;
+	return error == BH_ERR_HANDLE
+	               ? call_object(call, call->arg[1], BH_OBJECT_VM, BH_RIGHT_CONTROL, target)
+	               : error;
 }
 
 /* The record, against the region and the rights of the handle. */
@@ -128,62 +111,64 @@ static int map_check(const struct call *call, const struct bh_map *map)
 	return region->zeroed_bytes == region->size ? BH_OK : BH_ERR_STATE;
 }
 
-static int map_do(struct handle *handle, const struct target *target, uint64_t address,
+static int map_do(struct handle *handle, struct object *target, uint64_t address,
                   const struct bh_map *map)
 {
 	const struct region *region = region_of(handle_object(handle));
 	struct mapping *mapping = small_allocate(handle->domain);
+	struct vm *guest = guest_of(target);
 
 	if (mapping == NULL) {
 		return BH_ERR_QUOTA;
 	}
 	/* A failure half way takes back what a running vCPU may already have used. */
-	if (target->vm != NULL) {
-		limbo_note_unmap(target->vm);
+	if (guest != NULL) {
+		limbo_note_unmap(guest);
 	}
-	int error = ptable_map(target->table, address, HPA(region->pa.raw + map->offset), map->size,
-	                       map->flags);
+	int error = ptable_map(table_of(target), address, HPA(region->pa.raw + map->offset),
+	                       map->size, map->flags);
 
 	if (error < 0) {
-		limbo_note_unmap(target->vm);
+		limbo_note_unmap(guest);
 		small_free(handle->domain, mapping);
 		return error;
 	}
-	mapping->table = target->table;
-	mapping->vm = target->vm;
+	mapping->target = target;
 	mapping->payer = handle->domain;
 	mapping->address = address;
 	mapping->size = map->size;
 	list_insert_before(&handle->mappings, &mapping->handle_node);
-	list_insert_before(target->mappings, &mapping->target_node);
+	list_insert_before(guest != NULL ? &guest->mappings : &domain_of(target)->mappings,
+	                   &mapping->target_node);
 	return BH_OK;
 }
 
 int64_t call_region_map(struct call *call)
 {
 	const struct bh_map *map = &call_record.map;
-	struct target target;
+	uint64_t address = call->arg[2];
+	struct object *target;
 	int error = map_check(call, map);
 
 	error = error < 0 ? error : target_decode(call, &target);
 	if (error < 0) {
 		return error;
 	}
-	if (target.object->is_dying) {
+	if (target->is_dying) {
 		return BH_ERR_DEAD;
 	}
-	if (!range_is_in(call->arg[2], map->size, target.first, target.end) ||
-	    (target.vm == NULL && (map->flags & BH_MAP_WRITE) != 0 &&
-	     (map->flags & BH_MAP_EXECUTE) != 0)) {
-		return BH_ERR_INVALID;
-	}
-	return map_do(call->handle, &target, call->arg[2], map);
+	bool is_ok = guest_of(target) != NULL
+	                     ? range_is_in(address, map->size, 0, GUEST_ADDRESS_END)
+	                     : range_is_in(address, map->size, BH_VA_USER_MIN, BH_VA_USER_MAX) &&
+	                               (map->flags & WRITE_EXECUTE) != WRITE_EXECUTE;
+
+	return is_ok ? map_do(call->handle, target, address, map) : BH_ERR_INVALID;
 }
 
 void mapping_remove(struct mapping *mapping)
 {
-	limbo_note_unmap(mapping->vm);
-	ptable_unmap(mapping->table, mapping->address, mapping->size);
+	limbo_note_unmap(guest_of(mapping->target));
+	ptable_unmap(table_of(mapping->target), mapping->address, mapping->size);
 	list_remove(&mapping->target_node);
 	list_remove(&mapping->handle_node);
 	small_free(mapping->payer, mapping);
@@ -192,7 +177,7 @@ void mapping_remove(struct mapping *mapping)
 /* A dead domain's mappings may be undone, too. */
 int64_t call_region_unmap(struct call *call)
 {
-	struct target target;
+	struct object *target;
 	int error = target_decode(call, &target);
 
 	if (error < 0) {
@@ -202,7 +187,7 @@ int64_t call_region_unmap(struct call *call)
 	{
 		struct mapping *mapping = list_entry(node, struct mapping, handle_node);
 
-		if (mapping->table == target.table && mapping->address == call->arg[2]) {
+		if (mapping->target == target && mapping->address == call->arg[2]) {
 			mapping_remove(mapping);
 			return BH_OK;
 		}

@@ -22,10 +22,9 @@ struct region {
 struct mapping {
 	struct list handle_node; /* in handle->mappings */
 	struct list target_node; /* in domain->mappings or vm->mappings */
-	struct ptable *table;
-	struct vm *vm;        /* NULL: into a domain */
-	struct domain *payer; /* the handle's domain */
-	uint64_t address;     /* virtual or guest-physical */
+	struct object *target;   /* a domain or a vm */
+	struct domain *payer;    /* the handle's domain */
+	uint64_t address;        /* virtual or guest-physical */
 	uint64_t size;
 };
 

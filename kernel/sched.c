@@ -1,15 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The scheduler of a pCPU (see sched.h). Virtual time is TSC ticks times 256 / weight. Slices end only while somebody else is ready:
- * a thread that is alone on its pCPU is never interrupted for it.
+ * The scheduler of a pCPU and its timers (see thread.h). Virtual time is TSC ticks times 256 / weight. Slices end only while somebody else
+ * is ready: a thread that is alone on its pCPU is never interrupted for it. The timer's hardware is written only for an earlier deadline: one
+ * that was cancelled or moved back costs one interrupt too many at most, which is cheaper than a write at every wait.
  * Must never look at another pCPU's threads, and never choose by anything but virtual time and cap.
  */
-#include "kernel/sched.h"
-
-#include "kernel/event.h"
-#include "kernel/fpu.h"
 #include "kernel/thread.h"
-#include "kernel/timer.h"
 
 #define SLICE_US       4000u
 #define PERIOD_US      100000u /* of the cap */
@@ -30,6 +26,62 @@ void sched_cpu_init(struct cpu *cpu)
 	cpu->slice_start_tsc = arch_tsc_read();
 	cpu->slice_end_tsc = BH_FOREVER;
 	cpu->timer_programmed_tsc = BH_FOREVER;
+}
+
+/* Make sure that the hardware fires early enough. It may fire too early, never too late. */
+static void timer_program(struct cpu *cpu)
+{
+	uint64_t deadline = cpu->slice_end_tsc;
+
+	if (!list_is_empty(&cpu->timers)) {
+		uint64_t first = list_entry(cpu->timers.next, struct timer, node)->deadline_tsc;
+
+		deadline = first < deadline ? first : deadline;
+	}
+	if (deadline < cpu->timer_programmed_tsc) {
+		cpu->timer_programmed_tsc = deadline;
+		arch_timer_set(deadline);
+	}
+}
+
+void timer_arm(struct timer *timer, uint64_t deadline_tsc)
+{
+	struct cpu *cpu = cpu_self();
+	struct list *at = &cpu->timers;
+
+	timer_cancel(timer);
+	timer->deadline_tsc = deadline_tsc;
+	while (at->prev != &cpu->timers &&
+	       list_entry(at->prev, struct timer, node)->deadline_tsc > deadline_tsc) {
+		at = at->prev;
+	}
+	list_insert_before(at, &timer->node);
+	timer_program(cpu);
+}
+
+void timer_cancel(struct timer *timer)
+{
+	list_remove(&timer->node);
+}
+
+void timer_run(struct cpu *cpu)
+{
+	uint64_t now = arch_tsc_read();
+
+	cpu->timer_programmed_tsc = BH_FOREVER;
+	while (!list_is_empty(&cpu->timers)) {
+		struct timer *timer = list_entry(cpu->timers.next, struct timer, node);
+
+		if (timer->deadline_tsc > now) {
+			break;
+		}
+		list_remove(&timer->node);
+		timer->fire(timer);
+	}
+	if (now >= cpu->slice_end_tsc) {
+		cpu_ask_self(CPU_WORK_SCHEDULE);
+	}
+	timer_program(cpu);
 }
 
 /* Behind all that have the same virtual time. */
@@ -77,20 +129,18 @@ static uint64_t cap_left(struct thread *thread, uint64_t now)
 	return budget > thread->cap_used_tsc ? budget - thread->cap_used_tsc : 0;
 }
 
-/* The time since the last look belongs to current, or to idle. */
+/* The time since the last look belongs to current. */
 static void sched_account(struct cpu *cpu, uint64_t now)
 {
 	struct thread *thread = cpu->current;
 	uint64_t ran = now > cpu->slice_start_tsc ? now - cpu->slice_start_tsc : 0;
 
 	cpu->slice_start_tsc = now;
-	if (thread == NULL) {
-		cpu->idle_tsc += ran;
-		return;
+	if (thread != NULL) {
+		thread->run_tsc += ran;
+		thread->cap_used_tsc += ran;
+		thread->virtual_time += ran * SCHED_WEIGHT_USUAL / thread->weight;
 	}
-	thread->run_tsc += ran;
-	thread->cap_used_tsc += ran;
-	thread->virtual_time += ran * SCHED_WEIGHT_USUAL / thread->weight;
 }
 
 /* Current, if it can go on. */

@@ -10,8 +10,7 @@
 #include "build_version.h"
 #include "kernel/log.h"
 #include "kernel/memory.h"
-#include "kernel/message.h"
-#include "kernel/sched.h"
+#include "kernel/thread.h"
 #include "kernel/string.h"
 
 struct bh_info info_page __attribute__((aligned(4096)));
@@ -60,6 +59,9 @@ static void memory_start(const struct boot_info *info)
 
 static void info_start(void)
 {
+	static const char version[] = BUILD_VERSION " (" BUILD_COMMIT ")";
+
+	_Static_assert(sizeof(version) <= sizeof(info_page.version), "the version has its place");
 	arch_info_fill(&info_page);
 	info_page.abi_version = BH_ABI_VERSION;
 	info_page.cpus_count = cpus_count;
@@ -67,8 +69,7 @@ static void info_start(void)
 	info_page.vendor = hvm == NULL       ? BH_VENDOR_NONE
 	                   : hvm == &svm_ops ? BH_VENDOR_SVM
 	                                     : BH_VENDOR_VMX;
-	log_format(info_page.version, sizeof(info_page.version), "%s (%s)", BUILD_VERSION,
-	           BUILD_COMMIT);
+	memcpy(info_page.version, version, sizeof(version));
 	if (hvm != NULL) {
 		log_print("%s: guests can run", hvm->name);
 	} else {

@@ -5,10 +5,7 @@
 #include "kernel/thread.h"
 
 #include "kernel/call.h"
-#include "kernel/event.h"
 #include "kernel/fpu.h"
-#include "kernel/message.h"
-#include "kernel/sched.h"
 #include "kernel/vcpu.h"
 
 #define FPU_OFFSET ALIGN_UP(sizeof(struct thread), 64ull)
@@ -173,7 +170,6 @@ void thread_stop_here(struct thread *thread)
 {
 	struct domain *domain = thread->domain; /* the record may go as soon as it is seen dead */
 	struct cpu *cpu = thread->cpu;
-	struct vcpu *vcpu = thread->vcpu;
 
 	if (thread->state == THREAD_DEAD) {
 		return;
@@ -183,11 +179,8 @@ void thread_stop_here(struct thread *thread)
 	if (thread->waits_on != NULL) {
 		event_wait_abandon(thread, BH_ERR_DEAD);
 	}
-	if (vcpu != NULL) {
-		thread->vcpu = NULL;
-		vcpu->thread = NULL;
-		fpu_flush(cpu, vcpu->fpu);
-		vcpu_unload(vcpu);
+	if (thread->vcpu != NULL) {
+		thread_leave_vcpu(thread->vcpu);
 	}
 	fpu_forget(cpu, thread->fpu);
 	if (cpu->fpu_thread == thread) {

@@ -200,7 +200,6 @@ void apic_interrupt(uint32_t vector)
 {
 	struct cpu *cpu = cpu_self();
 
-	cpu->count_interrupts++;
 	if (vector >= VECTOR_GSI_FIRST && vector <= VECTOR_GSI_LAST) {
 		ioapic_interrupt(vector);
 		return;
@@ -211,7 +210,6 @@ void apic_interrupt(uint32_t vector)
 		timer_fired(cpu);
 		break;
 	case VECTOR_NOTIFY:
-		cpu->count_ipis++;
 		apic_eoi();
 		break;
 	case VECTOR_NET:

@@ -11,7 +11,6 @@ void asm_offsets(void)
 	OFFSET(CPU_USER_RSP, cpu, user_rsp);
 	OFFSET(CPU_KERNEL_STACK_TOP, cpu, kernel_stack_top);
 	OFFSET(CPU_WORK, cpu, work);
-	OFFSET(CPU_COUNT_CALLS, cpu, count_calls);
 	OFFSET(FRAME_R15, arch_frame, r15);
 	OFFSET(FRAME_R11, arch_frame, r11);
 	OFFSET(FRAME_RCX, arch_frame, rcx);

@@ -190,17 +190,14 @@ enum bh_domain_state {
 };
 
 struct bh_domain_info {
-	uint32_t id;
-	uint32_t state; /* enum bh_domain_state */
-	uint64_t quota_bytes;
-	uint64_t used_bytes;
-	uint32_t threads_count;
+	uint32_t state;        /* enum bh_domain_state */
 	uint32_t fault_vector; /* FAULTED: the exception */
 	uint64_t fault_rip;
 	uint64_t fault_address;
-	char name[32];
+	uint64_t quota_bytes;
+	uint64_t used_bytes;
 };
-_Static_assert(sizeof(struct bh_domain_info) == 80, "ABI");
+_Static_assert(sizeof(struct bh_domain_info) == 40, "ABI");
 
 #define BH_CPU_ANY 0xffffffffu
 

@@ -9,8 +9,6 @@
 
 #include "bulkhead/root_image.h"
 #include "kernel/domain.h"
-#include "kernel/message.h"
-#include "kernel/sched.h"
 #include "kernel/thread.h"
 
 #define STACK_BYTES 4096u
