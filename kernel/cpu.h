@@ -65,8 +65,7 @@ struct cpu {
 	struct vcpu *hvm_current; /* whose VMCS / VMLOAD state is loaded */
 	uint64_t hvm_asid_generation;
 	uint32_t hvm_asid_next;
-	uint64_t hvm_tsc_aux; /* SVM: what TSC_AUX holds */
-	bool hvm_is_on;
+	uint64_t hvm_tsc_aux; /* what TSC_AUX holds */
 
 	/* descriptor tables, TSS (arch/x86) */
 	uint64_t gdt[16];

@@ -29,7 +29,7 @@ static void move_tsc(struct vcpu *vcpu, uint64_t ticks)
 	vcpu->msr_tsc_adjust += ticks;
 	vcpu->tsc_offset += ticks;
 	vcpu->run->tsc_offset = vcpu->tsc_offset;
-	hvm->set_tsc_offset(vcpu, vcpu->tsc_offset);
+	hvm_set(vcpu, HVM_TSC_OFFSET, vcpu->tsc_offset);
 }
 
 void msr_guest_set_tsc(struct vcpu *vcpu, uint64_t value)
@@ -40,19 +40,17 @@ void msr_guest_set_tsc(struct vcpu *vcpu, uint64_t value)
 /* SDM 4 table 2-2, APM 2 3.1.7. LMA is the CPU's. */
 static int write_efer(struct vcpu *vcpu, uint64_t value)
 {
-	uint64_t old = hvm->get_msr(vcpu, MSR_EFER);
+	uint64_t old = hvm_get(vcpu, HVM_EFER);
 	uint32_t offered = cpuid_guest(vcpu->vm, CPUID_LEAF_AMD_FEATURES).edx;
 	uint64_t allowed = EFER_SCE | EFER_LMA;
-	struct bh_cpu_state state;
 
 	allowed |= (offered & CPUID_X1_EDX_NX) != 0 ? EFER_NXE : 0;
 	allowed |= (offered & CPUID_X1_EDX_LONG_MODE) != 0 ? EFER_LME : 0;
-	hvm->get_state(vcpu, BH_STATE_CONTROL, &state);
 	if ((value & ~allowed) != 0 ||
-	    (((old ^ value) & EFER_LME) != 0 && (state.cr0 & CR0_PG) != 0)) {
+	    (((old ^ value) & EFER_LME) != 0 && (hvm_get(vcpu, HVM_CR0) & CR0_PG) != 0)) {
 		return BH_ERR_INVALID;
 	}
-	hvm->set_msr(vcpu, MSR_EFER, (value & ~EFER_LMA) | (old & EFER_LMA));
+	hvm_set(vcpu, HVM_EFER, value);
 	return BH_OK;
 }
 
@@ -73,20 +71,31 @@ static bool is_x2apic(const struct vcpu *vcpu, uint32_t msr)
 	       (vcpu->lapic.apic_base & APIC_BASE_X2APIC) != 0;
 }
 
-/* In the vendor's structure. */
-static bool is_hvm(uint32_t msr)
+/* In the vendor's structure, as far as an access exits; HVM_REGISTER_COUNT: it is not. */
+static enum hvm_register register_of(uint32_t msr)
 {
-	return (msr >= MSR_SYSENTER_CS && msr <= MSR_SYSENTER_EIP) || msr == MSR_PAT ||
-	       (msr >= MSR_EFER && msr <= MSR_SFMASK) ||
-	       (msr >= MSR_FS_BASE && msr <= MSR_KERNEL_GS_BASE);
+	if (msr >= MSR_STAR && msr <= MSR_SFMASK) {
+		return (enum hvm_register)(HVM_STAR + (msr - MSR_STAR));
+	}
+	return msr == MSR_EFER ? HVM_EFER : msr == MSR_PAT ? HVM_PAT : HVM_REGISTER_COUNT;
 }
 
-bool msr_value_is_valid(uint32_t msr, uint64_t value)
+bool msr_value_is_valid(uint32_t reg, uint64_t value)
 {
-	bool is_address = msr == MSR_SYSENTER_ESP || msr == MSR_SYSENTER_EIP || msr == MSR_LSTAR ||
-	                  msr == MSR_CSTAR || msr >= MSR_FS_BASE;
-
-	return is_address ? is_canonical(value) : msr != MSR_PAT || is_pat(value);
+	switch (reg) {
+	case HVM_PAT:
+		return is_pat(value);
+	case HVM_SYSENTER_ESP:
+	case HVM_SYSENTER_EIP:
+	case HVM_LSTAR:
+	case HVM_CSTAR:
+	case HVM_KERNEL_GS_BASE:
+		return is_canonical(value);
+	case HVM_SFMASK:
+		return value <= 0xffffffff;
+	default:
+		return true;
+	}
 }
 
 int msr_guest_read(struct vcpu *vcpu, uint32_t msr, uint64_t *value)
@@ -111,10 +120,10 @@ int msr_guest_read(struct vcpu *vcpu, uint32_t msr, uint64_t *value)
 		if (is_x2apic(vcpu, msr)) {
 			return vlapic_read(vcpu, x2apic_offset(msr), value);
 		}
-		if (!is_hvm(msr)) {
+		if (register_of(msr) == HVM_REGISTER_COUNT) {
 			return BH_ERR_NOT_FOUND;
 		}
-		*value = hvm->get_msr(vcpu, msr);
+		*value = hvm_get(vcpu, register_of(msr));
 		return BH_OK;
 	}
 }
@@ -148,13 +157,13 @@ int msr_guest_write(struct vcpu *vcpu, uint32_t msr, uint64_t value)
 		if (is_x2apic(vcpu, msr)) {
 			return vlapic_write(vcpu, x2apic_offset(msr), value);
 		}
-		if (!is_hvm(msr)) {
+		if (register_of(msr) == HVM_REGISTER_COUNT) {
 			return BH_ERR_NOT_FOUND;
 		}
-		if (!msr_value_is_valid(msr, value)) {
+		if (!msr_value_is_valid(register_of(msr), value)) {
 			return BH_ERR_INVALID;
 		}
-		hvm->set_msr(vcpu, msr, value);
+		hvm_set(vcpu, register_of(msr), value);
 		return BH_OK;
 	}
 }

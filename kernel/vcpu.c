@@ -37,7 +37,8 @@ int vm_create(struct domain *payer, const struct bh_vm_params *params, struct vm
 	vm->tsc_offset = 0 - arch_tsc_read();
 	cpuid_clear(vm);
 	doorbell_clear(vm);
-	error = hvm->vm_init(vm);
+	error = ptable_init(&vm->npt, hvm->ptable_format,
+	                    feature_has(FEATURE_NPT_1G) || feature_has(FEATURE_VMX_EPT_1G), payer);
 	if (error != BH_OK) {
 		quota_pages_free(payer, VM_ORDER, page);
 		return error;
@@ -48,7 +49,7 @@ int vm_create(struct domain *payer, const struct bh_vm_params *params, struct vm
 
 void vm_destroy(struct vm *vm)
 {
-	hvm->vm_fini(vm);
+	ptable_destroy(&vm->npt);
 	quota_pages_free(vm->object.payer, VM_ORDER, virt_to_phys(vm));
 }
 
@@ -83,6 +84,8 @@ static int pages_allocate(struct vcpu *vcpu)
 	vcpu->run = phys_to_virt(vcpu->pages[BH_VCPU_PAGE_RUN]);
 	vcpu->stats = phys_to_virt(vcpu->pages[BH_VCPU_PAGE_STATS]);
 	vcpu->lapic.regs = phys_to_virt(vcpu->pages[BH_VCPU_PAGE_LAPIC]);
+	vcpu->hvm_page = vcpu->pages[VCPU_PAGE_HVM];
+	vcpu->hvm_state = phys_to_virt(vcpu->hvm_page);
 	return BH_OK;
 }
 
@@ -102,9 +105,6 @@ int vcpu_create(struct domain *payer, struct vm *vm, uint32_t idx, struct vcpu *
 	vcpu->idx = idx;
 	vcpu->tsc_offset = vm->tsc_offset;
 	error = pages_allocate(vcpu);
-	if (error == BH_OK) {
-		error = hvm->vcpu_init(vcpu);
-	}
 	if (error != BH_OK) {
 		pages_free(vcpu);
 		return error;
@@ -112,7 +112,10 @@ int vcpu_create(struct domain *payer, struct vm *vm, uint32_t idx, struct vcpu *
 	vcpu->run->tsc_offset = vcpu->tsc_offset;
 	vlapic_timer_init(vcpu);
 	vcpu_make_current(vcpu);
-	vcpu_reset(vcpu, false);
+	hvm->vcpu_init(vcpu);
+	hvm_set(vcpu, HVM_TSC_OFFSET, vcpu->tsc_offset);
+	vcpu->xcr0 = 1;
+	arch_fpu_init_area(vcpu->fpu);
 	vlapic_reset(vcpu, false);
 	vcpu->activity = idx == 0 ? BH_ACTIVITY_RUNNING : BH_ACTIVITY_WAIT_SIPI;
 	vcpu_unload(vcpu);
@@ -124,7 +127,6 @@ int vcpu_create(struct domain *payer, struct vm *vm, uint32_t idx, struct vcpu *
 /* It is on no pCPU (vcpu_unload) and no other pCPU can find it any more. */
 void vcpu_destroy(struct vcpu *vcpu)
 {
-	hvm->vcpu_fini(vcpu);
 	pages_free(vcpu);
 }
 
@@ -163,6 +165,7 @@ void vcpu_make_current(struct vcpu *vcpu)
 		vlapic_timer_set(vcpu, vcpu->lapic.timer_deadline, vcpu->lapic.timer_period_tsc);
 	}
 	hvm->load(vcpu);
+	cpu->hvm_current = vcpu;
 	vcpu_debug_registers_load(vcpu);
 }
 
@@ -267,13 +270,7 @@ static out_of_line void take_msr_answer(struct vcpu *vcpu, uint8_t answer)
 		vcpu->gpr[BH_GPR_RAX] = (uint32_t)value;
 		vcpu->gpr[BH_GPR_RDX] = value >> 32;
 	}
-	hvm->skip_instruction(vcpu, &vcpu->exit);
-}
-
-static out_of_line void state_to_run_page(struct vcpu *vcpu, uint32_t groups)
-{
-	hvm->get_state(vcpu, groups, &vcpu->run->state);
-	vcpu->run->state.xcr0 = vcpu->xcr0;
+	hvm->skip_instruction(vcpu, 0);
 }
 
 /* A move between a register and a device, done by the VMM. RSP is not in gpr[], so it cannot be set so. */
@@ -289,8 +286,7 @@ static void take_mmio_answer(struct vcpu *vcpu)
 	if (gpr < BH_GPR_COUNT) {
 		vcpu->gpr[gpr] = mmio->answer_value;
 	}
-	vcpu->exit.next_rip += length;
-	hvm->skip_instruction(vcpu, &vcpu->exit);
+	hvm->skip_instruction(vcpu, length);
 }
 
 /* The VMM's answer to the last exit; for a port read, into AL, AX or EAX. */
@@ -314,17 +310,6 @@ static void take_answer(struct vcpu *vcpu)
 	}
 }
 
-static void set_cr2(struct vcpu *vcpu, uint64_t cr2)
-{
-	struct bh_cpu_state state;
-
-	hvm->get_state(vcpu, BH_STATE_CONTROL, &state);
-	state.cr2 = cr2;
-	if (hvm->set_state(vcpu, BH_STATE_CONTROL, &state) != BH_OK) {
-		log_print_limited("vm %u vcpu %u: CR2 not set", vcpu->vm->id, vcpu->idx);
-	}
-}
-
 static int take_injection(struct vcpu *vcpu, uint32_t inject)
 {
 	uint32_t error_code = vcpu->run->inject_error_code;
@@ -335,7 +320,7 @@ static int take_injection(struct vcpu *vcpu, uint32_t inject)
 	vcpu->run->inject = 0;
 	if ((inject & 0x700) == BH_INJECT_TYPE_EXCEPTION) {
 		if ((inject & 0xff) == VECTOR_PF) {
-			set_cr2(vcpu, vcpu->run->inject_cr2);
+			hvm_set(vcpu, HVM_CR2, vcpu->run->inject_cr2);
 		}
 		vcpu_raise(vcpu, inject & 0xff, error_code);
 		return BH_OK;
@@ -363,7 +348,7 @@ static int take_answers(struct vcpu *vcpu)
 	if (dirty == BH_STATE_WANTED) {
 		run->state_dirty = 0;
 		run->state_valid = BH_STATE_EMULATE;
-		state_to_run_page(vcpu, BH_STATE_EMULATE);
+		vcpu_cpu_state_get(vcpu, BH_STATE_EMULATE, &run->state);
 		return BH_ERR_AGAIN;
 	}
 	if ((dirty & ~(uint32_t)BH_STATE_EMULATE) != 0) {
@@ -372,7 +357,7 @@ static int take_answers(struct vcpu *vcpu)
 	if (dirty != 0) {
 		struct bh_cpu_state state = run->state; /* a copy: the page may change under us */
 
-		error = hvm->set_state(vcpu, dirty, &state);
+		error = vcpu_cpu_state_set(vcpu, dirty, &state);
 		if (error != BH_OK) {
 			return error;
 		}
@@ -428,7 +413,7 @@ int vcpu_run_begin(struct vcpu *vcpu)
 bool vcpu_return(struct vcpu *vcpu, enum bh_exit reason, uint32_t state_groups)
 {
 	if (state_groups != 0) {
-		state_to_run_page(vcpu, state_groups);
+		vcpu_cpu_state_get(vcpu, state_groups, &vcpu->run->state);
 	}
 	return vcpu_return_plain(vcpu, reason, state_groups);
 }

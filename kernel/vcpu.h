@@ -30,9 +30,7 @@ struct vm {
 	struct list mappings; /* what is mapped into it (kernel/region.h) */
 	uint32_t vcpus_max;
 	uint32_t id;
-	struct ptable npt; /* guest-physical to host-physical; made by hvm->vm_init */
-	hpa_t io_bitmap, msr_bitmap;
-	void *hvm; /* vendor data */
+	struct ptable npt; /* guest-physical to host-physical */
 	bool has_run;
 	uint64_t tsc_offset; /* guest TSC = TSC + tsc_offset */
 	/* by index = initial APIC id; set once, read by any pCPU */
@@ -67,33 +65,30 @@ struct vlapic {
 	uint64_t eoi_level[4]; /* level-triggered vectors whose EOI the VMM has not been told yet */
 };
 
-/*
- * What a vendor exit is about: read from the VMCB/VMCS once, then vendor-free. `next_rip` is set for every reason whose instruction the
- * kernel or the VMM completes (IO that is no string, CPUID, MSR, HLT, HYPERCALL, XSETBV, INVALIDATE, PAUSE).
- */
+/* What a vendor exit is about: read from the VMCB/VMCS once, then vendor-free. */
 struct vm_exit {
-	uint32_t reason;        /* enum bh_reason, or VM_EXIT_* */
-	uint32_t vendor_code;   /* as the CPU gave it: for dumps and run.failure */
-	uint64_t qualification; /* EXITINFO1 / exit qualification */
-	uint64_t next_rip;
-	gpa_t gpa;                  /* MMIO */
-	uint16_t port;              /* IO */
-	uint8_t width_bytes;        /* IO */
-	bool is_write;              /* IO, MMIO */
-	bool is_string;             /* IO: INS, OUTS */
-	bool is_fetch;              /* MMIO */
-	bool is_final;              /* MMIO: gpa is the access's own; next_rip is RIP then */
-	bool is_64;                 /* MMIO: is_final, and 64-bit code ... */
-	uint8_t cpl;                /* ... at this CPL */
+	uint32_t reason;      /* enum bh_reason, or VM_EXIT_* */
+	uint32_t vendor_code; /* FAILED_ENTRY: as the CPU gave it */
+	gpa_t gpa;            /* MMIO */
+	uint16_t port;        /* IO */
+	uint8_t width_bytes;  /* IO */
+	bool is_write;        /* IO, MMIO */
+	bool is_string;       /* IO: INS, OUTS */
+	bool is_fetch;        /* MMIO */
+	bool is_delivery;     /* MMIO: of an event's delivery, not of the instruction at RIP */
+	bool is_final;        /* MMIO: gpa is the access's own */
+	bool is_64;           /* MMIO: is_final, and 64-bit code ... */
+	uint8_t cpl;          /* ... at this CPL */
 	uint8_t instruction_length; /* MMIO: bytes in instruction[]; 0 = the CPU does not tell them */
 	uint8_t instruction[16];
-	uint32_t inject;     /* EXCEPTION: give it to the guest (BH_INJECT_*) ... */
+	uint8_t vector;      /* EXCEPTION, PRIVILEGED: give it to the guest ... */
 	uint32_t error_code; /* ... with this */
 };
 
 /* After enum bh_vcpu_page: not to be seen by the VMM. */
 #define VCPU_PAGE_FPU   3u
-#define VCPU_PAGE_COUNT 4u
+#define VCPU_PAGE_HVM   4u /* VMCB or VMCS */
+#define VCPU_PAGE_COUNT 5u
 
 /* vcpu->answer. For a port read it is the width: that many bytes of run.io.value go to RAX. */
 #define VCPU_ANSWER_NONE  0u
@@ -136,6 +131,7 @@ struct vcpu {
 	/* guest TSC = TSC + tsc_offset; the VM's, moved by the guest's own writes */
 	uint64_t tsc_offset;
 
+	bool needs_flush; /* before the next entry, forget this guest's translations */
 	uint32_t asid;
 	uint64_t asid_generation;
 

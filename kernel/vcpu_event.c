@@ -68,7 +68,7 @@ static void inject(struct vcpu *vcpu, uint32_t event, uint32_t error_code)
 
 static void deliver_nmi(struct vcpu *vcpu)
 {
-	if (vcpu->nmi_pending != 0 && hvm->nmi_ready(vcpu)) {
+	if (vcpu->nmi_pending != 0 && (hvm->ready(vcpu) & HVM_READY_NMI) != 0) {
 		vcpu->nmi_pending--;
 		inject(vcpu, BH_INJECT_VALID | BH_INJECT_TYPE_NMI | VECTOR_NMI, 0);
 	}
@@ -78,7 +78,7 @@ static void deliver_nmi(struct vcpu *vcpu)
 /* The 8259's interrupt: the VMM acknowledges it, and its answer comes back as an injection. */
 static bool offer_extint(struct vcpu *vcpu)
 {
-	if (hvm->interrupt_ready(vcpu)) {
+	if ((hvm->ready(vcpu) & HVM_READY_INTERRUPT) != 0) {
 		vcpu->activity = BH_ACTIVITY_RUNNING;
 		hvm->set_interrupt_window(vcpu, 0);
 		/* Looked at again after the answer: the line may still be asserted, for the next one. */
@@ -96,7 +96,7 @@ static void deliver_apic(struct vcpu *vcpu)
 	uint32_t window = 0;
 
 	if (vector != 0 && (vector >> 4) > (vlapic_processor_priority(vcpu) >> 4) &&
-	    hvm->interrupt_ready(vcpu)) {
+	    (hvm->ready(vcpu) & HVM_READY_INTERRUPT) != 0) {
 		vlapic_take(vcpu, vector);
 		inject(vcpu, BH_INJECT_VALID | BH_INJECT_TYPE_INTERRUPT | vector, 0);
 		vector = vlapic_update(vcpu);
@@ -129,23 +129,11 @@ static bool deliver_events(struct vcpu *vcpu)
 	return true;
 }
 
-/* INIT: registers and local APIC as after reset, then wait for a start-up IPI; the boot CPU starts at the reset vector (SDM 3A 8.4.2). */
+/* The local APIC's part; the VMM does the registers (SDM 3A 8.4.2). */
 static bool do_init(struct vcpu *vcpu)
 {
-	bool is_boot_cpu = (vcpu->lapic.apic_base & APIC_BASE_BSP_BIT) != 0;
-
-	vcpu_reset(vcpu, true);
 	vlapic_reset(vcpu, true);
-	vcpu->activity = is_boot_cpu ? BH_ACTIVITY_RUNNING : BH_ACTIVITY_WAIT_SIPI;
 	return vcpu_return(vcpu, BH_EXIT_INIT, 0);
-}
-
-static void do_sipi(struct vcpu *vcpu)
-{
-	if (vcpu->activity == BH_ACTIVITY_WAIT_SIPI) {
-		vcpu_start_at(vcpu, __atomic_load_n(&vcpu->sipi_vector, __ATOMIC_ACQUIRE));
-		vcpu->activity = BH_ACTIVITY_RUNNING;
-	}
 }
 
 static bool report_eoi(struct vcpu *vcpu)
@@ -170,7 +158,7 @@ static bool requests_rare(struct vcpu *vcpu, uint32_t bits)
 	uint32_t rest = bits & (REQUESTS_EVENT | VCPU_REQUEST_EOI | VCPU_REQUEST_KICK);
 
 	if ((bits & VCPU_REQUEST_FLUSH) != 0) {
-		hvm->flush_guest(vcpu);
+		vcpu->needs_flush = true;
 	}
 	if ((bits & VCPU_REQUEST_UNHALT) != 0 && vcpu->activity == BH_ACTIVITY_HALTED) {
 		vcpu->activity = BH_ACTIVITY_RUNNING;
@@ -179,8 +167,11 @@ static bool requests_rare(struct vcpu *vcpu, uint32_t bits)
 		vcpu_request_self(vcpu, (rest & ~VCPU_REQUEST_NMI) | (bits & VCPU_REQUEST_SIPI));
 		return do_init(vcpu);
 	}
-	if ((bits & VCPU_REQUEST_SIPI) != 0) {
-		do_sipi(vcpu);
+	if ((bits & VCPU_REQUEST_SIPI) != 0 && vcpu->activity == BH_ACTIVITY_WAIT_SIPI) {
+		vcpu_request_self(vcpu, rest);
+		vcpu->activity = BH_ACTIVITY_RUNNING;
+		vcpu->run->vector = __atomic_load_n(&vcpu->sipi_vector, __ATOMIC_ACQUIRE);
+		return vcpu_return(vcpu, BH_EXIT_SIPI, 0);
 	}
 	if ((bits & VCPU_REQUEST_KICK) != 0) {
 		vcpu_request_self(vcpu, rest & ~VCPU_REQUEST_KICK);

@@ -34,7 +34,7 @@ static bool exit_io(struct vcpu *vcpu, const struct vm_exit *exit)
 	if (unlikely(exit->is_string)) {
 		return exit_io_string(vcpu, exit);
 	}
-	hvm->skip_instruction(vcpu, exit);
+	hvm->skip_instruction(vcpu, 0);
 	io->port = exit->port;
 	io->width_bytes = exit->width_bytes;
 	io->is_write = exit->is_write;
@@ -79,6 +79,10 @@ static bool exit_mmio(struct vcpu *vcpu, const struct vm_exit *exit)
 	} else if (is_accessible(vcpu, exit)) {
 		return true;
 	}
+	if (unlikely(exit->is_delivery)) {
+		/* Descriptor table or stack is not there: a CPU would read ones from it, fault again, and shut down. */
+		return vcpu_return(vcpu, BH_EXIT_SHUTDOWN, BH_STATE_EMULATE);
+	}
 	mmio->gpa = exit->gpa.raw;
 	mmio->is_write = exit->is_write;
 	mmio->is_fetch = exit->is_fetch;
@@ -96,9 +100,9 @@ static bool exit_mmio(struct vcpu *vcpu, const struct vm_exit *exit)
 }
 
 /* One of the leaves that the vendor's fast path has not answered. */
-static bool exit_cpuid(struct vcpu *vcpu, const struct vm_exit *exit)
+static bool exit_cpuid(struct vcpu *vcpu)
 {
-	hvm->skip_instruction(vcpu, exit);
+	hvm->skip_instruction(vcpu, 0);
 	return vcpu_return(vcpu, BH_EXIT_CPUID, BH_STATE_GPR | BH_STATE_CONTROL);
 }
 
@@ -125,7 +129,7 @@ static bool exit_msr(struct vcpu *vcpu, const struct vm_exit *exit)
 		vcpu_raise(vcpu, VECTOR_GP, 0);
 		return true;
 	}
-	hvm->skip_instruction(vcpu, exit);
+	hvm->skip_instruction(vcpu, 0);
 	if (!is_write) {
 		vcpu->gpr[BH_GPR_RAX] = (uint32_t)value;
 		vcpu->gpr[BH_GPR_RDX] = value >> 32;
@@ -135,21 +139,21 @@ static bool exit_msr(struct vcpu *vcpu, const struct vm_exit *exit)
 	return true;
 }
 
-static bool exit_hlt(struct vcpu *vcpu, const struct vm_exit *exit)
+static bool exit_hlt(struct vcpu *vcpu)
 {
-	hvm->skip_instruction(vcpu, exit);
+	hvm->skip_instruction(vcpu, 0);
 	vcpu->activity = BH_ACTIVITY_HALTED;
 	/* something may wait already that can wake it */
 	vcpu_request_self(vcpu, VCPU_REQUEST_INTERRUPT);
 	return true;
 }
 
-static bool exit_hypercall(struct vcpu *vcpu, const struct vm_exit *exit)
+static bool exit_hypercall(struct vcpu *vcpu)
 {
 	uint64_t number = vcpu->gpr[BH_GPR_RAX];
 
-	hvm->skip_instruction(vcpu, exit);
-	if (hvm->get_cpl(vcpu) != 0) {
+	hvm->skip_instruction(vcpu, 0);
+	if (hvm_get(vcpu, HVM_CPL) != 0) {
 		vcpu->gpr[BH_GPR_RAX] = HYPERCALL_ERROR_PERM;
 		return true;
 	}
@@ -161,35 +165,33 @@ static bool exit_hypercall(struct vcpu *vcpu, const struct vm_exit *exit)
 }
 
 /* XSETBV (SDM 2B): CPL 0, register 0, a valid combination of what this guest's CPUID offers. */
-static bool exit_xsetbv(struct vcpu *vcpu, const struct vm_exit *exit)
+static bool exit_xsetbv(struct vcpu *vcpu)
 {
 	uint64_t value = (vcpu->gpr[BH_GPR_RDX] << 32) | (uint32_t)vcpu->gpr[BH_GPR_RAX];
 
-	if (hvm->get_cpl(vcpu) != 0 || (uint32_t)vcpu->gpr[BH_GPR_RCX] != 0 ||
+	if (hvm_get(vcpu, HVM_CPL) != 0 || (uint32_t)vcpu->gpr[BH_GPR_RCX] != 0 ||
 	    (value & ~vcpu->vm->xcr0_offered) != 0 || !xcr0_is_valid(value)) {
 		vcpu_raise(vcpu, VECTOR_GP, 0);
 		return true;
 	}
 	vcpu->xcr0 = value;
 	arch_xcr0_load(value);
-	hvm->skip_instruction(vcpu, exit);
+	hvm->skip_instruction(vcpu, 0);
 	return true;
 }
 
 static bool exit_exception(struct vcpu *vcpu, const struct vm_exit *exit)
 {
-	if ((exit->inject & BH_INJECT_VALID) != 0) {
-		vcpu_raise(vcpu, exit->inject & 0xff, exit->error_code);
-	}
+	vcpu_raise(vcpu, exit->vector, exit->error_code);
 	return true;
 }
 
 /* A guest CPU that spins for a lock: others on this pCPU may hold it. */
-static bool exit_pause(struct vcpu *vcpu, const struct vm_exit *exit)
+static bool exit_pause(struct vcpu *vcpu)
 {
 	struct cpu *cpu = vcpu->cpu;
 
-	hvm->skip_instruction(vcpu, exit);
+	hvm->skip_instruction(vcpu, 0);
 	cpu->is_yielding = true;
 	__atomic_fetch_or(&cpu->work, CPU_WORK_SCHEDULE, __ATOMIC_RELAXED);
 	return true;
@@ -198,8 +200,8 @@ static bool exit_pause(struct vcpu *vcpu, const struct vm_exit *exit)
 static bool exit_failed_entry(struct vcpu *vcpu, const struct vm_exit *exit)
 {
 	vcpu->run->failure = exit->vendor_code;
-	log_print_limited("vm %u vcpu %u: entry refused (%x, %lx)", vcpu->vm->id, vcpu->idx,
-	                  exit->vendor_code, exit->qualification);
+	log_print_limited("vm %u vcpu %u: entry refused (%x)", vcpu->vm->id, vcpu->idx,
+	                  exit->vendor_code);
 	return vcpu_return(vcpu, BH_EXIT_FAILED_ENTRY, BH_STATE_EMULATE);
 }
 
@@ -212,14 +214,14 @@ static out_of_line bool handle_rest(struct vcpu *vcpu, const struct vm_exit *exi
 	case BH_REASON_MMIO:
 		return exit_mmio(vcpu, exit);
 	case BH_REASON_CPUID:
-		return exit_cpuid(vcpu, exit);
+		return exit_cpuid(vcpu);
 	case BH_REASON_MSR_READ:
 	case BH_REASON_MSR_WRITE:
 		return exit_msr(vcpu, exit);
 	case BH_REASON_HLT:
-		return exit_hlt(vcpu, exit);
+		return exit_hlt(vcpu);
 	case BH_REASON_HYPERCALL:
-		return exit_hypercall(vcpu, exit);
+		return exit_hypercall(vcpu);
 	case BH_REASON_INTERRUPT:
 		arch_interrupts_poll();
 		return true;
@@ -227,13 +229,13 @@ static out_of_line bool handle_rest(struct vcpu *vcpu, const struct vm_exit *exi
 		vcpu_request_self(vcpu, VCPU_REQUEST_INTERRUPT);
 		return true;
 	case BH_REASON_XSETBV:
-		return exit_xsetbv(vcpu, exit);
+		return exit_xsetbv(vcpu);
 	case BH_REASON_INVALIDATE:
 		/* caches are coherent for a guest without devices of its own */
-		hvm->skip_instruction(vcpu, exit);
+		hvm->skip_instruction(vcpu, 0);
 		return true;
 	case BH_REASON_PAUSE:
-		return exit_pause(vcpu, exit);
+		return exit_pause(vcpu);
 	case BH_REASON_EXCEPTION:
 	case BH_REASON_PRIVILEGED:
 		return exit_exception(vcpu, exit);

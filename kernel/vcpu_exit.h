@@ -5,7 +5,10 @@
 #include "kernel/vcpu.h"
 
 #define VECTOR_DE  0u
+#define VECTOR_DB  1u
 #define VECTOR_NMI 2u
+#define VECTOR_BP  3u
+#define VECTOR_OF  4u
 #define VECTOR_UD  6u
 #define VECTOR_DF  8u
 #define VECTOR_TS  10u
@@ -14,6 +17,7 @@
 #define VECTOR_GP  13u
 #define VECTOR_PF  14u
 #define VECTOR_AC  17u
+#define VECTOR_MC  18u
 #define VECTOR_CP  21u
 
 /* Finish an exit in the kernel (true: go on in the guest) or hand it to the VMM (false). kernel/vcpu_exit.c */

@@ -118,7 +118,7 @@ uint32_t vlapic_update(struct vcpu *vcpu)
 		take_remote(vcpu);
 	}
 	/* The guest moves CR8 without an exit; the low half of TPR is not in it. */
-	uint32_t cr8 = hvm->get_cr8(vcpu);
+	uint32_t cr8 = (uint32_t)hvm_get(vcpu, HVM_CR8);
 
 	if ((vlapic_reg(vcpu, APIC_TPR) >> 4) != cr8) {
 		*reg(vcpu, APIC_TPR) = cr8 << 4;
@@ -396,7 +396,7 @@ static void reset_registers(struct vcpu *vcpu)
 	vcpu->lapic.isr_words = 0;
 	memset(vcpu->lapic.eoi_level, 0, sizeof(vcpu->lapic.eoi_level));
 	vlapic_timer_set(vcpu, 0, 0);
-	hvm->set_cr8(vcpu, 0);
+	hvm_set(vcpu, HVM_CR8, 0);
 }
 
 void vlapic_reset(struct vcpu *vcpu, bool is_init)
@@ -538,7 +538,7 @@ int vlapic_write(struct vcpu *vcpu, uint32_t offset, uint64_t value)
 	switch (offset) {
 	case APIC_TPR:
 		*reg(vcpu, APIC_TPR) = low & 0xff;
-		hvm->set_cr8(vcpu, (low >> 4) & 0xf);
+		hvm_set(vcpu, HVM_CR8, (low >> 4) & 0xf);
 		look_again(vcpu);
 		break;
 	case APIC_EOI:

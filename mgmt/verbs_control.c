@@ -279,8 +279,8 @@ static const struct result_column segment_columns[] = {
 
 static void fill_segments(const struct bh_cpu_state *cpu, struct result *result)
 {
-	static const char *const names[BH_SEG_COUNT] = { "es", "cs", "ss",   "ds",
-		                                         "fs", "gs", "ldtr", "tr" };
+	static const char *const names[BH_SEG_COUNT] = { "es", "cs",   "ss",   "ds",   "fs",
+		                                         "gs", "gdtr", "ldtr", "idtr", "tr" };
 	uint32_t i;
 
 	result_begin(result, "segments", RESULT_TABLE, segment_columns, 5);
@@ -302,10 +302,16 @@ static void fill_registers(const struct bh_cpu_state *cpu, uint32_t activity, st
 		BH_GPR_RBP, BH_GPR_RSP, BH_GPR_R8,  BH_GPR_R9,  BH_GPR_R10, BH_GPR_R11,
 		BH_GPR_R12, BH_GPR_R13, BH_GPR_R14, BH_GPR_R15,
 	};
-	const uint64_t others[] = {
-		cpu->rip, cpu->rflags, cpu->cr0,  cpu->cr2,       cpu->cr3,
-		cpu->cr4, cpu->efer,   cpu->xcr0, cpu->gdtr.base, cpu->idtr.base
-	};
+	const uint64_t others[] = { cpu->rip,
+		                    cpu->rflags,
+		                    cpu->cr0,
+		                    cpu->cr2,
+		                    cpu->cr3,
+		                    cpu->cr4,
+		                    cpu->efer,
+		                    cpu->xcr0,
+		                    cpu->segments[BH_SEG_GDTR].base,
+		                    cpu->segments[BH_SEG_IDTR].base };
 	uint32_t i;
 
 	result_begin(result, "registers", RESULT_RECORD, register_columns, 27);

@@ -15,13 +15,14 @@
 #define CPU_SEGMENT_TYPE_WRITABLE 0x0002u /* of a data segment; of a code segment: readable */
 #define CPU_SEGMENT_DPL_SHIFT     5
 #define CPU_SEGMENT_PRESENT       0x0080u
-#define CPU_SEGMENT_LONG          0x2000u
-#define CPU_SEGMENT_BIG           0x4000u
-#define CPU_SEGMENT_UNUSABLE      0x10000u
+#define CPU_SEGMENT_LONG          0x0200u
+#define CPU_SEGMENT_BIG           0x0400u
 
 #define CPU_CR0_PE                (1ull << 0)
 #define CPU_CR0_ET                (1ull << 4)
 #define CPU_CR0_WP                (1ull << 16)
+#define CPU_CR0_NW                (1ull << 29)
+#define CPU_CR0_CD                (1ull << 30)
 #define CPU_CR0_PG                (1ull << 31)
 
 #define CPU_CR4_PSE               (1ull << 4)

@@ -60,7 +60,7 @@ static bool emulate_type_allows(const struct bh_cpu_state *cpu,
 	if ((cpu->cr0 & CPU_CR0_PE) == 0 || (cpu->rflags & CPU_RFLAGS_VM) != 0) {
 		return true;
 	}
-	if ((attributes & CPU_SEGMENT_UNUSABLE) != 0 || (attributes & CPU_SEGMENT_PRESENT) == 0) {
+	if ((attributes & CPU_SEGMENT_PRESENT) == 0) {
 		return false;
 	}
 	if ((attributes & CPU_SEGMENT_TYPE_CODE) != 0) {

@@ -116,7 +116,7 @@ void loader_state_set_protected(struct bh_cpu_state *state, uint16_t code, uint1
 /* Long mode on the identity page tables: CS 0x10, data 0x18. */
 void loader_state_set_long(struct bh_cpu_state *state);
 
-/* Writes the GDT that both Linux states use, and sets state->gdtr. */
+/* Writes the GDT that both Linux states use, and sets GDTR in `state`. */
 int loader_state_write_gdt(const struct guest_memory *memory, struct bh_cpu_state *state);
 
 /* Writes page tables that map the first 4 GiB to themselves in 2 MiB pages, and sets state->cr3. */

@@ -11,10 +11,10 @@
 #include "bulkhead/errors.h"
 #include "vmm/loader_internal.h"
 
-#define STATE_CODE_32      0xc09bu /* G, D, present, code, readable, accessed */
-#define STATE_CODE_64      0xa09bu /* G, L, present, code, readable, accessed */
-#define STATE_DATA         0xc093u /* G, B, present, data, writable, accessed */
-#define STATE_TSS_BUSY     0x008bu
+#define STATE_CODE_32      0xc9bu /* G, D, present, code, readable, accessed */
+#define STATE_CODE_64      0xa9bu /* G, L, present, code, readable, accessed */
+#define STATE_DATA         0xc93u /* G, B, present, data, writable, accessed */
+#define STATE_TSS_BUSY     0x08bu
 #define STATE_TSS_LIMIT    0x67u
 
 #define STATE_LINUX_CODE   0x10u
@@ -30,7 +30,7 @@
 #define STATE_2M           0x200000ull
 #define STATE_GIGABYTES    4ull
 
-static void state_set_common(struct bh_cpu_state *state, uint32_t code_attributes, uint16_t code,
+static void state_set_common(struct bh_cpu_state *state, uint16_t code_attributes, uint16_t code,
                              uint16_t data)
 {
 	for (int i = BH_SEG_ES; i <= BH_SEG_GS; i++) {
@@ -45,8 +45,6 @@ static void state_set_common(struct bh_cpu_state *state, uint32_t code_attribute
 		.limit = STATE_TSS_LIMIT,
 		.attributes = STATE_TSS_BUSY,
 	};
-	state->segments[BH_SEG_LDTR] =
-		(struct bh_segment_state){ .attributes = CPU_SEGMENT_UNUSABLE };
 	state->rflags = CPU_RFLAGS_FIXED;
 }
 
@@ -74,8 +72,8 @@ int loader_state_write_gdt(const struct guest_memory *memory, struct bh_cpu_stat
 		STATE_GDT_DATA,
 	};
 
-	state->gdtr.base = LOADER_GDT_GPA;
-	state->gdtr.limit = sizeof(gdt) - 1;
+	state->segments[BH_SEG_GDTR].base = LOADER_GDT_GPA;
+	state->segments[BH_SEG_GDTR].limit = sizeof(gdt) - 1;
 	return guest_memory_write(memory, LOADER_GDT_GPA, gdt, sizeof(gdt));
 }
 

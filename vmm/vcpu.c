@@ -438,6 +438,21 @@ static void handle_msr(struct vcpu_thread *vcpu)
 	}
 }
 
+/* INIT, or the start-up IPI after it. */
+static void handle_restart(struct vcpu_thread *vcpu)
+{
+	int error;
+
+	machine_lock(); /* one at a time: the record is shared */
+	error = vcpu->run->exit == BH_EXIT_INIT
+	                ? vcpu_state_init(vcpu->idx)
+	                : vcpu_state_start(vcpu->idx, (uint8_t)vcpu->run->vector);
+	machine_unlock();
+	if (error < 0) {
+		crash(vcpu, "INIT or start-up failed, error", (uint64_t)(int64_t)error);
+	}
+}
+
 static void handle_exit(struct vcpu_thread *vcpu)
 {
 	switch ((enum bh_exit)vcpu->run->exit) {
@@ -472,7 +487,10 @@ static void handle_exit(struct vcpu_thread *vcpu)
 		break;
 	case BH_EXIT_NONE:
 	case BH_EXIT_KICK:
+		break;
 	case BH_EXIT_INIT:
+	case BH_EXIT_SIPI:
+		handle_restart(vcpu);
 		break;
 	case BH_EXIT_COUNT:
 	default:

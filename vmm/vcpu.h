@@ -51,5 +51,9 @@ int vcpu_state_reset(uint32_t vcpu_idx, const struct bh_cpu_state *start);
  */
 uint8_t (*vcpu_state_xmm_get(uint32_t vcpu_idx))[16];
 int vcpu_state_xmm_set(uint32_t vcpu_idx);
+/* INIT (SDM 3A table 10-1): keeps FPU, MSRs and XCR0; vCPU 0 runs on at the reset vector, others wait. The machine's lock is held. */
+int vcpu_state_init(uint32_t vcpu_idx);
+/* Start-up IPI: real mode at page `vector`. The machine's lock is held. */
+int vcpu_state_start(uint32_t vcpu_idx, uint8_t vector);
 /* Registers into the channel. */
 int vcpu_state_publish(uint32_t vcpu_idx);

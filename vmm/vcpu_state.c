@@ -56,7 +56,7 @@
 static struct bh_vcpu_state state;
 
 static void segment_set(struct bh_segment_state *segment, uint64_t base, uint16_t selector,
-                        uint32_t attributes)
+                        uint16_t attributes)
 {
 	*segment = (struct bh_segment_state){
 		.base = base, .limit = 0xffff, .selector = selector, .attributes = attributes
@@ -65,29 +65,31 @@ static void segment_set(struct bh_segment_state *segment, uint64_t base, uint16_
 
 static void reset_cpu(struct bh_cpu_state *cpu)
 {
-	uint64_t xcr0 = cpu->xcr0 ? 1 : 0; /* x87, on a guest with XSAVE */
-
 	memset(cpu, 0, sizeof(*cpu));
 	cpu->rip = RESET_RIP;
 	cpu->rflags = CPU_RFLAGS_FIXED;
 	cpu->gpr[BH_GPR_RDX] = 0x600; /* family 6 */
-	for (uint32_t i = 0; i < BH_SEG_LDTR; i++) {
+	for (uint32_t i = 0; i <= BH_SEG_GS; i++) {
 		segment_set(&cpu->segments[i], 0, 0, SEGMENT_DATA);
 	}
 	segment_set(&cpu->segments[BH_SEG_CS], RESET_CS_BASE, RESET_CS_SELECTOR, SEGMENT_CODE);
 	segment_set(&cpu->segments[BH_SEG_LDTR], 0, 0, SEGMENT_LDT);
 	segment_set(&cpu->segments[BH_SEG_TR], 0, 0, SEGMENT_TSS);
-	cpu->gdtr.limit = 0xffff;
-	cpu->idtr.limit = 0xffff;
+	segment_set(&cpu->segments[BH_SEG_GDTR], 0, 0, 0);
+	segment_set(&cpu->segments[BH_SEG_IDTR], 0, 0, 0);
 	cpu->cr0 = RESET_CR0;
-	cpu->xcr0 = xcr0;
+	cpu->xcr0 = 1; /* x87 */
 }
 
-static void reset_msrs(void)
+static void reset_debug(void)
 {
 	state.dr[0] = state.dr[1] = state.dr[2] = state.dr[3] = 0;
 	state.dr6 = RESET_DR6;
 	state.dr7 = RESET_DR7;
+}
+
+static void reset_msrs(void)
+{
 	state.tsc =
 		BH_TSC_KEEP; /* alike on all vCPUs, which setting one after the other would spoil */
 	state.tsc_aux = 0;
@@ -150,17 +152,52 @@ int vcpu_state_reset(uint32_t vcpu_idx, const struct bh_cpu_state *start)
 	}
 	reset_cpu(&state.cpu);
 	if (start != NULL) {
-		uint64_t xcr0 = state.cpu.xcr0;
-
 		state.cpu = *start;
-		state.cpu.xcr0 = xcr0;
+		state.cpu.xcr0 = 1;
 	}
+	reset_debug();
 	reset_msrs();
 	reset_lapic(vcpu_idx);
 	reset_fpu();
 	reset_events(start != NULL);
 	state.version = BH_ABI_VERSION;
 	state.groups = BH_STATE_ALL;
+	return bh_vcpu_set_state(VMM_HANDLE_VCPU + vcpu_idx, &state);
+}
+
+int vcpu_state_init(uint32_t vcpu_idx)
+{
+	int error = bh_vcpu_get_state(VMM_HANDLE_VCPU + vcpu_idx, &state);
+	uint64_t cr0 = state.cpu.cr0, xcr0 = state.cpu.xcr0;
+
+	if (error < 0) {
+		return error;
+	}
+	reset_cpu(&state.cpu);
+	state.cpu.xcr0 = xcr0;
+	/* CD and NW stay; but QEMU lets a guest set NW without CD, which is no state to go on with. */
+	if ((cr0 & CPU_CR0_CD) == 0) {
+		state.cpu.cr0 &= ~(CPU_CR0_CD | CPU_CR0_NW);
+	} else if ((cr0 & CPU_CR0_NW) == 0) {
+		state.cpu.cr0 &= ~CPU_CR0_NW;
+	}
+	reset_debug();
+	reset_events(vcpu_idx == 0);
+	state.groups = BH_STATE_EMULATE | BH_STATE_DEBUG | BH_STATE_EVENTS;
+	return bh_vcpu_set_state(VMM_HANDLE_VCPU + vcpu_idx, &state);
+}
+
+int vcpu_state_start(uint32_t vcpu_idx, uint8_t vector)
+{
+	int error = bh_vcpu_get_state(VMM_HANDLE_VCPU + vcpu_idx, &state);
+
+	if (error < 0) {
+		return error;
+	}
+	state.cpu.rip = 0;
+	segment_set(&state.cpu.segments[BH_SEG_CS], (uint64_t)vector << 12, (uint16_t)(vector << 8),
+	            SEGMENT_CODE);
+	state.groups = BH_STATE_GPR | BH_STATE_SEGMENTS;
 	return bh_vcpu_set_state(VMM_HANDLE_VCPU + vcpu_idx, &state);
 }
 

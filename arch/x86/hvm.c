@@ -1,8 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Which of the two vendors this machine has. Nothing else. */
+/* Which of the two vendors this machine has, and what both do alike. */
 #include "arch/x86/hvm.h"
 
-#include "arch/x86/feature.h"
+#include "arch/x86/asm.h"
+#include "arch/x86/hvm_fast.h"
+#include "arch/x86/reg/cr.h"
+#include "arch/x86/reg/msr.h"
+#include "kernel/event.h"
+#include "kernel/msr.h"
+#include "kernel/vcpu_exit.h"
 
 const struct hvm_ops *hvm;
 const char *hvm_reason = "the CPU has neither AMD-V nor Intel VT-x";
@@ -10,15 +16,64 @@ uint32_t hvm_features;
 
 void hvm_probe(void)
 {
-	const struct hvm_ops *candidate = NULL;
+	const struct hvm_ops *candidate = feature_has(FEATURE_SVM)   ? &svm_ops
+	                                  : feature_has(FEATURE_VMX) ? &vmx_ops
+	                                                             : NULL;
 
-	if (feature_has(FEATURE_SVM)) {
-		candidate = &svm_ops;
-	} else if (feature_has(FEATURE_VMX)) {
-		candidate = &vmx_ops;
+	if (candidate != NULL) {
+		hvm_reason = candidate->probe();
+		hvm = hvm_reason == NULL ? candidate : NULL;
 	}
-	if (candidate != NULL && candidate->probe(&hvm_reason)) {
-		hvm = candidate;
-		hvm_reason = NULL;
+}
+
+bool hvm_tag_assign(struct vcpu *vcpu, uint32_t last)
+{
+	struct cpu *cpu = vcpu->cpu;
+	bool is_over = cpu->hvm_asid_next - 1 >= last; /* also the first time: 0 */
+
+	if (is_over) {
+		cpu->hvm_asid_generation++;
+		cpu->hvm_asid_next = 1;
 	}
+	vcpu->asid = cpu->hvm_asid_next++;
+	vcpu->asid_generation = cpu->hvm_asid_generation;
+	return is_over;
+}
+
+void hvm_event_again(struct vcpu *vcpu, uint32_t event, uint32_t error_code)
+{
+	uint32_t vector = event & HVM_EVENT_VECTOR;
+	uint32_t type = event & HVM_EVENT_TYPE;
+
+	if (type > BH_INJECT_TYPE_EXCEPTION ||
+	    (type == BH_INJECT_TYPE_EXCEPTION && (vector == VECTOR_BP || vector == VECTOR_OF))) {
+		return; /* INT n, INT1, INT3, INTO */
+	}
+	if (type == BH_INJECT_TYPE_NMI) {
+		hvm_set(vcpu, HVM_SHADOW, hvm_get(vcpu, HVM_SHADOW) & ~(uint64_t)HVM_SHADOW_NMI);
+	}
+	vcpu->inject = event &
+	               (BH_INJECT_VALID | BH_INJECT_ERROR_CODE | HVM_EVENT_TYPE | HVM_EVENT_VECTOR);
+	vcpu->inject_error_code = error_code;
+	vcpu_request_self(vcpu, VCPU_REQUEST_INJECT);
+}
+
+/* ---- fast exits that take a little longer (hvm_fast.h) ---- */
+
+bool hvm_fast_ring(struct vcpu *vcpu, struct event *event)
+{
+	event_signal(event);
+	return hvm_fast_go_on(vcpu);
+}
+
+bool hvm_fast_cpuid_features(struct vcpu *vcpu, const struct bh_cpuid_entry *slot, uint64_t *rax)
+{
+	if ((uint32_t)*rax != CPUID_LEAF_FEATURES || slot->leaf != CPUID_SLOT_FEATURES) {
+		return false;
+	}
+	hvm_fast_cpuid_answer(vcpu, slot, rax);
+	vcpu->gpr[BH_GPR_RBX] |= vcpu->idx << CPUID_1_EBX_APIC_ID_SHIFT;
+	vcpu->gpr[BH_GPR_RCX] |= (hvm_get(vcpu, HVM_CR4) & CR4_OSXSAVE) != 0 ? CPUID_1_ECX_OSXSAVE
+	                                                                     : 0;
+	return true;
 }

@@ -5,19 +5,60 @@
  */
 #pragma once
 
+#include "arch/x86/asm.h"
+#include "arch/x86/feature.h"
+#include "arch/x86/reg/msr.h"
 #include "kernel/vcpu.h"
+
+/* A guest's registers that the vendor keeps, in the order of struct bh_cpu_state from rip on, then struct bh_vcpu_state from dr6 on. */
+enum hvm_register {
+	HVM_RIP,
+	HVM_RFLAGS,
+	HVM_CR2,
+	HVM_CR8,
+	HVM_CR0, /* CR0, CR3, CR4, EFER: the caller has checked nothing; the CPU refuses at entry what it cannot hold */
+	HVM_CR3,
+	HVM_CR4,
+	HVM_EFER, /* LMA follows from LME and CR0.PG, whatever is written */
+	HVM_DR6,
+	HVM_DR7,
+	HVM_PAT, /* the MSRs: values that msr_value_is_valid() */
+	HVM_SYSENTER_CS,
+	HVM_SYSENTER_ESP,
+	HVM_SYSENTER_EIP,
+	HVM_STAR,
+	HVM_LSTAR,
+	HVM_CSTAR,
+	HVM_SFMASK,
+	HVM_KERNEL_GS_BASE,
+	HVM_RSP,
+	HVM_CPL,    /* read only */
+	HVM_SHADOW, /* HVM_SHADOW_* */
+	HVM_TSC_OFFSET,
+	HVM_REGISTER_COUNT,
+};
+
+#define HVM_SHADOW_STI    1u
+#define HVM_SHADOW_MOV_SS 2u
+#define HVM_SHADOW_NMI    4u /* NMIs blocked: a handler runs */
+
+/* hvm->ready() */
+#define HVM_READY_INTERRUPT 1u
+#define HVM_READY_NMI       2u
+
+/* Parts of BH_INJECT_* */
+#define HVM_EVENT_VECTOR 0xffu
+#define HVM_EVENT_TYPE   0x700u
 
 struct hvm_ops {
 	const char *name; /* "AMD-V", "Intel VT-x" */
-	/* This CPU can do it and firmware allows it. `reason` (why not) is set when false. Boot pCPU only; fills the feature table. */
-	bool (*probe)(const char **reason);
-	/* turn virtualisation on; allocates the pCPU's pages; must_check by the caller */
+	enum ptable_format ptable_format;
+	/* This CPU can do it and firmware allows it: NULL; else why not. Boot pCPU only; fills the feature table. */
+	const char *(*probe)(void);
+	/* Turn virtualisation on; allocates the pCPU's pages. MEMORY, UNSUPPORTED. */
 	int (*cpu_on)(struct cpu *cpu);
-	void (*cpu_off)(struct cpu *cpu);
-	int (*vm_init)(struct vm *vm); /* bitmaps, nested table format */
-	void (*vm_fini)(struct vm *vm);
-	int (*vcpu_init)(struct vcpu *vcpu); /* VMCB/VMCS in reset state */
-	void (*vcpu_fini)(struct vcpu *vcpu);
+	void (*vcpu_init)(
+		struct vcpu *vcpu); /* controls into its cleared page; not its registers */
 	/*
 	 * Enter the guest again and again, finishing fast exits, until an exit needs the slow path: fills `exit`; gpr[] is then whole but for
 	 * RSP, and gpr[] is what the next entry loads. An event whose delivery the exit interrupted is put into vcpu->inject (software
@@ -31,25 +72,21 @@ struct hvm_ops {
 	/* make it the pCPU's current vCPU (cpu->hvm_current): VMPTRLD, ASID, clean bits */
 	void (*load)(struct vcpu *vcpu);
 	void (*unload)(struct vcpu *vcpu); /* VMCLEAR / forget, on its pCPU */
-	/* Between vm_exit and the next entry; the vCPU is loaded, or has never run. */
-	/* GPR, SEGMENTS, CONTROL (not xcr0) */
-	void (*get_state)(struct vcpu *vcpu, uint32_t groups, struct bh_cpu_state *state);
-	/* Checks as the CPU would at entry and as the host needs; INVALID changes nothing. */
-	int (*set_state)(struct vcpu *vcpu, uint32_t groups, const struct bh_cpu_state *state);
-	/* MSRs that live in the VMCB/VMCS or the CPU: EFER, PAT, FS/GS/KERNEL_GS_BASE, STAR.., SYSENTER_*. */
-	uint64_t (*get_msr)(struct vcpu *vcpu, uint32_t msr);
-	/* Value checked by the caller. */
-	void (*set_msr)(struct vcpu *vcpu, uint32_t msr, uint64_t value);
-	uint64_t (*get_dr)(struct vcpu *vcpu, uint32_t number); /* 6 and 7 */
-	void (*set_dr)(struct vcpu *vcpu, uint32_t number, uint64_t value);
-	uint32_t (*get_cr8)(struct vcpu *vcpu); /* 0..15; the guest may move it without an exit */
-	void (*set_cr8)(struct vcpu *vcpu, uint32_t cr8);
-	uint32_t (*get_cpl)(struct vcpu *vcpu);
-	/* RIP = next_rip, interrupt shadow gone */
-	void (*skip_instruction)(struct vcpu *vcpu, const struct vm_exit *exit);
-	/* Can this event be taken at the next entry? (IF, shadow, NMI mask, nothing injected yet.) CR8 is the caller's business. */
-	bool (*interrupt_ready)(struct vcpu *vcpu);
-	bool (*nmi_ready)(struct vcpu *vcpu);
+	/* Between an exit and the next entry, the vCPU loaded. */
+	uint64_t (*get)(struct vcpu *vcpu, enum hvm_register reg);
+	void (*set)(struct vcpu *vcpu, enum hvm_register reg, uint64_t value);
+	/* RSP, RIP to EFER: what get() gives of each */
+	void (*get_state)(struct vcpu *vcpu, struct bh_cpu_state *state);
+	/* All BH_SEG_COUNT of them. Bases must be canonical. */
+	void (*get_segments)(struct vcpu *vcpu, struct bh_segment_state *segments);
+	void (*set_segments)(struct vcpu *vcpu, const struct bh_segment_state *segments);
+	/*
+	 * Past the instruction that exited, so many bytes; 0: as the CPU tells (IO, CPUID, MSR, HLT, HYPERCALL, XSETBV, INVALIDATE, PAUSE).
+	 * Interrupt shadow gone.
+	 */
+	void (*skip_instruction)(struct vcpu *vcpu, uint32_t length);
+	/* What can be taken at the next entry (IF, shadow, NMI mask, nothing injected yet)? HVM_READY_*. CR8 is the caller's business. */
+	uint32_t (*ready)(struct vcpu *vcpu);
 	/* For the next entry (BH_INJECT_*). Only when nothing else is to be injected. */
 	void (*inject)(struct vcpu *vcpu, uint32_t inject, uint32_t error_code);
 	/*
@@ -57,14 +94,8 @@ struct hvm_ops {
 	 * 16: whatever CR8 is. It stays on until changed.
 	 */
 	void (*set_interrupt_window)(struct vcpu *vcpu, uint32_t priority);
-	/* exit (INTERRUPT_WINDOW) as soon as nmi_ready() */
+	/* exit (INTERRUPT_WINDOW) as soon as an NMI can be taken */
 	void (*set_nmi_window)(struct vcpu *vcpu, bool is_on);
-	/* bit 0: interrupt shadow by STI, 1: by MOV SS, 2: NMI blocked */
-	uint32_t (*get_shadow)(struct vcpu *vcpu);
-	void (*set_shadow)(struct vcpu *vcpu, uint32_t shadow);
-	/* before the next entry, forget guest-physical translations */
-	void (*flush_guest)(struct vcpu *vcpu);
-	void (*set_tsc_offset)(struct vcpu *vcpu, uint64_t offset);
 };
 
 extern const struct hvm_ops svm_ops, vmx_ops;
@@ -74,3 +105,42 @@ extern uint32_t hvm_features; /* BH_FEATURE_* */
 
 /* Choose the vendor; boot pCPU. */
 void hvm_probe(void);
+
+static inline uint64_t hvm_get(struct vcpu *vcpu, enum hvm_register reg)
+{
+	return hvm->get(vcpu, reg);
+}
+
+static inline void hvm_set(struct vcpu *vcpu, enum hvm_register reg, uint64_t value)
+{
+	hvm->set(vcpu, reg, value);
+}
+
+/* ---- arch/x86/hvm.c: what both vendors do alike ---- */
+
+/* A tag (ASID, VPID: 1 to `last`) of this pCPU for the vCPU. True: all were used up; everything tagged must be forgotten now. */
+bool hvm_tag_assign(struct vcpu *vcpu, uint32_t last) must_check;
+/* TSC_AUX of the guest into the CPU, where it stays: the host has no use for it. */
+static inline void hvm_tsc_aux_load(struct vcpu *vcpu)
+{
+	struct cpu *cpu = vcpu->cpu;
+
+	if (unlikely(cpu->hvm_tsc_aux != vcpu->msr_tsc_aux) && feature_has(FEATURE_RDTSCP)) {
+		msr_write(MSR_TSC_AUX, vcpu->msr_tsc_aux);
+		cpu->hvm_tsc_aux = vcpu->msr_tsc_aux;
+	}
+}
+
+/*
+ * An event was being delivered when the exit came (EXITINTINFO, IDT vectoring: the layout of BH_INJECT_*): it goes in again, unless the
+ * instruction at RIP raises it again (APM 2 15.7.2, SDM 3C 27.2.4).
+ */
+void hvm_event_again(struct vcpu *vcpu, uint32_t event, uint32_t error_code);
+/* The exit gives the guest an exception. */
+static inline void hvm_exit_raise(struct vm_exit *exit, uint32_t reason, uint32_t vector,
+                                  uint32_t error_code)
+{
+	exit->reason = reason;
+	exit->vector = (uint8_t)vector;
+	exit->error_code = error_code;
+}

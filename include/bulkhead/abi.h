@@ -293,12 +293,14 @@ enum bh_exit {
 	BH_EXIT_EMULATE =
 		9, /* an instruction at RIP that the CPU hands to software (string I/O, task switch, …) */
 	BH_EXIT_INIT =
-		10, /* this vCPU received INIT; the kernel has done it (reported for statistics; run again) */
+		10, /* this vCPU received INIT; its local APIC is reset: set the rest, activity too, and run again */
 	BH_EXIT_MSR =
 		11, /* run.msr: a register that is not the kernel's, or a write that moved the guest's TSC */
 	BH_EXIT_CPUID =
 		12, /* run.state (GPR, CONTROL) says which and who asks, RIP is past it: put the answer into gpr */
-	BH_EXIT_COUNT = 13,
+	BH_EXIT_SIPI =
+		13, /* it waited for this start-up IPI: set CS and RIP to page run.vector, and run again */
+	BH_EXIT_COUNT = 14,
 };
 
 /* General registers by their number in instructions. */
@@ -322,6 +324,7 @@ enum bh_gpr {
 	BH_GPR_COUNT,
 };
 
+/* In the order of AMD's control block, so that there they are one copy. */
 enum bh_segment {
 	BH_SEG_ES,
 	BH_SEG_CS,
@@ -329,27 +332,24 @@ enum bh_segment {
 	BH_SEG_DS,
 	BH_SEG_FS,
 	BH_SEG_GS,
+	BH_SEG_GDTR, /* base and limit only */
 	BH_SEG_LDTR,
+	BH_SEG_IDTR, /* base and limit only */
 	BH_SEG_TR,
 	BH_SEG_COUNT,
 };
 
-/* Attributes as in SDM 3C table 25-2: type 3:0, S 4, DPL 6:5, P 7, AVL 12, L 13, D/B 14, G 15, unusable 16. */
+/*
+ * Attributes are bits 55:52 and 47:40 of a descriptor side by side: type 3:0, S 4, DPL 6:5, P 7, AVL 8, L 9, D/B 10, G 11. Not present
+ * means not usable. DPL of SS is the CPL.
+ */
 struct bh_segment_state {
-	uint64_t base;
-	uint32_t limit; /* in bytes, already scaled by G */
 	uint16_t selector;
-	uint16_t reserved;
-	uint32_t attributes;
-	uint32_t reserved2;
-};
-_Static_assert(sizeof(struct bh_segment_state) == 24, "ABI");
-
-struct bh_table_state {
+	uint16_t attributes;
+	uint32_t limit; /* in bytes, already scaled by G */
 	uint64_t base;
-	uint32_t limit;
-	uint32_t reserved;
 };
+_Static_assert(sizeof(struct bh_segment_state) == 16, "ABI");
 
 /* An event to inject, in the layout of SDM 3C table 25-17 (vector 7:0, type 10:8, error code valid 11, valid 31). */
 #define BH_INJECT_VALID          (1u << 31)
@@ -360,14 +360,15 @@ struct bh_table_state {
 
 /* Groups of state that travel together (struct bh_vcpu_state.groups; struct bh_run.state_valid and state_dirty). */
 #define BH_STATE_GPR      0x001u /* gpr[], rip, rflags */
-#define BH_STATE_SEGMENTS 0x002u /* segments[], gdtr, idtr */
-#define BH_STATE_CONTROL  0x004u /* cr0 cr2 cr3 cr4 cr8 efer xcr0 */
-#define BH_STATE_DEBUG    0x008u /* dr0-3 dr6 dr7 */
-#define BH_STATE_MSR      0x010u /* the named MSRs below */
-#define BH_STATE_EVENTS   0x020u /* pending injection, interrupt shadow, NMI mask, activity */
-#define BH_STATE_LAPIC    0x040u /* apic_base, lapic[] */
-#define BH_STATE_FPU      0x080u /* fpu[] in XSAVE standard format */
-#define BH_STATE_ALL      0x0ffu
+#define BH_STATE_SEGMENTS 0x002u /* segments[] */
+#define BH_STATE_CONTROL \
+	0x004u /* cr0 cr2 cr3 cr4 cr8 efer xcr0; EFER.LMA follows from LME and CR0.PG */
+#define BH_STATE_DEBUG  0x008u /* dr0-3 dr6 dr7 */
+#define BH_STATE_MSR    0x010u /* the named MSRs below */
+#define BH_STATE_EVENTS 0x020u /* pending injection, interrupt shadow, NMI mask, activity */
+#define BH_STATE_LAPIC  0x040u /* apic_base, lapic[] */
+#define BH_STATE_FPU    0x080u /* fpu[] in XSAVE standard format */
+#define BH_STATE_ALL    0x0ffu
 /* Alone in run.state_dirty: vcpu_run() fills in BH_STATE_EMULATE and returns BH_ERR_AGAIN; the exit stays the last, an answer is void. */
 #define BH_STATE_WANTED  0x100u
 #define BH_STATE_EMULATE (BH_STATE_GPR | BH_STATE_SEGMENTS | BH_STATE_CONTROL)
@@ -384,22 +385,21 @@ enum bh_activity {
 /* The registers that an emulator or a loader needs. */
 struct bh_cpu_state {
 	uint64_t gpr[BH_GPR_COUNT];
-	uint64_t rip;
-	uint64_t rflags;
-	struct bh_segment_state segments[BH_SEG_COUNT];
-	struct bh_table_state gdtr, idtr;
-	uint64_t cr0, cr2, cr3, cr4, cr8, efer, xcr0;
+	uint64_t rip, rflags;
+	uint64_t cr2, cr8, cr0, cr3, cr4, efer, xcr0;
 	uint64_t reserved;
+	struct bh_segment_state segments[BH_SEG_COUNT];
 };
-_Static_assert(sizeof(struct bh_cpu_state) == 18 * 8 + 8 * 24 + 2 * 16 + 8 * 8, "ABI");
+_Static_assert(sizeof(struct bh_cpu_state) == 26 * 8 + 10 * 16, "ABI");
 
 struct bh_vcpu_state {
 	uint32_t version; /* BH_ABI_VERSION */
 	uint32_t groups;  /* BH_STATE_*: what is filled in */
 	struct bh_cpu_state cpu;
 	uint64_t dr[4], dr6, dr7;
-	uint64_t tsc, tsc_aux, pat, sysenter_cs, sysenter_esp, sysenter_eip;
-	uint64_t star, lstar, cstar, sfmask, kernel_gs_base, reserved;
+	uint64_t pat, sysenter_cs, sysenter_esp, sysenter_eip;
+	uint64_t star, lstar, cstar, sfmask, kernel_gs_base;
+	uint64_t tsc, tsc_aux, reserved;
 	uint32_t inject; /* BH_INJECT_* */
 	uint32_t inject_error_code;
 	uint32_t interrupt_shadow; /* 1: STI, 2: MOV SS */
@@ -473,7 +473,7 @@ struct bh_run {
 	/* kernel -> VMM */
 	uint32_t exit;        /* enum bh_exit */
 	uint32_t state_valid; /* BH_STATE_* groups of `state` that are filled */
-	uint32_t vector;      /* BH_EXIT_EOI */
+	uint32_t vector;      /* BH_EXIT_EOI, BH_EXIT_SIPI */
 	uint32_t failure;     /* BH_EXIT_FAILED_ENTRY: the vendor's reason */
 	struct bh_exit_io io;
 	struct bh_exit_mmio mmio;

@@ -111,8 +111,8 @@ static void set_state(struct bh_cpu_state *cpu, const uint8_t *bytes)
 	for (int i = 0; i < BH_SEG_COUNT; i++) {
 		cpu->segments[i].limit = (bytes[3] & (1 << i)) != 0 ? 0xffff : UINT32_MAX;
 		cpu->segments[i].base = (bytes[4] & (1 << i)) != 0 ? 0xffff0000 : 0;
-		cpu->segments[i].attributes = 0x8093u ^ (uint32_t)bytes[5] ^
-		                              (uint32_t)(bytes[6] & 0xf0) << 9;
+		cpu->segments[i].attributes = (uint16_t)(0x893 ^ bytes[5] ^ (bytes[6] & 0x70) << 5 ^
+		                                         (bytes[6] & 0x80));
 	}
 	for (int i = 0; i < BH_GPR_COUNT; i++) {
 		cpu->gpr[i] = kinds[(bytes[7 + i / 2] >> (4 * (i & 1))) & 7] + (bytes[15] & 0x1f);

@@ -479,14 +479,14 @@ static void test_cut_short(void **state)
 
 static void test_mode(void **state)
 {
-	struct bh_segment_state cs = { .attributes = 0xa09b };
+	struct bh_segment_state cs = { .attributes = 0xa9b };
 
 	(void)state;
 	assert_int_equal(decode_mode_of(CPU_EFER_LMA, &cs), DECODE_MODE_64);
-	cs.attributes = 0xc09b;
+	cs.attributes = 0xc9b;
 	assert_int_equal(decode_mode_of(CPU_EFER_LMA, &cs), DECODE_MODE_32);
 	assert_int_equal(decode_mode_of(0, &cs), DECODE_MODE_32);
-	cs.attributes = 0x009b;
+	cs.attributes = 0x09b;
 	assert_int_equal(decode_mode_of(0, &cs), DECODE_MODE_16);
 }
 

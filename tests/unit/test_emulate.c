@@ -114,13 +114,13 @@ static int set_up(void **state)
 	cpu.rip = 0x1000;
 	for (int i = 0; i < BH_SEG_COUNT; i++) {
 		cpu.segments[i] = (struct bh_segment_state){ .limit = 0xffffffff,
-			                                     .attributes = 0xc093 };
+			                                     .attributes = 0xc93 };
 	}
-	cpu.segments[BH_SEG_CS].attributes = 0xa09b;
+	cpu.segments[BH_SEG_CS].attributes = 0xa9b;
 	return 0;
 }
 
-static void set_protected(uint32_t code_attributes)
+static void set_protected(uint16_t code_attributes)
 {
 	cpu.cr0 = CPU_CR0_PE;
 	cpu.cr4 = 0;
@@ -205,26 +205,26 @@ static void test_faults(void **state)
 static void test_segments(void **state)
 {
 	(void)state;
-	set_protected(0xc09b);
+	set_protected(0xc9b);
 	cpu.segments[BH_SEG_DS].base = 0x1000;
 	cpu.segments[BH_SEG_DS].limit = 0xfff;
 	assert_int_equal(STEP("\xa1\xfc\x0f\x00\x00"), EMULATE_DONE);
 	cpu.rip = 0x1000;
 	assert_int_equal(STEP("\xa1\xfd\x0f\x00\x00"), EMULATE_FAULT);
 	check_fault(CPU_VECTOR_GP, 0);
-	cpu.segments[BH_SEG_DS].attributes = 0xc091; /* read-only */
+	cpu.segments[BH_SEG_DS].attributes = 0xc91; /* read-only */
 	assert_int_equal(STEP("\xa3\x00\x00\x00\x00"), EMULATE_FAULT);
 	check_fault(CPU_VECTOR_GP, 0);
 	assert_int_equal(STEP("\xa1\x00\x00\x00\x00"), EMULATE_DONE);
 	cpu.rip = 0x1000;
-	cpu.segments[BH_SEG_DS].attributes = 0xc097; /* expands down: only above the limit */
+	cpu.segments[BH_SEG_DS].attributes = 0xc97; /* expands down: only above the limit */
 	assert_int_equal(STEP("\xa1\xff\x0f\x00\x00"), EMULATE_FAULT);
 	assert_int_equal(STEP("\xa1\x00\x10\x00\x00"), EMULATE_DONE);
 	cpu.rip = 0x1000;
-	cpu.segments[BH_SEG_DS].attributes = CPU_SEGMENT_UNUSABLE;
+	cpu.segments[BH_SEG_DS].attributes = 0;
 	assert_int_equal(STEP("\xa1\x00\x00\x00\x00"), EMULATE_FAULT);
 	check_fault(CPU_VECTOR_GP, 0);
-	cpu.segments[BH_SEG_CS].attributes = 0xc099; /* execute-only: no data, but code */
+	cpu.segments[BH_SEG_CS].attributes = 0xc99; /* execute-only: no data, but code */
 	assert_int_equal(STEP("\x2e\xa1\x00\x00\x00\x00"), EMULATE_FAULT);
 	memcpy(ram + 0x1000, "\x64\xa1\x00\x80\x00\x00", 6);
 	assert_int_equal(emulate_step(&emulate, NULL, 0), EMULATE_DONE);
@@ -233,11 +233,11 @@ static void test_segments(void **state)
 static void test_real_mode(void **state)
 {
 	(void)state;
-	set_protected(0x009b);
+	set_protected(0x09b);
 	cpu.cr0 = 0;
 	cpu.segments[BH_SEG_DS].base = 0x9000;
 	cpu.segments[BH_SEG_DS].limit = 0xffff;
-	cpu.segments[BH_SEG_DS].attributes = 0x0093;
+	cpu.segments[BH_SEG_DS].attributes = 0x093;
 	cpu.gpr[BH_GPR_RBX] = 0xfffff0;
 	cpu.gpr[BH_GPR_RSI] = 0x20;
 	ram[0x9010] = 0x5a;
@@ -332,8 +332,8 @@ static void test_stack(void **state)
 	check_fault(CPU_VECTOR_PF, 2);
 	assert_int_equal(cpu.gpr[BH_GPR_RSP], 0x2ff8);
 	set_up(NULL);
-	set_protected(0xc09b);
-	cpu.segments[BH_SEG_SS].attributes = 0x0093; /* a 16-bit stack under 32-bit code */
+	set_protected(0xc9b);
+	cpu.segments[BH_SEG_SS].attributes = 0x093; /* a 16-bit stack under 32-bit code */
 	cpu.gpr[BH_GPR_RSP] = 0x12340002;
 	assert_int_equal(STEP("\xff\x35\x00\x20\x00\x00"), EMULATE_DONE);
 	assert_int_equal(cpu.gpr[BH_GPR_RSP], 0x1234fffe);

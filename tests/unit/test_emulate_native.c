@@ -183,7 +183,7 @@ static void run_emulated(const uint8_t *instruction, uint32_t length, uint64_t f
 	memory.slots[0].gpa = low_address(arena->buffer);
 	memory.slots[0].size = BUFFER_BYTES;
 	memory.slots[0].host = arena->buffer;
-	cpu.segments[BH_SEG_CS].attributes = 0xa09b;
+	cpu.segments[BH_SEG_CS].attributes = 0xa9b;
 	memcpy(cpu.gpr, arena->in, sizeof(cpu.gpr));
 	cpu.rflags = arena->flags_in;
 	memcpy(device, before, sizeof(before));

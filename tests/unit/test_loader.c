@@ -125,7 +125,7 @@ static void test_bzimage_64(void **state)
 	assert_int_equal(result.state.cr0, 0x80000011);
 	assert_int_equal(result.state.efer, CPU_EFER_LME | CPU_EFER_LMA);
 	assert_int_equal(result.state.segments[BH_SEG_CS].selector, 0x10);
-	assert_int_equal(result.state.segments[BH_SEG_CS].attributes, 0xa09b);
+	assert_int_equal(result.state.segments[BH_SEG_CS].attributes, 0xa9b);
 	assert_int_equal(result.state.segments[BH_SEG_DS].selector, 0x18);
 	assert_memory_equal(params + 0x202, "HdrS", 4);
 	assert_int_equal(params[0x210], 0xff);
@@ -153,7 +153,7 @@ static void test_bzimage_32(void **state)
 	assert_int_equal(result.kind, LOADER_KIND_BZIMAGE_32);
 	assert_int_equal(result.state.rip, 0x1000000);
 	assert_int_equal(result.state.cr0, 0x11);
-	assert_int_equal(result.state.segments[BH_SEG_CS].attributes, 0xc09b);
+	assert_int_equal(result.state.segments[BH_SEG_CS].attributes, 0xc9b);
 	assert_int_equal(ram64(LOADER_GDT_GPA + 0x10), 0x00cf9b000000ffff);
 }
 

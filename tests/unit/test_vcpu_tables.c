@@ -171,7 +171,7 @@ static void msrs_keep_and_refuse(void **state)
 	assert_int_equal(write(MSR_PAT, 0x0207040600070406), BH_ERR_INVALID);
 	assert_int_equal(write(MSR_EFER, EFER_LME | EFER_NXE | EFER_SCE), BH_OK);
 	assert_int_equal(write(MSR_EFER, EFER_SVME), BH_ERR_INVALID);
-	fake_vcpus[0].state.cr0 = CR0_PG | CR0_PE;
+	fake_vcpus[0].registers[HVM_CR0] = CR0_PG | CR0_PE;
 	assert_int_equal(write(MSR_EFER, EFER_NXE), BH_ERR_INVALID); /* LME while paging */
 	assert_int_equal(write(MSR_LSTAR, 0x0000800000000000), BH_ERR_INVALID);
 	assert_int_equal(write(MSR_LSTAR, 0xffff800000000000), BH_OK);

@@ -62,9 +62,9 @@ static void priorities_decide(void **state)
 	vlapic_eoi(vcpu);
 	assert_int_equal(vlapic_processor_priority(vcpu), 0);
 	assert_int_equal(vlapic_write(vcpu, APIC_TPR, 0x35), BH_OK);
-	assert_int_equal(fake_vcpus[0].cr8, 3);
+	assert_int_equal(fake_vcpus[0].registers[HVM_CR8], 3);
 	assert_int_equal(vlapic_processor_priority(vcpu), 0x35);
-	fake_vcpus[0].cr8 = 9; /* the guest moved it without an exit */
+	fake_vcpus[0].registers[HVM_CR8] = 9; /* the guest moved it without an exit */
 	(void)vlapic_update(vcpu);
 	assert_int_equal(vlapic_processor_priority(vcpu), 0x90);
 	vlapic_take(vcpu, 0xa0);

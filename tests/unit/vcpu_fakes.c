@@ -60,59 +60,19 @@ static struct fake_vcpu *of(struct vcpu *vcpu)
 	return container_of(vcpu, struct fake_vcpu, vcpu);
 }
 
-static void get_state(struct vcpu *vcpu, uint32_t groups, struct bh_cpu_state *state)
+static uint64_t get(struct vcpu *vcpu, enum hvm_register reg)
 {
-	(void)groups;
-	*state = of(vcpu)->state;
+	return of(vcpu)->registers[reg];
 }
 
-static uint64_t *field(struct vcpu *vcpu, uint32_t msr)
+static void set(struct vcpu *vcpu, enum hvm_register reg, uint64_t value)
 {
-	switch (msr) {
-	case MSR_PAT:
-		return &of(vcpu)->pat;
-	case MSR_EFER:
-		return &of(vcpu)->efer;
-	case MSR_LSTAR:
-		return &of(vcpu)->lstar;
-	default:
-		return &of(vcpu)->star;
-	}
-}
-
-static uint64_t get_msr(struct vcpu *vcpu, uint32_t msr)
-{
-	return *field(vcpu, msr);
-}
-
-static void set_msr(struct vcpu *vcpu, uint32_t msr, uint64_t value)
-{
-	*field(vcpu, msr) = value;
-}
-
-static uint32_t get_cr8(struct vcpu *vcpu)
-{
-	return of(vcpu)->cr8;
-}
-
-static void set_cr8(struct vcpu *vcpu, uint32_t cr8)
-{
-	of(vcpu)->cr8 = cr8;
-}
-
-static void set_tsc_offset(struct vcpu *vcpu, uint64_t offset)
-{
-	(void)vcpu;
-	(void)offset;
+	of(vcpu)->registers[reg] = value;
 }
 
 static const struct hvm_ops ops = {
-	.get_state = get_state,
-	.get_msr = get_msr,
-	.set_msr = set_msr,
-	.get_cr8 = get_cr8,
-	.set_cr8 = set_cr8,
-	.set_tsc_offset = set_tsc_offset,
+	.get = get,
+	.set = set,
 };
 const struct hvm_ops *hvm = &ops;
 

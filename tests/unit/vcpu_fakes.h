@@ -22,9 +22,7 @@ struct fake_vcpu {
 	uint32_t regs[1024];
 	struct bh_vcpu_stats stats;
 	struct bh_run run;
-	struct bh_cpu_state state;
-	uint64_t pat, efer, star, lstar;
-	uint32_t cr8;
+	uint64_t registers[HVM_REGISTER_COUNT];
 };
 
 extern struct vm *fake_vm;

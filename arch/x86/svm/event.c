@@ -14,19 +14,6 @@
 
 #define DR6_BS BIT(14)
 
-uint32_t svm_get_cr8(struct vcpu *vcpu)
-{
-	return (uint32_t)(svm_vmcb(vcpu)->vintr & SVM_VINTR_TPR);
-}
-
-void svm_set_cr8(struct vcpu *vcpu, uint32_t cr8)
-{
-	struct vmcb *vmcb = svm_vmcb(vcpu);
-
-	vmcb->vintr = (vmcb->vintr & ~SVM_VINTR_TPR) | (cr8 & SVM_VINTR_TPR);
-	vmcb->clean &= ~(uint32_t)SVM_CLEAN_TPR;
-}
-
 static void step_begin(struct vcpu *vcpu)
 {
 	struct vmcb *vmcb = svm_vmcb(vcpu);
@@ -62,7 +49,7 @@ static bool step_end(struct vcpu *vcpu)
 	}
 	if (was_step && !private->had_tf) {
 		vmcb->dr6 &= ~DR6_BS;
-		vmcb->clean &= ~(uint32_t)SVM_CLEAN_DR;
+		svm_changed(vmcb, SVM_CLEAN_DR);
 		return true;
 	}
 	return false;
@@ -98,31 +85,32 @@ static bool is_injecting(const struct vmcb *vmcb)
 	return (vmcb->event_inject & BH_INJECT_VALID) != 0;
 }
 
-bool svm_interrupt_ready(struct vcpu *vcpu)
+uint32_t svm_ready(struct vcpu *vcpu)
 {
 	const struct vmcb *vmcb = svm_vmcb(vcpu);
 
-	return (vmcb->rflags & RFLAGS_IF) != 0 && (vmcb->interrupt_shadow & SVM_SHADOW) == 0 &&
-	       !is_injecting(vmcb);
+	if (is_injecting(vmcb) || (vmcb->interrupt_shadow & SVM_SHADOW) != 0) {
+		return 0;
+	}
+	return ((vmcb->rflags & RFLAGS_IF) != 0 ? HVM_READY_INTERRUPT : 0) |
+	       (svm_private(vcpu)->is_nmi_blocked ? 0 : HVM_READY_NMI);
 }
 
-bool svm_nmi_ready(struct vcpu *vcpu)
+void svm_intercept_iret(struct vcpu *vcpu, bool is_on)
 {
-	const struct vmcb *vmcb = svm_vmcb(vcpu);
+	struct vmcb *vmcb = svm_vmcb(vcpu);
 
-	return !svm_private(vcpu)->is_nmi_blocked && (vmcb->interrupt_shadow & SVM_SHADOW) == 0 &&
-	       !is_injecting(vmcb);
+	vmcb->intercept1 &= ~(uint32_t)SVM_INTERCEPT1_IRET;
+	vmcb->intercept1 |= is_on ? SVM_INTERCEPT1_IRET : 0;
+	svm_changed(vmcb, SVM_CLEAN_INTERCEPTS);
 }
 
 void svm_inject(struct vcpu *vcpu, uint32_t inject, uint32_t error_code)
 {
-	struct vmcb *vmcb = svm_vmcb(vcpu);
-
-	vmcb->event_inject = ((uint64_t)error_code << 32) | inject;
-	if ((inject & SVM_EVENT_TYPE) == BH_INJECT_TYPE_NMI) {
+	svm_vmcb(vcpu)->event_inject = ((uint64_t)error_code << 32) | inject;
+	if ((inject & HVM_EVENT_TYPE) == BH_INJECT_TYPE_NMI) {
 		svm_private(vcpu)->is_nmi_blocked = 1;
-		vmcb->intercept1 |= SVM_INTERCEPT1_IRET;
-		vmcb->clean &= ~(uint32_t)SVM_CLEAN_INTERCEPTS;
+		svm_intercept_iret(vcpu, true);
 	}
 }
 
@@ -144,7 +132,7 @@ void svm_set_interrupt_window(struct vcpu *vcpu, uint32_t priority)
 	}
 	if (vintr != vmcb->vintr) {
 		vmcb->vintr = vintr;
-		vmcb->clean &= ~(uint32_t)SVM_CLEAN_TPR;
+		svm_changed(vmcb, SVM_CLEAN_TPR);
 	}
 }
 
@@ -166,26 +154,15 @@ void svm_set_nmi_window(struct vcpu *vcpu, bool is_on)
 	}
 }
 
-uint32_t svm_get_shadow(struct vcpu *vcpu)
-{
-	return (uint32_t)(svm_vmcb(vcpu)->interrupt_shadow & SVM_SHADOW) |
-	       (svm_private(vcpu)->is_nmi_blocked ? 4u : 0);
-}
-
 void svm_set_shadow(struct vcpu *vcpu, uint32_t shadow)
 {
 	struct vmcb *vmcb = svm_vmcb(vcpu);
 	struct svm_private *private = svm_private(vcpu);
 
-	vmcb->interrupt_shadow = (shadow & 3) != 0 ? SVM_SHADOW : 0;
+	vmcb->interrupt_shadow = (shadow & ~HVM_SHADOW_NMI) != 0 ? SVM_SHADOW : 0;
 	private->attention = 0;
 	private->is_shadow = svm_is_tcg && vmcb->interrupt_shadow != 0;
 	private->shadow_rip = vmcb->rip;
-	private->is_nmi_blocked = (shadow & 4) != 0;
-	if (private->is_nmi_blocked) {
-		vmcb->intercept1 |= SVM_INTERCEPT1_IRET;
-	} else {
-		vmcb->intercept1 &= ~(uint32_t)SVM_INTERCEPT1_IRET;
-	}
-	vmcb->clean &= ~(uint32_t)SVM_CLEAN_INTERCEPTS;
+	private->is_nmi_blocked = (shadow & HVM_SHADOW_NMI) != 0;
+	svm_intercept_iret(vcpu, private->is_nmi_blocked);
 }

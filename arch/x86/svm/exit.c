@@ -7,25 +7,53 @@
 
 #include "arch/x86/reg/cr.h"
 #include "kernel/string.h"
+#include "kernel/vcpu_exit.h"
 
-#define VECTOR_DB           1u
-#define VECTOR_BP           3u
-#define VECTOR_OF           4u
-#define VECTOR_UD           6u
-#define VECTOR_GP           13u
-#define VECTOR_AC           17u
-#define VECTOR_MC           18u
+#define NPF_WRITE      BIT(1)
+#define NPF_FETCH      BIT(4)
+#define NPF_FINAL      BIT(32)
+#define ATTRIBUTE_LONG BIT(9)
 
-#define NPF_WRITE           BIT(1)
-#define NPF_FETCH           BIT(4)
-#define NPF_FINAL           BIT(32)
+#define SIMPLE(code)   [(code)-SVM_EXIT_INTR]
 
-#define VMCB_ATTRIBUTE_LONG BIT(9)
+/*
+ * Exits that say all by their code: what they are and, for instructions that somebody else completes, how long those are without
+ * prefixes: for CPUs that save no next RIP (docs/caveats.md).
+ */
+static const struct {
+	uint8_t reason;
+	uint8_t length;
+} simple[] = {
+	SIMPLE(SVM_EXIT_INTR) = { BH_REASON_INTERRUPT, 0 },
+	SIMPLE(SVM_EXIT_NMI) = { BH_REASON_NMI, 0 }, /* taken at the STGI */
+	SIMPLE(SVM_EXIT_SMI) = { VM_EXIT_NONE, 0 },
+	SIMPLE(SVM_EXIT_INIT) = { VM_EXIT_NONE, 0 },
+	SIMPLE(SVM_EXIT_VINTR) = { BH_REASON_INTERRUPT_WINDOW, 0 },
+	SIMPLE(SVM_EXIT_CPUID) = { BH_REASON_CPUID, 2 },
+	SIMPLE(SVM_EXIT_INVD) = { BH_REASON_INVALIDATE, 2 },
+	SIMPLE(SVM_EXIT_PAUSE) = { BH_REASON_PAUSE, 2 },
+	SIMPLE(SVM_EXIT_HLT) = { BH_REASON_HLT, 1 },
+	SIMPLE(SVM_EXIT_MSR) = { BH_REASON_MSR_READ, 2 },
+	SIMPLE(SVM_EXIT_SHUTDOWN) = { BH_REASON_SHUTDOWN, 0 },
+	SIMPLE(SVM_EXIT_VMMCALL) = { BH_REASON_HYPERCALL, 3 },
+	SIMPLE(SVM_EXIT_WBINVD) = { BH_REASON_INVALIDATE, 2 },
+	SIMPLE(SVM_EXIT_XSETBV) = { BH_REASON_XSETBV, 3 },
+};
 
-/* Length without prefixes, for CPUs that save no next RIP (docs/caveats.md). */
-static uint64_t next_rip(const struct vmcb *vmcb, uint64_t length)
+void svm_skip_instruction(struct vcpu *vcpu, uint32_t length)
 {
-	return svm_has_next_rip ? vmcb->next_rip : vmcb->rip + length;
+	struct vmcb *vmcb = svm_vmcb(vcpu);
+
+	if (vmcb->exit_code == SVM_EXIT_IOIO) {
+		vmcb->rip = vmcb->exit_info2;
+	} else if (length != 0) {
+		vmcb->rip += length;
+	} else if (svm_has_next_rip) {
+		vmcb->rip = vmcb->next_rip;
+	} else {
+		vmcb->rip += simple[vmcb->exit_code - SVM_EXIT_INTR].length;
+	}
+	vmcb->interrupt_shadow = 0;
 }
 
 static void decode_io(const struct vmcb *vmcb, struct vm_exit *exit)
@@ -37,19 +65,18 @@ static void decode_io(const struct vmcb *vmcb, struct vm_exit *exit)
 	exit->width_bytes = (uint8_t)field_get(SVM_IO_SIZE, info);
 	exit->is_write = (info & SVM_IO_IN) == 0;
 	exit->is_string = (info & (SVM_IO_STRING | SVM_IO_REP)) != 0;
-	exit->next_rip = vmcb->exit_info2;
 }
 
 static void decode_nested_fault(const struct vmcb *vmcb, struct vm_exit *exit)
 {
 	exit->reason = BH_REASON_MMIO;
 	exit->gpa = GPA(vmcb->exit_info2);
+	exit->is_delivery = (vmcb->exit_int_info & BH_INJECT_VALID) != 0;
 	exit->is_write = (vmcb->exit_info1 & NPF_WRITE) != 0;
 	exit->is_fetch = (vmcb->exit_info1 & NPF_FETCH) != 0;
 	exit->is_final = (vmcb->exit_info1 & NPF_FINAL) != 0;
-	exit->next_rip = vmcb->rip;
 	exit->is_64 = exit->is_final && (vmcb->efer & EFER_LMA) != 0 &&
-	              (vmcb->cs.attributes & VMCB_ATTRIBUTE_LONG) != 0;
+	              (vmcb->cs.attributes & ATTRIBUTE_LONG) != 0;
 	exit->cpl = vmcb->cpl;
 	exit->instruction_length = 0;
 	if ((hvm_features & BH_FEATURE_DECODE_ASSIST) != 0 &&
@@ -59,171 +86,93 @@ static void decode_nested_fault(const struct vmcb *vmcb, struct vm_exit *exit)
 	}
 }
 
-static void decode_exception(const struct vmcb *vmcb, struct vm_exit *exit, bool was_step)
-{
-	uint32_t vector = (uint32_t)vmcb->exit_code - SVM_EXIT_EXCEPTION;
-
-	exit->reason = BH_REASON_EXCEPTION;
-	exit->inject = 0;
-	if (vector == VECTOR_MC) {
-		/* The machine's, not the guest's: the intercept took it, so hand it to our own handler. */
-		__asm__ volatile("int $18" : : : "memory");
-	} else if (was_step) {
-		exit->reason = BH_REASON_INTERRUPT_WINDOW;
-	} else {
-		exit->inject = BH_INJECT_VALID | BH_INJECT_TYPE_EXCEPTION | vector;
-		exit->error_code = 0;
-		if (vector == VECTOR_AC) {
-			exit->inject |= BH_INJECT_ERROR_CODE;
-			exit->error_code = (uint32_t)vmcb->exit_info1;
-		}
-	}
-}
-
 static void decode_iret(struct vcpu *vcpu, struct vm_exit *exit)
 {
-	struct vmcb *vmcb = svm_vmcb(vcpu);
-
 	exit->reason = BH_REASON_INTERRUPT_WINDOW;
 	svm_private(vcpu)->is_at_iret = 1;
-	svm_private(vcpu)->iret_rip = vmcb->rip;
-	vmcb->intercept1 &= ~(uint32_t)SVM_INTERCEPT1_IRET;
-	vmcb->clean &= ~(uint32_t)SVM_CLEAN_INTERCEPTS;
+	svm_private(vcpu)->iret_rip = svm_vmcb(vcpu)->rip;
+	svm_intercept_iret(vcpu, false);
 }
 
-static void decode_plain(struct vm_exit *exit, uint32_t reason, uint64_t rip)
-{
-	exit->reason = reason;
-	exit->next_rip = rip;
-}
-
-static void decode_fault(struct vm_exit *exit, uint32_t vector)
-{
-	exit->reason = BH_REASON_PRIVILEGED;
-	exit->inject = BH_INJECT_VALID | BH_INJECT_TYPE_EXCEPTION | vector;
-	exit->error_code = 0;
-	if (vector == VECTOR_GP) {
-		exit->inject |= BH_INJECT_ERROR_CODE;
-	}
-}
-
-/* An event was being delivered when the exit came: again, unless the instruction itself raises it again (APM 2 15.7.2). */
-static out_of_line void take_interrupted_event(struct vcpu *vcpu, struct vmcb *vmcb)
-{
-	uint32_t info = (uint32_t)vmcb->exit_int_info;
-	uint32_t vector = info & 0xff;
-	uint32_t type = info & (uint32_t)SVM_EVENT_TYPE;
-
-	if (type == SVM_EVENT_TYPE_SOFTWARE) {
-		return;
-	}
-	if (type == BH_INJECT_TYPE_EXCEPTION && (vector == VECTOR_BP || vector == VECTOR_OF)) {
-		return;
-	}
-	if (type == BH_INJECT_TYPE_NMI) {
-		svm_private(vcpu)->is_nmi_blocked = 0;
-	}
-	vcpu->inject = info &
-	               (BH_INJECT_VALID | BH_INJECT_ERROR_CODE | (uint32_t)SVM_EVENT_TYPE | 0xff);
-	vcpu->inject_error_code = (uint32_t)(vmcb->exit_int_info >> 32);
-	vcpu_request_self(vcpu, VCPU_REQUEST_INJECT);
-}
-
-static out_of_line void decode_rest(struct vcpu *vcpu, struct vm_exit *exit, bool was_step)
+static void decode_rest(struct vcpu *vcpu, struct vm_exit *exit, bool was_step)
 {
 	struct vmcb *vmcb = svm_vmcb(vcpu);
 	uint32_t code = (uint32_t)vmcb->exit_code;
 
-	exit->vendor_code = code;
-	exit->qualification = vmcb->exit_info1;
+	if (code - SVM_EXIT_INTR < ARRAY_SIZE(simple) && simple[code - SVM_EXIT_INTR].reason != 0) {
+		exit->reason = simple[code - SVM_EXIT_INTR].reason;
+		if (code == SVM_EXIT_MSR && (vmcb->exit_info1 & 1) != 0) {
+			exit->reason = BH_REASON_MSR_WRITE;
+		}
+		return;
+	}
 	switch (code) {
 	case SVM_EXIT_NPF:
 		decode_nested_fault(vmcb, exit);
 		break;
-	case SVM_EXIT_INTR:
-		exit->reason = BH_REASON_INTERRUPT;
-		break;
-	case SVM_EXIT_DONE:
-	case SVM_EXIT_SMI:
-	case SVM_EXIT_INIT:
-		exit->reason = VM_EXIT_NONE;
-		break;
-	case SVM_EXIT_NMI:
-		exit->reason = BH_REASON_NMI; /* taken at the STGI */
-		break;
-	case SVM_EXIT_VINTR:
-		exit->reason = BH_REASON_INTERRUPT_WINDOW;
-		break;
 	case SVM_EXIT_IRET:
 		decode_iret(vcpu, exit);
 		break;
-	case SVM_EXIT_CPUID:
-		if (svm_is_tcg) {
-			svm_xcr0_settle(vcpu);
-		}
-		decode_plain(exit, BH_REASON_CPUID, next_rip(vmcb, 2));
-		break;
-	case SVM_EXIT_MSR:
-		decode_plain(exit,
-		             (vmcb->exit_info1 & 1) != 0 ? BH_REASON_MSR_WRITE : BH_REASON_MSR_READ,
-		             next_rip(vmcb, 2));
-		break;
-	case SVM_EXIT_HLT:
-		decode_plain(exit, BH_REASON_HLT, next_rip(vmcb, 1));
-		break;
-	case SVM_EXIT_VMMCALL:
-		decode_plain(exit, BH_REASON_HYPERCALL, next_rip(vmcb, 3));
-		break;
-	case SVM_EXIT_XSETBV:
-		decode_plain(exit, BH_REASON_XSETBV, next_rip(vmcb, 3));
-		break;
-	case SVM_EXIT_INVD:
-	case SVM_EXIT_WBINVD:
-		decode_plain(exit, BH_REASON_INVALIDATE, next_rip(vmcb, 2));
-		break;
-	case SVM_EXIT_PAUSE:
-		decode_plain(exit, BH_REASON_PAUSE, next_rip(vmcb, 2));
-		break;
-	case SVM_EXIT_SHUTDOWN:
-		exit->reason = BH_REASON_SHUTDOWN;
+	case SVM_EXIT_DONE:
+		exit->reason = VM_EXIT_NONE;
 		break;
 	case SVM_EXIT_INVALID:
 		/* Whether it did the flush that it was told to is not said: everything again. */
 		vcpu->asid_generation = 0;
 		vcpu->cpu->hvm_asid_next = UINT32_MAX;
 		exit->reason = VM_EXIT_FAILED_ENTRY;
+		exit->vendor_code = code;
 		break;
 	case SVM_EXIT_RDPMC:
-		decode_fault(exit, VECTOR_GP);
+		hvm_exit_raise(exit, BH_REASON_PRIVILEGED, VECTOR_GP, 0);
 		break;
 	case SVM_EXIT_EXCEPTION + VECTOR_DB:
+		hvm_exit_raise(exit, was_step ? BH_REASON_INTERRUPT_WINDOW : BH_REASON_EXCEPTION,
+		               VECTOR_DB, 0);
+		break;
 	case SVM_EXIT_EXCEPTION + VECTOR_AC:
+		hvm_exit_raise(exit, BH_REASON_EXCEPTION, VECTOR_AC, (uint32_t)vmcb->exit_info1);
+		break;
 	case SVM_EXIT_EXCEPTION + VECTOR_MC:
-		decode_exception(vmcb, exit, was_step);
+		/* The machine's, not the guest's: the intercept took it, so hand it to our own handler. */
+		__asm__ volatile("int $18" : : : "memory");
+		exit->reason = BH_REASON_NMI;
 		break;
 	default:
 		/* SVM's own instructions, MONITOR, MWAIT, RDPRU: none is there for a guest */
-		decode_fault(exit, VECTOR_UD);
+		hvm_exit_raise(exit, BH_REASON_PRIVILEGED, VECTOR_UD, 0);
 		break;
+	}
+}
+
+static out_of_line void decode_any(struct vcpu *vcpu, struct vm_exit *exit)
+{
+	struct vmcb *vmcb = svm_vmcb(vcpu);
+	bool was_step = (svm_private(vcpu)->attention | (uint32_t)vmcb->interrupt_shadow) != 0 &&
+	                svm_exit_settle(vcpu);
+
+	if ((vmcb->exit_int_info & BH_INJECT_VALID) != 0 &&
+	    (uint32_t)vmcb->exit_code != SVM_EXIT_INVALID) {
+		hvm_event_again(vcpu, (uint32_t)vmcb->exit_int_info,
+		                (uint32_t)(vmcb->exit_int_info >> 32));
+	}
+	if (vmcb->exit_code == SVM_EXIT_IOIO) {
+		decode_io(vmcb, exit);
+	} else {
+		decode_rest(vcpu, exit, was_step);
 	}
 }
 
 void svm_exit_decode(struct vcpu *vcpu, struct vm_exit *exit)
 {
 	struct vmcb *vmcb = svm_vmcb(vcpu);
-	uint32_t code = (uint32_t)vmcb->exit_code;
-	bool was_step = false;
 
-	if (unlikely((svm_private(vcpu)->attention | (uint32_t)vmcb->interrupt_shadow) != 0)) {
-		was_step = svm_exit_settle(vcpu);
-	}
 	vmcb->event_inject = 0;
-	if (unlikely((vmcb->exit_int_info & BH_INJECT_VALID) != 0) && code != SVM_EXIT_INVALID) {
-		take_interrupted_event(vcpu, vmcb);
-	}
-	if (likely(code == SVM_EXIT_IOIO)) {
+	if (likely(vmcb->exit_code == SVM_EXIT_IOIO) &&
+	    likely((svm_private(vcpu)->attention | (uint32_t)vmcb->interrupt_shadow |
+	            (vmcb->exit_int_info & BH_INJECT_VALID)) == 0)) {
 		decode_io(vmcb, exit); /* the most frequent of those that take long already */
-		return;
+	} else {
+		decode_any(vcpu, exit);
 	}
-	decode_rest(vcpu, exit, was_step);
 }

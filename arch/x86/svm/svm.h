@@ -20,7 +20,6 @@ struct svm_private {
 	};
 	uint8_t is_nmi_blocked; /* an NMI handler runs: until its IRET */
 	uint8_t had_tf;         /* the guest's own RFLAGS.TF while stepping */
-	uint8_t flush;          /* before the next entry, forget this guest's translations */
 };
 _Static_assert(sizeof(struct svm_private) <= sizeof(((struct vcpu *)0)->hvm_private), "fits");
 
@@ -34,12 +33,16 @@ static inline struct svm_private *svm_private(struct vcpu *vcpu)
 	return (struct svm_private *)(void *)vcpu->hvm_private;
 }
 
+/* Part of the VMCB was changed: what the CPU keeps of it is void (APM 2 15.15). */
+static inline void svm_changed(struct vmcb *vmcb, uint32_t clean_bits)
+{
+	vmcb->clean &= ~clean_bits;
+}
+
 extern bool svm_has_next_rip;
 /* QEMU without acceleration: see docs/caveats.md for what it does otherwise than the manual */
 extern bool svm_is_tcg;
 
-/* TCG does not intercept XSETBV: find out what the guest has made of XCR0. Own pCPU, after an exit. */
-void svm_xcr0_settle(struct vcpu *vcpu);
 /* switch.S */
 void svm_switch(struct vcpu *vcpu, hpa_t host_vmcb);
 /*
@@ -51,23 +54,20 @@ uint64_t svm_exit_fast_counted(struct vcpu *vcpu);
 extern uint64_t (*svm_exit_fast)(struct vcpu *vcpu);
 /* exit.c: the exit that the VMCB tells of, for the vendor-free slow path. */
 void svm_exit_decode(struct vcpu *vcpu, struct vm_exit *exit);
+void svm_skip_instruction(struct vcpu *vcpu, uint32_t length);
 /* state.c */
-void svm_get_state(struct vcpu *vcpu, uint32_t groups, struct bh_cpu_state *state);
-int svm_set_state(struct vcpu *vcpu, uint32_t groups, const struct bh_cpu_state *state) must_check;
-uint64_t svm_get_msr(struct vcpu *vcpu, uint32_t msr);
-void svm_set_msr(struct vcpu *vcpu, uint32_t msr, uint64_t value);
-uint64_t svm_get_dr(struct vcpu *vcpu, uint32_t number);
-void svm_set_dr(struct vcpu *vcpu, uint32_t number, uint64_t value);
+uint64_t svm_get(struct vcpu *vcpu, enum hvm_register reg);
+void svm_set(struct vcpu *vcpu, enum hvm_register reg, uint64_t value);
+void svm_get_state(struct vcpu *vcpu, struct bh_cpu_state *state);
+void svm_get_segments(struct vcpu *vcpu, struct bh_segment_state *segments);
+void svm_set_segments(struct vcpu *vcpu, const struct bh_segment_state *segments);
 /* event.c */
-uint32_t svm_get_cr8(struct vcpu *vcpu);
-void svm_set_cr8(struct vcpu *vcpu, uint32_t cr8);
-bool svm_interrupt_ready(struct vcpu *vcpu);
-bool svm_nmi_ready(struct vcpu *vcpu);
+uint32_t svm_ready(struct vcpu *vcpu);
 void svm_inject(struct vcpu *vcpu, uint32_t inject, uint32_t error_code);
 void svm_set_interrupt_window(struct vcpu *vcpu, uint32_t priority);
 void svm_set_nmi_window(struct vcpu *vcpu, bool is_on);
-uint32_t svm_get_shadow(struct vcpu *vcpu);
 void svm_set_shadow(struct vcpu *vcpu, uint32_t shadow);
+void svm_intercept_iret(struct vcpu *vcpu, bool is_on);
 /*
  * After a slow exit with attention or an interrupt shadow, before anything else looks: shadows, stepping, the end of NMI handlers.
  * True: this #DB was ours.

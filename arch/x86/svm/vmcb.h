@@ -16,10 +16,6 @@
 #define CPUID_SVM 0x8000000au
 
 /* ---- intercepts ---- */
-#define SVM_EXCEPTION_DB           BIT(1)
-#define SVM_EXCEPTION_AC           BIT(17)
-#define SVM_EXCEPTION_MC           BIT(18)
-
 #define SVM_INTERCEPT1_INTR        BIT(0)
 #define SVM_INTERCEPT1_NMI         BIT(1)
 #define SVM_INTERCEPT1_SMI         BIT(2)
@@ -66,7 +62,10 @@
 #define SVM_CLEAN_INTERCEPTS BIT(0) /* intercepts, TSC offset, pause filter */
 #define SVM_CLEAN_ASID       BIT(2)
 #define SVM_CLEAN_TPR        BIT(3) /* V_TPR, V_IRQ and the like */
+#define SVM_CLEAN_NP         BIT(4) /* with PAT */
+#define SVM_CLEAN_CR         BIT(5)
 #define SVM_CLEAN_DR         BIT(6)
+#define SVM_CLEAN_CR2        BIT(9)
 #define SVM_CLEAN_ALL        0x3ffu
 
 /* EXITINFO1 of IOIO (APM 2 15.10.2) */
@@ -75,10 +74,6 @@
 #define SVM_IO_REP    BIT(3)
 #define SVM_IO_SIZE   GENMASK(6, 4) /* one bit each for 1, 2, 4 bytes */
 #define SVM_IO_PORT   GENMASK(31, 16)
-
-/* EXITINTINFO and EVENTINJ have the layout of BH_INJECT_*; these types exist beside those. */
-#define SVM_EVENT_TYPE          GENMASK(10, 8)
-#define SVM_EVENT_TYPE_SOFTWARE (4u << 8)
 
 enum svm_exit_code {
 	SVM_EXIT_EXCEPTION = 0x40, /* + vector */

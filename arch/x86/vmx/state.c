@@ -1,195 +1,250 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Guest registers that live in the VMCS, out and in. What comes in has passed vcpu_state_check();
- * segments are then put into the form that an entry wants (SDM 3C 26.3.1.2), which is what a CPU
- * holds in its hidden parts after a real load. A combination that still slips through makes the
- * entry fail, which ends the guest's run and nothing else.
+ * Guest registers that live in the VMCS or, while the vCPU is current, in the CPU; out and in. An
+ * entry checks what goes in (SDM 3C 26.3.1); a state that it refuses ends the guest's run and
+ * nothing else.
+ *
+ * The guest changes most of CR0 and CR4 without an exit; the bits that the host needs (CR0.NE,
+ * CR4.VMXE, CR4.MCE), caching bits, and what CPUID does not offer are ours: there the guest reads a
+ * shadow (SDM 3C 25.1.3).
  */
 #include "arch/x86/asm.h"
 #include "arch/x86/reg/cr.h"
+#include "arch/x86/reg/msr.h"
 #include "arch/x86/vmx/vmx.h"
+#include "kernel/memory.h"
 #include "kernel/string.h"
-#include "kernel/vcpu_state.h"
+#include "kernel/vlapic.h"
 
-#define EFER_ALLOWED    (EFER_SCE | EFER_LME | EFER_LMA | EFER_NXE)
-#define V86_ATTRIBUTES  0xf3u
-#define V86_LIMIT       0xffffu
-#define LIMIT_BYTES_MAX 0xfffffu
-#define LIMIT_PAGE      0xfffu
+#define CR3_PDPT_ADDRESS GENMASK(31, 5)
+#define PDPTE_COUNT      4u
+#define TPR_CLASS_SHIFT  4
 
-static uint64_t vmx_segment_field(uint64_t first, uint32_t idx)
+/* Registers that are a field of the VMCS and nothing else. */
+static const uint16_t fields[HVM_REGISTER_COUNT] = {
+	[HVM_RIP] = VMCS_GUEST_RIP,
+	[HVM_RFLAGS] = VMCS_GUEST_RFLAGS,
+	[HVM_CR3] = VMCS_GUEST_CR3,
+	[HVM_EFER] = VMCS_GUEST_EFER,
+	[HVM_DR7] = VMCS_GUEST_DR7,
+	[HVM_PAT] = VMCS_GUEST_PAT,
+	[HVM_SYSENTER_CS] = VMCS_GUEST_SYSENTER_CS,
+	[HVM_SYSENTER_ESP] = VMCS_GUEST_SYSENTER_ESP,
+	[HVM_SYSENTER_EIP] = VMCS_GUEST_SYSENTER_EIP,
+	[HVM_RSP] = VMCS_GUEST_RSP,
+	[HVM_TSC_OFFSET] = VMCS_TSC_OFFSET,
+};
+
+uint64_t vmx_get(struct vcpu *vcpu, enum hvm_register reg)
 {
-	return first + 2ull * idx;
+	struct vmx_vcpu *x = vmx_of(vcpu);
+	uint64_t value;
+
+	switch ((uint32_t)reg) {
+	case HVM_CR2:
+		return vcpu->cr2;
+	case HVM_CR8:
+		return vlapic_reg(vcpu, APIC_TPR) >> TPR_CLASS_SHIFT;
+	case HVM_CR0:
+		return (vmcs_read(VMCS_GUEST_CR0) & ~CR0_HOST_OWNED) |
+		       (x->cr0_shadow & CR0_HOST_OWNED);
+	case HVM_CR4:
+		return (vmcs_read(VMCS_GUEST_CR4) & vmx_caps.cr4_owned) |
+		       (x->cr4_shadow & ~vmx_caps.cr4_owned);
+	case HVM_DR6:
+		__asm__ volatile("mov %%dr6, %0" : "=r"(value));
+		return value;
+	case HVM_STAR:
+	case HVM_LSTAR:
+	case HVM_CSTAR:
+	case HVM_SFMASK:
+		return x->msrs[reg - HVM_STAR];
+	case HVM_KERNEL_GS_BASE:
+		return x->is_guest_loaded ? msr_read(MSR_KERNEL_GS_BASE) : x->msrs[reg - HVM_STAR];
+	case HVM_CPL:
+		return field_get(SEGMENT_DPL, vmcs_read(VMCS_GUEST_SS_ATTRIBUTES));
+	case HVM_SHADOW:
+		value = vmcs_read(VMCS_GUEST_INTERRUPTIBILITY);
+		return (value & INTERRUPTIBILITY_SHADOW) |
+		       ((value & INTERRUPTIBILITY_NMI) != 0 ? HVM_SHADOW_NMI : 0);
+	default:
+		return vmcs_read(fields[reg]);
+	}
 }
 
-static void vmx_segment_get(uint32_t idx, struct bh_segment_state *to)
+/* PAE paging: the four PDPTEs from guest memory (SDM 3C 26.3.1.6). What is not there is not present. */
+static void load_pdptes(struct vcpu *vcpu)
 {
-	to->base = vmcs_read(vmx_segment_field(VMCS_GUEST_ES_BASE, idx));
-	to->limit = vmcs_read32(vmx_segment_field(VMCS_GUEST_ES_LIMIT, idx));
-	to->selector = (uint16_t)vmcs_read(vmx_segment_field(VMCS_GUEST_ES_SELECTOR, idx));
-	to->attributes = vmcs_read32(vmx_segment_field(VMCS_GUEST_ES_ATTRIBUTES, idx));
-	to->reserved = 0;
-	to->reserved2 = 0;
+	uint64_t pdptes[PDPTE_COUNT] = { 0 };
+	uint64_t left;
+	uint32_t flags;
+	hpa_t pa;
+
+	if (ptable_lookup(&vcpu->vm->npt, vmcs_read(VMCS_GUEST_CR3) & CR3_PDPT_ADDRESS, &pa, &flags,
+	                  &left) &&
+	    !memory_is_outside(HPA(ALIGN_DOWN(pa.raw, PAGE_SIZE)), PAGE_SIZE)) {
+		memcpy(pdptes, phys_to_virt(pa), sizeof(pdptes));
+	}
+	for (uint32_t i = 0; i < PDPTE_COUNT; i++) {
+		vmcs_write(VMCS_GUEST_PDPTE0 + 2 * i, pdptes[i]);
+	}
+}
+
+/* What must agree with CR0, CR4 and EFER. */
+static void settle_mode(struct vcpu *vcpu)
+{
+	uint64_t efer = vmcs_read(VMCS_GUEST_EFER);
+	bool is_paging = (vmcs_read(VMCS_GUEST_CR0) & CR0_PG) != 0;
+	bool is_long = is_paging && (efer & EFER_LME) != 0;
+
+	vmcs_write(VMCS_GUEST_EFER, is_long ? efer | EFER_LMA : efer & ~EFER_LMA);
+	vmcs_write(VMCS_ENTRY_CONTROLS,
+	           vmx_caps.controls[VMX_ENTRY] | (is_long ? ENTRY_IA32E_GUEST : 0));
+	if (is_paging && !is_long && (vmcs_read(VMCS_GUEST_CR4) & CR4_PAE) != 0) {
+		load_pdptes(vcpu);
+	}
+	vcpu->needs_flush = true; /* the guest expects what a MOV to CRn flushes */
+}
+
+void vmx_set(struct vcpu *vcpu, enum hvm_register reg, uint64_t value)
+{
+	struct vmx_vcpu *x = vmx_of(vcpu);
+
+	switch ((uint32_t)reg) {
+	case HVM_CR2:
+		vcpu->cr2 = value;
+		break;
+	case HVM_CR8:
+		/* The TPR shadow is the APIC's register itself: its low bits stay when the class does. */
+		if (vmx_get(vcpu, HVM_CR8) != (value & 0xf)) {
+			vcpu->lapic.regs[APIC_TPR / 4] = (uint32_t)(value & 0xf) << TPR_CLASS_SHIFT;
+		}
+		break;
+	case HVM_CR0:
+		x->cr0_shadow = value;
+		vmcs_write(VMCS_CR0_SHADOW, value);
+		vmcs_write(VMCS_GUEST_CR0, (value | CR0_NE) & ~(CR0_CD | CR0_NW));
+		break;
+	case HVM_CR4:
+		x->cr4_shadow = value;
+		vmcs_write(VMCS_CR4_SHADOW, value);
+		/* A machine check with MCE off would stop the machine, not the guest. */
+		vmcs_write(VMCS_GUEST_CR4, (value | CR4_VMXE | CR4_MCE) & vmx_caps.cr4_fixed1);
+		break;
+	case HVM_DR6:
+		vcpu->dr6 = value;
+		__asm__ volatile("mov %0, %%dr6" : : "r"(value));
+		break;
+	case HVM_STAR:
+	case HVM_LSTAR:
+	case HVM_CSTAR:
+	case HVM_SFMASK:
+	case HVM_KERNEL_GS_BASE:
+		x->msrs[reg - HVM_STAR] = value;
+		if (x->is_guest_loaded) {
+			msr_write(vmx_msr_number(reg - HVM_STAR), value);
+		}
+		break;
+	case HVM_SHADOW:
+		vmcs_write(VMCS_GUEST_INTERRUPTIBILITY,
+		           (value & INTERRUPTIBILITY_SHADOW) |
+		                   ((value & HVM_SHADOW_NMI) != 0 ? INTERRUPTIBILITY_NMI : 0));
+		break;
+	default:
+		vmcs_write(fields[reg], value);
+		break;
+	}
+	if (reg >= HVM_CR0 && reg <= HVM_EFER) {
+		settle_mode(vcpu);
+	}
+}
+
+void vmx_get_state(struct vcpu *vcpu, struct bh_cpu_state *state)
+{
+	uint64_t *values = &state->rip;
+
+	state->gpr[BH_GPR_RSP] = vmcs_read(VMCS_GUEST_RSP);
+	for (uint32_t reg = HVM_RIP; reg <= HVM_EFER; reg++) {
+		*values++ = vmx_get(vcpu, reg);
+	}
+}
+
+bool vmx_is_code64(void)
+{
+	return (vmcs_read(VMCS_GUEST_EFER) & EFER_LMA) != 0 &&
+	       (vmcs_read(VMCS_GUEST_CS_ATTRIBUTES) & SEGMENT_L) != 0;
 }
 
 /*
- * G follows from the limit: what has no whole pages is in bytes, what is too long for bytes is in
- * pages (SDM 3C 26.3.1.2).
+ * The bits of ours have no effect but to be read again: the shadow takes what the guest wants, and
+ * the CPU executes the instruction a second time, with all its checks and effects on the others.
  */
-static uint32_t vmx_granularity(uint32_t attributes, uint32_t *limit)
+bool vmx_handle_cr(struct vcpu *vcpu, uint64_t qualification)
 {
-	if (*limit > LIMIT_BYTES_MAX) {
-		*limit |= LIMIT_PAGE;
-		return attributes | SEGMENT_G;
-	}
-	return (*limit & LIMIT_PAGE) == LIMIT_PAGE ? attributes : attributes & ~SEGMENT_G;
-}
+	struct vmx_vcpu *x = vmx_of(vcpu);
+	uint64_t gpr = field_get(QUALIFICATION_CR_GPR, qualification);
+	uint64_t value = gpr == BH_GPR_RSP ? vmcs_read(VMCS_GUEST_RSP) : vcpu->gpr[gpr];
 
-static uint32_t vmx_segment_attributes(uint32_t idx, const struct bh_segment_state *from)
-{
-	uint32_t attributes = from->attributes & SEGMENT_DEFINED;
-
-	uint32_t type = attributes & SEGMENT_TYPE;
-
-	if (idx == BH_SEG_TR) {
-		/*
-		 * Loading TR makes a TSS busy; 16-bit ones are types 1 and 3. Reset leaves a 32-bit
-		 * one.
-		 */
-		type = type == 1 || type == SEGMENT_TSS_BUSY_16 ? SEGMENT_TSS_BUSY_16
-		                                                : SEGMENT_TSS_BUSY;
-		return SEGMENT_PRESENT | type | (attributes & SEGMENT_G);
-	}
-	if ((attributes & SEGMENT_PRESENT) == 0 || (attributes & SEGMENT_UNUSABLE) != 0) {
-		return SEGMENT_UNUSABLE | (attributes & SEGMENT_DPL);
-	}
-	if (idx == BH_SEG_LDTR) {
-		return attributes;
-	}
-	return attributes | SEGMENT_ACCESSED;
-}
-
-static void vmx_segment_set(uint32_t idx, const struct bh_segment_state *from, bool is_v86)
-{
-	uint32_t limit = from->limit;
-	uint32_t attributes = vmx_granularity(vmx_segment_attributes(idx, from), &limit);
-	uint64_t base = from->base;
-
-	if (is_v86 && idx <= BH_SEG_GS) {
-		base = (uint64_t)from->selector << 4;
-		limit = V86_LIMIT;
-		attributes = V86_ATTRIBUTES;
-	} else if (idx <= BH_SEG_DS) {
-		base = (uint32_t)base;
-	}
-	vmcs_write(vmx_segment_field(VMCS_GUEST_ES_BASE, idx), base);
-	vmcs_write(vmx_segment_field(VMCS_GUEST_ES_LIMIT, idx), limit);
-	vmcs_write(vmx_segment_field(VMCS_GUEST_ES_SELECTOR, idx), from->selector);
-	vmcs_write(vmx_segment_field(VMCS_GUEST_ES_ATTRIBUTES, idx), attributes);
-}
-
-static void vmx_segments_get(struct bh_cpu_state *state)
-{
-	for (uint32_t i = 0; i < BH_SEG_COUNT; i++) {
-		vmx_segment_get(i, &state->segments[i]);
-	}
-	state->gdtr = (struct bh_table_state){ .base = vmcs_read(VMCS_GUEST_GDTR_BASE),
-		                               .limit = vmcs_read32(VMCS_GUEST_GDTR_LIMIT) };
-	state->idtr = (struct bh_table_state){ .base = vmcs_read(VMCS_GUEST_IDTR_BASE),
-		                               .limit = vmcs_read32(VMCS_GUEST_IDTR_LIMIT) };
-}
-
-static void vmx_segments_set(const struct bh_cpu_state *state, bool is_v86)
-{
-	for (uint32_t i = 0; i < BH_SEG_COUNT; i++) {
-		vmx_segment_set(i, &state->segments[i], is_v86);
-	}
-	vmcs_write(VMCS_GUEST_GDTR_BASE, state->gdtr.base);
-	vmcs_write(VMCS_GUEST_GDTR_LIMIT, state->gdtr.limit & 0xffff);
-	vmcs_write(VMCS_GUEST_IDTR_BASE, state->idtr.base);
-	vmcs_write(VMCS_GUEST_IDTR_LIMIT, state->idtr.limit & 0xffff);
-}
-
-static bool vmx_is_translation_changed(struct vcpu *vcpu, const struct bh_cpu_state *state)
-{
-	return state->cr3 != vmcs_read(VMCS_GUEST_CR3) || state->cr0 != vmx_cr0_read(vcpu) ||
-	       state->cr4 != vmx_cr4_read(vcpu) || state->efer != vmcs_read(VMCS_GUEST_EFER);
-}
-
-/* INVALID: PAE paging outside long mode, and the PDPTEs cannot be loaded as a MOV to CR3 would. */
-static int vmx_translation_set(struct vcpu *vcpu, const struct bh_cpu_state *state)
-{
-	if (!vmx_is_translation_changed(vcpu, state)) {
-		return BH_OK;
-	}
-	if ((state->cr0 & CR0_PG) != 0 && (state->cr4 & CR4_PAE) != 0 &&
-	    (state->efer & EFER_LME) == 0 && !vmx_pdptes_load(vcpu, state->cr3)) {
-		return BH_ERR_INVALID;
-	}
-	vmx_cr0_write(vcpu, state->cr0);
-	vmx_cr4_write(vcpu, state->cr4);
-	vmcs_write(VMCS_GUEST_CR3, state->cr3);
-	vmcs_write(VMCS_GUEST_EFER, state->efer);
-	/* What a MOV to CRn forgets is forgotten here too. */
-	vmx_of(vcpu)->needs_invvpid = 1;
-	return BH_OK;
-}
-
-/* hvm_ops.get_state */
-void vmx_get_state(struct vcpu *vcpu, uint32_t groups, struct bh_cpu_state *state)
-{
-	if ((groups & BH_STATE_GPR) != 0) {
-		memcpy(state->gpr, vcpu->gpr, sizeof(state->gpr));
-		state->gpr[BH_GPR_RSP] = vmcs_read(VMCS_GUEST_RSP);
-		state->rip = vmcs_read(VMCS_GUEST_RIP);
-		state->rflags = vmcs_read(VMCS_GUEST_RFLAGS);
-	}
-	if ((groups & BH_STATE_SEGMENTS) != 0) {
-		vmx_segments_get(state);
-	}
-	if ((groups & BH_STATE_CONTROL) != 0) {
-		state->cr0 = vmx_cr0_read(vcpu);
-		state->cr2 = vcpu->cr2;
-		state->cr3 = vmcs_read(VMCS_GUEST_CR3);
-		state->cr4 = vmx_cr4_read(vcpu);
-		state->cr8 = vmx_get_cr8(vcpu);
-		state->efer = vmcs_read(VMCS_GUEST_EFER);
-	}
-}
-
-/* hvm_ops.set_state. INVALID: nothing has changed. */
-int vmx_set_state(struct vcpu *vcpu, uint32_t groups, const struct bh_cpu_state *state)
-{
-	if (vcpu_state_check(groups, state) != BH_OK) {
-		return BH_ERR_INVALID;
-	}
-	if ((groups & BH_STATE_CONTROL) != 0) {
-		if ((state->efer & ~EFER_ALLOWED) != 0 || (state->cr4 & ~vmx_cr4_allowed()) != 0 ||
-		    vmx_translation_set(vcpu, state) != BH_OK) {
-			return BH_ERR_INVALID;
+	if (field_get(QUALIFICATION_CR_NUMBER, qualification) == 0) {
+		if ((value & (CR0_CD | CR0_NW)) == CR0_NW) {
+			return false;
 		}
-		vcpu->cr2 = state->cr2;
-		vmx_set_cr8(vcpu, (uint32_t)state->cr8);
+		x->cr0_shadow = value;
+		vmcs_write(VMCS_CR0_SHADOW, value);
+		return true;
 	}
-	if ((groups & BH_STATE_GPR) != 0) {
-		memcpy(vcpu->gpr, state->gpr, sizeof(state->gpr));
-		vmcs_write(VMCS_GUEST_RSP, state->gpr[BH_GPR_RSP]);
-		vmcs_write(VMCS_GUEST_RIP, state->rip);
-		vmcs_write(VMCS_GUEST_RFLAGS, state->rflags);
+	/* Outside 64-bit code the register is 32 bits wide. */
+	value = vmx_is_code64() ? value : (uint32_t)value;
+	if ((value & ~(vmx_caps.cr4_owned | CR4_MCE)) != 0) {
+		return false;
 	}
-	if ((groups & BH_STATE_SEGMENTS) != 0) {
-		vmx_segments_set(state, (vmcs_read(VMCS_GUEST_RFLAGS) & RFLAGS_VM) != 0);
-	}
-	if ((groups & (BH_STATE_SEGMENTS | BH_STATE_CONTROL)) != 0) {
-		/* Last: it makes the entry controls and TR fit. */
-		vmx_efer_write(vcpu, vmcs_read(VMCS_GUEST_EFER));
-	}
-	return BH_OK;
+	x->cr4_shadow = value;
+	vmcs_write(VMCS_CR4_SHADOW, value);
+	return true;
 }
 
-/* hvm_ops.get_cpl: SS.DPL, in every mode (SDM 3C 24.4.1). */
-uint32_t vmx_get_cpl(struct vcpu *vcpu)
+/* ---- segments ---- */
+
+/* Number of the field in each group, by enum bh_segment: GDTR and IDTR come last there. */
+static const uint8_t numbers[BH_SEG_COUNT] = { 0, 1, 2, 3, 4, 5, 8, 6, 9, 7 };
+
+void vmx_get_segments(struct vcpu *vcpu, struct bh_segment_state *segments)
 {
 	(void)vcpu;
-	return (uint32_t)field_get(SEGMENT_DPL, vmcs_read32(VMCS_GUEST_SS_ATTRIBUTES));
+	for (uint32_t i = 0; i < BH_SEG_COUNT; i++) {
+		uint64_t field = 2ull * numbers[i];
+		uint32_t attributes = 0;
+
+		segments[i] = (struct bh_segment_state){
+			.limit = vmcs_read32(VMCS_GUEST_ES_LIMIT + field),
+			.base = vmcs_read(VMCS_GUEST_ES_BASE + field),
+		};
+		if (i != BH_SEG_GDTR && i != BH_SEG_IDTR) {
+			segments[i].selector = (uint16_t)vmcs_read(VMCS_GUEST_ES_SELECTOR + field);
+			attributes = vmcs_read32(VMCS_GUEST_ES_ATTRIBUTES + field);
+			attributes &= (attributes & SEGMENT_UNUSABLE) != 0 ? ~SEGMENT_PRESENT : ~0u;
+			segments[i].attributes = (uint16_t)((attributes & SEGMENT_LOW) |
+			                                    (attributes >> 4 & SEGMENT_HIGH));
+		}
+	}
+}
+
+void vmx_set_segments(struct vcpu *vcpu, const struct bh_segment_state *segments)
+{
+	(void)vcpu;
+	for (uint32_t i = 0; i < BH_SEG_COUNT; i++) {
+		uint64_t field = 2ull * numbers[i];
+		uint32_t attributes = segments[i].attributes;
+
+		vmcs_write(VMCS_GUEST_ES_LIMIT + field, segments[i].limit);
+		vmcs_write(VMCS_GUEST_ES_BASE + field, segments[i].base);
+		if (i != BH_SEG_GDTR && i != BH_SEG_IDTR) {
+			attributes = (attributes & SEGMENT_PRESENT) != 0
+			                     ? (attributes & SEGMENT_LOW) |
+			                               (attributes & SEGMENT_HIGH) << 4
+			                     : (attributes & SEGMENT_DPL) | SEGMENT_UNUSABLE;
+			vmcs_write(VMCS_GUEST_ES_SELECTOR + field, segments[i].selector);
+			vmcs_write(VMCS_GUEST_ES_ATTRIBUTES + field, attributes);
+		}
+	}
 }

@@ -4,28 +4,13 @@
  * the general registers; IF=0 throughout, and external interrupts and NMIs exit, so what comes
  * while the guest runs is taken after the exit.
  *
- * Guest registers that the C ABI makes a function keep (RBP, R12-R15) stay in the CPU over a fast
- * exit. Stack, from HOST_RSP up: 0 vcpu, then the callee-saved registers, then the return address.
+ * Stack, from HOST_RSP up: 0 vcpu, then the callee-saved registers, then the return address.
  * 16-byte aligned at the call.
  */
+#include "arch/x86/hvm_switch.h"
 #include "arch/x86/vmx/vmcs.h"
-#include "asm_offsets.h"
 
 	.text
-/* RDI = vcpu. What the C ABI lets a function change. */
-	.macro LOAD_SCRATCH_REGISTERS
-	mov VMX_VCPU_RAX(%rdi), %rax
-	mov VMX_VCPU_RCX(%rdi), %rcx
-	mov VMX_VCPU_RDX(%rdi), %rdx
-	mov VMX_VCPU_RBX(%rdi), %rbx
-	mov VMX_VCPU_RSI(%rdi), %rsi
-	mov VMX_VCPU_R8(%rdi), %r8
-	mov VMX_VCPU_R9(%rdi), %r9
-	mov VMX_VCPU_R10(%rdi), %r10
-	mov VMX_VCPU_R11(%rdi), %r11
-	mov VMX_VCPU_RDI(%rdi), %rdi
-	.endm
-
 	.global vmx_switch
 	.type vmx_switch, @function
 /*
@@ -35,50 +20,40 @@
  */
 	.balign 64
 vmx_switch:
-	push %rbp
-	push %rbx
-	push %r12
-	push %r13
-	push %r14
-	push %r15
+	HOST_PUSH
 	push %rdi
-	cmp %rsp, VMX_VCPU_HOST_RSP(%rdi)
+	cmp %rsp, VCPU_VMX_HOST_RSP(%rdi)
 	je 1f
 	mov $VMCS_HOST_RSP, %eax
 	vmwrite %rsp, %rax
-	mov %rsp, VMX_VCPU_HOST_RSP(%rdi)
+	mov %rsp, VCPU_VMX_HOST_RSP(%rdi)
 1:
-	mov VMX_VCPU_RBP(%rdi), %rbp
-	mov VMX_VCPU_R12(%rdi), %r12
-	mov VMX_VCPU_R13(%rdi), %r13
-	mov VMX_VCPU_R14(%rdi), %r14
-	mov VMX_VCPU_R15(%rdi), %r15
-	cmpl $0, VMX_VCPU_IS_LAUNCHED(%rdi)
+	GUEST_LOAD_KEPT
+	cmpl $0, VCPU_VMX_IS_LAUNCHED(%rdi)
 	jne .Lenter
-	LOAD_SCRATCH_REGISTERS
+	mov VCPU_RAX(%rdi), %rax
+	GUEST_LOAD_SCRATCH
 	/*
 	 * The first entry since VMCLEAR. Nothing of the host is in a register but RSP, which the
 	 * entry replaces.
 	 */
 	vmlaunch
-	mov (%rsp), %rdi
 	jmp .Lrefused
 
 /* Here: RDI = vcpu, RSP = HOST_RSP; RBP, R12-R15 are the guest's; all else is scratch. */
 	.balign 16
 .Lenter:
-	LOAD_SCRATCH_REGISTERS
+	mov VCPU_RAX(%rdi), %rax
+	GUEST_LOAD_SCRATCH
 	/* Nothing of the host is in a register but RSP, which the entry replaces. */
 	vmresume
-	mov (%rsp), %rdi
-	movl $1, VMX_VCPU_IS_LAUNCHED(%rdi)
 
 /*
  * The entry failed before the guest's state was looked at (SDM 3C 26.1, 26.2): the error number is
- * in VMCS_INSTRUCTION_ERROR. RSP is still ours, RDI = vcpu; every other register holds what the
- * guest had.
+ * in VMCS_INSTRUCTION_ERROR. RSP is still ours; every other register holds what the guest had.
  */
 .Lrefused:
+	mov (%rsp), %rdi
 	mov $1, %eax
 	jmp .Lsave
 
@@ -91,37 +66,20 @@ vmx_switch:
 vmx_switch_exit:
 	push %rdi
 	mov 8(%rsp), %rdi
-	mov %rax, VMX_VCPU_RAX(%rdi)
-	mov %rcx, VMX_VCPU_RCX(%rdi)
-	mov %rdx, VMX_VCPU_RDX(%rdi)
-	mov %rbx, VMX_VCPU_RBX(%rdi)
-	mov %rsi, VMX_VCPU_RSI(%rdi)
-	mov %r8, VMX_VCPU_R8(%rdi)
-	mov %r9, VMX_VCPU_R9(%rdi)
-	mov %r10, VMX_VCPU_R10(%rdi)
-	mov %r11, VMX_VCPU_R11(%rdi)
-	pop VMX_VCPU_RDI(%rdi)
+	mov %rax, VCPU_RAX(%rdi)
+	GUEST_SAVE_SCRATCH %rdi
+	pop VCPU_RDI(%rdi)
 	call vmx_exit_fast
 	mov (%rsp), %rdi
 	test %al, %al
 	jnz .Lenter
-
 	xor %eax, %eax
 
 /* The slow way out. RDI = vcpu, RAX = result, RSP = HOST_RSP; RBP, R12-R15: the guest's. */
 .Lsave:
-	mov %rbp, VMX_VCPU_RBP(%rdi)
-	mov %r12, VMX_VCPU_R12(%rdi)
-	mov %r13, VMX_VCPU_R13(%rdi)
-	mov %r14, VMX_VCPU_R14(%rdi)
-	mov %r15, VMX_VCPU_R15(%rdi)
+	GUEST_SAVE_KEPT
 	add $8, %rsp
-	pop %r15
-	pop %r14
-	pop %r13
-	pop %r12
-	pop %rbx
-	pop %rbp
+	HOST_POP
 	ret
 	.size vmx_switch, . - vmx_switch
 

@@ -2,21 +2,15 @@
 /*
  * VMX registers only: capability MSRs (SDM 3D A), VMCS fields and their bits (SDM 3C 24, 3D B),
  * exit reasons (SDM 3D C), and one function for each VMX instruction. No policy and no state. Field
- * and bit definitions are usable from assembly.
+ * definitions are usable from assembly.
  */
 #pragma once
 
 /* ---- capability MSRs (SDM 3D A) ---- */
 #define MSR_VMX_BASIC                   0x480
-#define MSR_VMX_PINBASED                0x481
-#define MSR_VMX_PROCBASED               0x482
-#define MSR_VMX_EXIT                    0x483
-#define MSR_VMX_ENTRY                   0x484
+#define VMX_BASIC_REVISION              0x7fffffff
 #define MSR_VMX_MISC                    0x485
 #define VMX_MISC_TIMER_RATE             0x1f
-#define MSR_VMX_CR0_FIXED0              0x486
-#define MSR_VMX_CR0_FIXED1              0x487
-#define MSR_VMX_CR4_FIXED0              0x488
 #define MSR_VMX_CR4_FIXED1              0x489
 #define MSR_VMX_PROCBASED2              0x48b
 #define MSR_VMX_EPT_VPID                0x48c
@@ -25,36 +19,17 @@
 #define MSR_VMX_TRUE_EXIT               0x48f
 #define MSR_VMX_TRUE_ENTRY              0x490
 
-#define VMX_BASIC_REVISION              0x7fffffff
-#define VMX_BASIC_TRUE_CONTROLS_BIT     55
-
 #define FEATURE_CONTROL_LOCK            0x1
 #define FEATURE_CONTROL_VMX_OUTSIDE_SMX 0x4
-
-#define VMX_EPT_WALK_4_BIT              6
-#define VMX_EPT_WRITE_BACK_BIT          14
-#define VMX_EPT_2M_BIT                  16
-#define VMX_EPT_1G_BIT                  17
-#define VMX_INVEPT_BIT                  20
-#define VMX_EPT_AD_BIT                  21
-#define VMX_INVEPT_SINGLE_BIT           25
-#define VMX_INVEPT_ALL_BIT              26
-#define VMX_INVVPID_BIT                 32
-#define VMX_INVVPID_SINGLE_BIT          41
-#define VMX_INVVPID_ALL_BIT             42
 
 /* ---- 16-bit fields ---- */
 #define VMCS_VPID              0x0000
 #define VMCS_GUEST_ES_SELECTOR 0x0800 /* ES CS SS DS FS GS LDTR TR: step 2 */
 #define VMCS_HOST_ES_SELECTOR  0x0c00
 #define VMCS_HOST_CS_SELECTOR  0x0c02
-#define VMCS_HOST_SS_SELECTOR  0x0c04
-#define VMCS_HOST_GS_SELECTOR  0x0c0a
 #define VMCS_HOST_TR_SELECTOR  0x0c0c
 
 /* ---- 64-bit fields ---- */
-#define VMCS_IO_BITMAP_A            0x2000
-#define VMCS_IO_BITMAP_B            0x2002
 #define VMCS_MSR_BITMAP             0x2004
 #define VMCS_TSC_OFFSET             0x2010
 #define VMCS_VIRTUAL_APIC_PAGE      0x2012
@@ -73,14 +48,8 @@
 #define VMCS_PIN_CONTROLS            0x4000
 #define VMCS_CPU_CONTROLS            0x4002
 #define VMCS_EXCEPTION_BITMAP        0x4004
-#define VMCS_PF_ERROR_MASK           0x4006
-#define VMCS_PF_ERROR_MATCH          0x4008
-#define VMCS_CR3_TARGET_COUNT        0x400a
 #define VMCS_EXIT_CONTROLS           0x400c
-#define VMCS_EXIT_MSR_STORE_COUNT    0x400e
-#define VMCS_EXIT_MSR_LOAD_COUNT     0x4010
 #define VMCS_ENTRY_CONTROLS          0x4012
-#define VMCS_ENTRY_MSR_LOAD_COUNT    0x4014
 #define VMCS_ENTRY_EVENT             0x4016
 #define VMCS_ENTRY_ERROR_CODE        0x4018
 #define VMCS_TPR_THRESHOLD           0x401c
@@ -94,57 +63,54 @@
 #define VMCS_VECTORING_EVENT         0x4408
 #define VMCS_VECTORING_ERROR_CODE    0x440a
 #define VMCS_EXIT_INSTRUCTION_LENGTH 0x440c
-#define VMCS_GUEST_ES_LIMIT          0x4800 /* in the order of the selectors, step 2 */
-#define VMCS_GUEST_GDTR_LIMIT        0x4810
-#define VMCS_GUEST_IDTR_LIMIT        0x4812
+#define VMCS_GUEST_ES_LIMIT          0x4800 /* in the order of the selectors, then GDTR, IDTR: step 2 */
 #define VMCS_GUEST_ES_ATTRIBUTES     0x4814 /* in the order of the selectors, step 2 */
 #define VMCS_GUEST_CS_ATTRIBUTES     0x4816
 #define VMCS_GUEST_SS_ATTRIBUTES     0x4818
-#define VMCS_GUEST_TR_ATTRIBUTES     0x4822
 #define VMCS_GUEST_INTERRUPTIBILITY  0x4824
-#define VMCS_GUEST_ACTIVITY          0x4826
 #define VMCS_GUEST_SYSENTER_CS       0x482a
 #define VMCS_PREEMPTION_TIMER        0x482e
 #define VMCS_HOST_SYSENTER_CS        0x4c00
 
 /* ---- natural-width fields ---- */
-#define VMCS_CR0_MASK             0x6000
-#define VMCS_CR4_MASK             0x6002
-#define VMCS_CR0_SHADOW           0x6004
-#define VMCS_CR4_SHADOW           0x6006
-#define VMCS_EXIT_QUALIFICATION   0x6400
-#define VMCS_GUEST_LINEAR_ADDRESS 0x640a
-#define VMCS_GUEST_CR0            0x6800
-#define VMCS_GUEST_CR3            0x6802
-#define VMCS_GUEST_CR4            0x6804
-#define VMCS_GUEST_ES_BASE        0x6806 /* in the order of the selectors, step 2 */
-#define VMCS_GUEST_FS_BASE        0x680e
-#define VMCS_GUEST_GS_BASE        0x6810
-#define VMCS_GUEST_GDTR_BASE      0x6816
-#define VMCS_GUEST_IDTR_BASE      0x6818
-#define VMCS_GUEST_DR7            0x681a
-#define VMCS_GUEST_RSP            0x681c
-#define VMCS_GUEST_RIP            0x681e
-#define VMCS_GUEST_RFLAGS         0x6820
-#define VMCS_GUEST_PENDING_DEBUG  0x6822
-#define VMCS_GUEST_SYSENTER_ESP   0x6824
-#define VMCS_GUEST_SYSENTER_EIP   0x6826
-#define VMCS_HOST_CR0             0x6c00
-#define VMCS_HOST_CR3             0x6c02
-#define VMCS_HOST_CR4             0x6c04
-#define VMCS_HOST_FS_BASE         0x6c06
-#define VMCS_HOST_GS_BASE         0x6c08
-#define VMCS_HOST_TR_BASE         0x6c0a
-#define VMCS_HOST_GDTR_BASE       0x6c0c
-#define VMCS_HOST_IDTR_BASE       0x6c0e
-#define VMCS_HOST_SYSENTER_ESP    0x6c10
-#define VMCS_HOST_SYSENTER_EIP    0x6c12
-#define VMCS_HOST_RSP             0x6c14
-#define VMCS_HOST_RIP             0x6c16
+#define VMCS_CR0_MASK            0x6000
+#define VMCS_CR4_MASK            0x6002
+#define VMCS_CR0_SHADOW          0x6004
+#define VMCS_CR4_SHADOW          0x6006
+#define VMCS_EXIT_QUALIFICATION  0x6400
+#define VMCS_GUEST_CR0           0x6800
+#define VMCS_GUEST_CR3           0x6802
+#define VMCS_GUEST_CR4           0x6804
+#define VMCS_GUEST_ES_BASE       0x6806 /* in the order of the limits, step 2 */
+#define VMCS_GUEST_DR7           0x681a
+#define VMCS_GUEST_RSP           0x681c
+#define VMCS_GUEST_RIP           0x681e
+#define VMCS_GUEST_RFLAGS        0x6820
+#define VMCS_GUEST_PENDING_DEBUG 0x6822
+#define VMCS_GUEST_SYSENTER_ESP  0x6824
+#define VMCS_GUEST_SYSENTER_EIP  0x6826
+#define VMCS_HOST_CR0            0x6c00
+#define VMCS_HOST_CR3            0x6c02
+#define VMCS_HOST_CR4            0x6c04
+#define VMCS_HOST_FS_BASE        0x6c06
+#define VMCS_HOST_TR_BASE        0x6c0a
+#define VMCS_HOST_GDTR_BASE      0x6c0c
+#define VMCS_HOST_IDTR_BASE      0x6c0e
+#define VMCS_HOST_RSP            0x6c14
+#define VMCS_HOST_RIP            0x6c16
 
 #ifndef __ASSEMBLER__
 
 #include "kernel/types.h"
+
+/* MSR_VMX_EPT_VPID. Of INVEPT the type for one EPTP, of INVVPID the one for all contexts. */
+#define EPT_CAP_WALK_4        BIT(6)
+#define EPT_CAP_WRITE_BACK    BIT(14)
+#define EPT_CAP_2M            BIT(16)
+#define EPT_CAP_1G            BIT(17)
+#define EPT_CAP_INVEPT_SINGLE (BIT(20) | BIT(25))
+#define EPT_CAP_AD            BIT(21)
+#define EPT_CAP_INVVPID_ALL   (BIT(32) | BIT(42))
 
 /* Pin-based controls (SDM 3C 24.6.1). */
 #define PIN_INTERRUPT_EXITING 0x1u
@@ -153,22 +119,17 @@
 #define PIN_PREEMPTION_TIMER  0x40u
 
 /* Processor-based controls (SDM 3C 24.6.2). */
-#define CPU_INTERRUPT_WINDOW  0x4u
-#define CPU_TSC_OFFSET        0x8u
-#define CPU_HLT_EXITING       0x80u
-#define CPU_INVLPG_EXITING    0x200u
-#define CPU_MWAIT_EXITING     0x400u
-#define CPU_RDPMC_EXITING     0x800u
-#define CPU_CR3_LOAD_EXITING  0x8000u
-#define CPU_CR3_STORE_EXITING 0x10000u
-#define CPU_CR8_LOAD_EXITING  0x80000u
-#define CPU_CR8_STORE_EXITING 0x100000u
-#define CPU_TPR_SHADOW        0x200000u
-#define CPU_NMI_WINDOW        0x400000u
-#define CPU_IO_BITMAPS        0x2000000u
-#define CPU_MSR_BITMAPS       0x10000000u
-#define CPU_MONITOR_EXITING   0x20000000u
-#define CPU_CONTROLS2         0x80000000u
+#define CPU_INTERRUPT_WINDOW 0x4u
+#define CPU_TSC_OFFSET       0x8u
+#define CPU_HLT_EXITING      0x80u
+#define CPU_MWAIT_EXITING    0x400u
+#define CPU_RDPMC_EXITING    0x800u
+#define CPU_TPR_SHADOW       0x200000u
+#define CPU_NMI_WINDOW       0x400000u
+#define CPU_IO_EXITING       0x1000000u
+#define CPU_MSR_BITMAPS      0x10000000u
+#define CPU_MONITOR_EXITING  0x20000000u
+#define CPU_CONTROLS2        0x80000000u
 
 /* Secondary processor-based controls (SDM 3C table 24-7). */
 #define CPU2_EPT            0x2u
@@ -193,78 +154,45 @@
 #define ENTRY_LOAD_PAT    0x4000u
 #define ENTRY_LOAD_EFER   0x8000u
 
-/*
- * Event records: VM-entry and VM-exit interruption, IDT vectoring (SDM 3C tables 24-15, 24-17,
- * 24-18).
- */
-#define EVENT_VECTOR        0xffu
-#define EVENT_TYPE          0x700u
-#define EVENT_ERROR_CODE    0x800u
+/* Event records (SDM 3C tables 24-15, 24-17, 24-18) have the layout of BH_INJECT_*, and beside that: */
+#define EVENT_TYPE_INT1     0x500u
 #define EVENT_NMI_UNBLOCKED 0x1000u /* exit only: an IRET had unblocked NMIs */
-#define EVENT_VALID         0x80000000u
-enum vmx_event_type {
-	EVENT_TYPE_INTERRUPT = 0,
-	EVENT_TYPE_NMI = 2,
-	EVENT_TYPE_EXCEPTION = 3,
-	EVENT_TYPE_SOFT_INTERRUPT = 4,
-	EVENT_TYPE_SOFT_PRIVILEGED = 5, /* INT1 */
-	EVENT_TYPE_SOFT_EXCEPTION = 6,  /* INT3, INTO */
-};
 
 /* EPTP (SDM 3C table 24-9). */
 #define EPT_WRITE_BACK     0x6u
 #define EPT_WALK_4         0x18u
 #define EPT_ACCESSED_DIRTY 0x40u
 
-/* Guest interruptibility and activity (SDM 3C tables 24-2, 24-3). */
-#define INTERRUPTIBILITY_STI    0x1u
-#define INTERRUPTIBILITY_MOV_SS 0x2u
-#define INTERRUPTIBILITY_SHADOW (INTERRUPTIBILITY_STI | INTERRUPTIBILITY_MOV_SS)
-#define INTERRUPTIBILITY_NMI    0x8u
-enum vmx_activity {
-	VMX_ACTIVITY_ACTIVE = 0,
-	VMX_ACTIVITY_HLT = 1,
-	VMX_ACTIVITY_SHUTDOWN = 2,
-	VMX_ACTIVITY_WAIT_SIPI = 3
-};
+/* Guest interruptibility (SDM 3C table 24-3): the low bits are HVM_SHADOW_STI and _MOV_SS. */
+#define INTERRUPTIBILITY_SHADOW   0x3u
+#define INTERRUPTIBILITY_MOV_SS   0x2u
+#define INTERRUPTIBILITY_NMI      0x8u
 #define PENDING_DEBUG_SINGLE_STEP BIT(14)
 
-/* Segment attributes: the layout of struct bh_segment_state (SDM 3C table 24-2). */
-#define SEGMENT_TYPE        0xfu
-#define SEGMENT_ACCESSED    0x1u
-#define SEGMENT_DPL         0x60u
-#define SEGMENT_PRESENT     0x80u
-#define SEGMENT_L           0x2000u
-#define SEGMENT_G           0x8000u
-#define SEGMENT_UNUSABLE    0x10000u
-#define SEGMENT_DEFINED     0x1f0ffu /* the other bits must be 0 */
-#define SEGMENT_TSS_BUSY_16 0x3u
-#define SEGMENT_TSS_BUSY    0xbu
+/* Segment attributes (SDM 3C table 24-2): those of struct bh_segment_state, with its upper part four bits higher. */
+#define SEGMENT_LOW      0xffu
+#define SEGMENT_HIGH     0xf00u
+#define SEGMENT_DPL      0x60u
+#define SEGMENT_PRESENT  0x80u
+#define SEGMENT_L        0x2000u
+#define SEGMENT_UNUSABLE 0x10000u
+
+/* Bits of CR0 that the guest does not change itself. */
+#define CR0_HOST_OWNED (CR0_NE | CR0_NW | CR0_CD)
 
 /* Exit qualifications (SDM 3C 27.2.1). */
-#define QUALIFICATION_IO_SIZE        GENMASK(2, 0) /* bytes - 1 */
-#define QUALIFICATION_IO_IN          BIT(3)
-#define QUALIFICATION_IO_STRING      BIT(4)
-#define QUALIFICATION_IO_REP         BIT(5)
-#define QUALIFICATION_IO_PORT        GENMASK(31, 16)
-#define QUALIFICATION_CR_NUMBER      GENMASK(3, 0)
-#define QUALIFICATION_CR_ACCESS      GENMASK(5, 4)
-#define QUALIFICATION_CR_GPR         GENMASK(11, 8)
-#define QUALIFICATION_CR_LMSW_SOURCE GENMASK(31, 16)
-enum vmx_cr_access {
-	CR_ACCESS_WRITE = 0,
-	CR_ACCESS_READ = 1,
-	CR_ACCESS_CLTS = 2,
-	CR_ACCESS_LMSW = 3
-};
-#define QUALIFICATION_DEBUG_HITS   GENMASK(3, 0)
-#define QUALIFICATION_DEBUG_ACCESS BIT(13)
-#define QUALIFICATION_DEBUG_STEP   BIT(14)
-#define QUALIFICATION_EPT_WRITE    BIT(1)
-#define QUALIFICATION_EPT_FETCH    BIT(2)
-#define QUALIFICATION_EPT_LINEAR   BIT(7) /* the linear address is told ... */
+#define QUALIFICATION_IO_SIZE   GENMASK(2, 0) /* bytes - 1 */
+#define QUALIFICATION_IO_IN     BIT(3)
+#define QUALIFICATION_IO_STRING BIT(4)
+#define QUALIFICATION_IO_REP    BIT(5)
+#define QUALIFICATION_IO_PORT   GENMASK(31, 16)
+#define QUALIFICATION_CR_NUMBER GENMASK(3, 0)
+#define QUALIFICATION_CR_GPR    GENMASK(11, 8)
+#define QUALIFICATION_DEBUG     (GENMASK(3, 0) | BIT(13) | BIT(14)) /* as in DR6 */
+#define QUALIFICATION_EPT_WRITE BIT(1)
+#define QUALIFICATION_EPT_FETCH BIT(2)
 #define QUALIFICATION_EPT_FINAL \
-	BIT(8) /* ... and it is the access itself; else a page-table walk of the guest */
+	(BIT(7) | BIT(8)) /* the linear address is told, and it is the access itself */
 #define EXIT_REASON_FAILED_ENTRY 0x80000000u
 #define EXIT_REASON_BASIC        0xffffu
 
@@ -330,63 +258,35 @@ static inline void vmcs_write(uint64_t field, uint64_t value)
 	CHECK(!has_failed);
 }
 
-static inline int vmx_on(hpa_t region)
-{
-	bool has_failed;
+/* Those that take the address of a VMCS or VMXON region. False: refused. */
+#define DEFINE_VMX_INSTRUCTION(name)                                                               \
+	static inline bool vmx_##name(hpa_t region)                                                \
+	{                                                                                          \
+		bool has_failed;                                                                   \
+                                                                                                   \
+		__asm__ volatile(#name " %1" : "=@ccna"(has_failed) : "m"(region.raw) : "memory"); \
+		return !has_failed;                                                                \
+	}
+DEFINE_VMX_INSTRUCTION(vmxon)
+DEFINE_VMX_INSTRUCTION(vmclear)
+DEFINE_VMX_INSTRUCTION(vmptrld)
+#undef DEFINE_VMX_INSTRUCTION
 
-	__asm__ volatile("vmxon %1" : "=@ccna"(has_failed) : "m"(region.raw) : "memory");
-	return has_failed ? BH_ERR_UNSUPPORTED : BH_OK;
-}
-
-static inline void vmx_off(void)
-{
-	__asm__ volatile("vmxoff" : : : "cc", "memory");
-}
-
-static inline void vmcs_clear(hpa_t vmcs)
-{
-	bool has_failed;
-
-	__asm__ volatile("vmclear %1" : "=@ccna"(has_failed) : "m"(vmcs.raw) : "memory");
-	CHECK(!has_failed);
-}
-
-static inline void vmcs_load(hpa_t vmcs)
-{
-	bool has_failed;
-
-	__asm__ volatile("vmptrld %1" : "=@ccna"(has_failed) : "m"(vmcs.raw) : "memory");
-	CHECK(!has_failed);
-}
-
-/* INVEPT and INVVPID (SDM 3C 30.3): type, then the 16-byte descriptor. */
-enum vmx_invalidate {
-	VMX_INVALIDATE_SINGLE = 1,
-	VMX_INVALIDATE_ALL = 2
-};
-
-static inline void vmx_invept(enum vmx_invalidate type, uint64_t ept_pointer)
-{
-	const uint64_t descriptor[2] = { ept_pointer, 0 };
-	bool has_failed;
-
-	__asm__ volatile("invept %1, %2"
-	                 : "=@ccna"(has_failed)
-	                 : "m"(descriptor), "r"((uint64_t)type)
-	                 : "memory");
-	CHECK(!has_failed);
-}
-
-static inline void vmx_invvpid(enum vmx_invalidate type, uint64_t vpid)
-{
-	const uint64_t descriptor[2] = { vpid, 0 };
-	bool has_failed;
-
-	__asm__ volatile("invvpid %1, %2"
-	                 : "=@ccna"(has_failed)
-	                 : "m"(descriptor), "r"((uint64_t)type)
-	                 : "memory");
-	CHECK(!has_failed);
-}
+/* INVEPT and INVVPID (SDM 3C 30.3) with the type for one context, or for all. */
+#define DEFINE_VMX_INVALIDATE(name, type)                               \
+	static inline void vmx_##name(uint64_t context)                 \
+	{                                                               \
+		const uint64_t descriptor[2] = { context, 0 };          \
+		bool has_failed;                                        \
+                                                                        \
+		__asm__ volatile(#name " %1, %2"                        \
+		                 : "=@ccna"(has_failed)                 \
+		                 : "m"(descriptor), "r"((uint64_t)type) \
+		                 : "memory");                           \
+		CHECK(!has_failed);                                     \
+	}
+DEFINE_VMX_INVALIDATE(invept, 1)
+DEFINE_VMX_INVALIDATE(invvpid, 2)
+#undef DEFINE_VMX_INVALIDATE
 
 #endif
