@@ -6,7 +6,7 @@
 #include "arch/x86/hvm_fast.h"
 #include "arch/x86/reg/cr.h"
 #include "arch/x86/reg/msr.h"
-#include "kernel/event.h"
+#include "kernel/object.h"
 #include "kernel/msr.h"
 #include "kernel/vcpu_exit.h"
 
