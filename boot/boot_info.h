@@ -8,9 +8,11 @@
 #include <stdint.h>
 
 #define BOOT_INFO_MAGIC   0x42484b4842303031ull
-#define BOOT_INFO_VERSION 1u
+#define BOOT_INFO_VERSION 2u
 #define BOOT_MEMORY_MAX   512u
 #define BOOT_MODULES_MAX  64u
+/* room in the map for what the kernel adds: image, modules, early pages */
+#define BOOT_MEMORY_SLOTS (BOOT_MEMORY_MAX + BOOT_MODULES_MAX + 2u)
 
 enum boot_memory_kind {
 	BOOT_MEMORY_FREE = 1,     /* RAM for the kernel to manage */
@@ -56,6 +58,6 @@ struct boot_info {
 	char cmdline[512];
 	char loader[64];
 	struct boot_framebuffer framebuffer;
-	struct boot_memory memory[BOOT_MEMORY_MAX];
+	struct boot_memory memory[BOOT_MEMORY_SLOTS]; /* BOOT_MEMORY_MAX by the boot path */
 	struct boot_module modules[BOOT_MODULES_MAX];
 };

@@ -31,7 +31,6 @@ struct cpu {
 	uint32_t work;             /* CPU_WORK_*; others set bits atomically */
 	uint32_t idx;
 	uint32_t apic_id;
-	uint32_t node;
 	bool is_online;
 
 	/* floating point: whose registers are in the FPU now (NULL = nobody's) */

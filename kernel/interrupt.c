@@ -39,7 +39,7 @@ int64_t call_interrupt_bind(struct call *call)
 		interrupt->gsi = (uint32_t)gsi;
 		interrupt->event = event;
 		__atomic_store_n(&interrupts[gsi], interrupt, __ATOMIC_RELEASE);
-		arch_gsi_unmask((uint32_t)gsi);
+		arch_gsi_mask((uint32_t)gsi, false);
 	}
 	return BH_OK;
 }
@@ -51,7 +51,7 @@ void interrupt_fired(uint32_t gsi)
 	                                      : NULL;
 	struct event *event;
 
-	arch_gsi_mask(gsi);
+	arch_gsi_mask(gsi, true);
 	if (interrupt == NULL) {
 		return;
 	}
@@ -63,13 +63,13 @@ void interrupt_fired(uint32_t gsi)
 
 int64_t call_interrupt_ack(struct call *call)
 {
-	arch_gsi_unmask(interrupt_of(call->object)->gsi);
+	arch_gsi_mask(interrupt_of(call->object)->gsi, false);
 	return BH_OK;
 }
 
 void interrupt_end(struct interrupt *interrupt)
 {
-	arch_gsi_mask(interrupt->gsi);
+	arch_gsi_mask(interrupt->gsi, true);
 	__atomic_store_n(&interrupts[interrupt->gsi], NULL, __ATOMIC_RELEASE);
 }
 
@@ -78,7 +78,7 @@ void interrupt_forget_event(const struct event *event)
 	for (uint32_t gsi = 0; gsi < INTERRUPT_GSIS; gsi++) {
 		if (interrupts[gsi] != NULL && interrupts[gsi]->event == event) {
 			__atomic_store_n(&interrupts[gsi]->event, NULL, __ATOMIC_RELEASE);
-			arch_gsi_mask(gsi);
+			arch_gsi_mask(gsi, true);
 		}
 	}
 }

@@ -61,7 +61,7 @@ static void line_write(const char *format, va_list arguments)
 		log_ring.text[(head + i) % BH_LOG_BYTES] = line[i];
 	}
 	__atomic_store_n(&log_ring.head, head + length, __ATOMIC_RELEASE);
-	arch_console_write(line, length); /* the screen always, the port until it is claimed */
+	arch_console_write(line, length); /* until the port is claimed */
 	if (is_held) {
 		spinlock_drop(&log_lock);
 	}

@@ -7,12 +7,7 @@
 
 #include <string.h>
 
-/* ACPI 6.4, 5.2.5.3, 5.2.6 */
-#define RSDP_BYTES    36u
-#define RSDP_BYTES_V1 20u
-#define RSDP_REVISION 15u
-#define RSDP_RSDT     16u
-#define RSDP_XSDT     24u
+/* ACPI 6.4, 5.2.6 */
 #define HEADER_BYTES  36u
 #define HEADER_LENGTH 4u
 
@@ -215,81 +210,63 @@ static uint64_t read_fadt(const struct reader *reader, uint64_t address, struct 
 	return dsdt != 0 ? dsdt : load32(fadt + FADT_DSDT);
 }
 
-/* The root table's address and the size of its entries; 0 if the RSDP is none. */
-static uint64_t find_root(const struct reader *reader, uint64_t rsdp, uint32_t *entry_bytes)
-{
-	uint8_t bytes[RSDP_BYTES] = { 0 };
-	uint8_t sum = 0;
-	uint32_t i;
-
-	if (rsdp == 0 || !reader->read(reader->context, rsdp, bytes, RSDP_BYTES_V1) ||
-	    memcmp(bytes, "RSD PTR ", 8) != 0) {
-		return 0;
-	}
-	for (i = 0; i < RSDP_BYTES_V1; i++) {
-		sum = (uint8_t)(sum + bytes[i]);
-	}
-	if (sum != 0) {
-		return 0;
-	}
-	if (bytes[RSDP_REVISION] >= 2 && reader->read(reader->context, rsdp, bytes, RSDP_BYTES) &&
-	    load64(bytes + RSDP_XSDT) != 0) {
-		*entry_bytes = 8;
-		return load64(bytes + RSDP_XSDT);
-	}
-	*entry_bytes = 4;
-	return load32(bytes + RSDP_RSDT);
-}
-
-/* Calls for each table of the root table: finds the FADT, then \_S5 in the DSDT or else in
- * an SSDT. */
-static bool walk(const struct reader *reader, uint64_t root, uint32_t entry_bytes,
-                 struct acpi_power *out)
+/* Entry `idx` of the root table, which some firmware leaves 0; false at the table's end. */
+static bool read_root_entry(const struct reader *reader, uint64_t root, uint32_t idx,
+                            uint64_t *address)
 {
 	uint8_t header[HEADER_BYTES];
-	uint64_t dsdt = 0;
-	bool has_fadt = false;
-	bool has_s5 = false;
-	uint32_t pass;
-	uint32_t count;
-	uint32_t i;
+	uint8_t entry[8] = { 0 };
+	uint32_t entry_bytes;
+	uint32_t offset;
 
-	if (root == 0 || !reader->read(reader->context, root, header, sizeof(header)) ||
-	    load32(header + HEADER_LENGTH) < HEADER_BYTES) {
+	if (root == 0 || !reader->read(reader->context, root, header, sizeof(header))) {
 		return false;
 	}
-	count = (load32(header + HEADER_LENGTH) - HEADER_BYTES) / entry_bytes;
-	count = count < TABLES_MAX ? count : TABLES_MAX;
-	for (pass = 0; pass < 2; pass++) {
-		for (i = 0; i < count && !has_s5; i++) {
-			uint8_t entry[8] = { 0 };
-
-			if (!reader->read(reader->context, root + HEADER_BYTES + i * entry_bytes,
-			                  entry, entry_bytes) ||
-			    load64(entry) == 0 ||
-			    !reader->read(reader->context, load64(entry), header, sizeof(header))) {
-				continue;
-			}
-			if (pass == 0 && memcmp(header, "FACP", 4) == 0) {
-				has_fadt = true;
-				dsdt = read_fadt(reader, load64(entry), out);
-				has_s5 = scan_table(reader, dsdt, out);
-			} else if (pass == 1 && memcmp(header, "SSDT", 4) == 0) {
-				has_s5 = scan_table(reader, load64(entry), out);
-			}
-		}
+	entry_bytes = memcmp(header, "XSDT", 4) == 0 ? 8 : 4;
+	offset = HEADER_BYTES + idx * entry_bytes;
+	if ((entry_bytes == 4 && memcmp(header, "RSDT", 4) != 0) ||
+	    load32(header + HEADER_LENGTH) < offset + entry_bytes ||
+	    !reader->read(reader->context, root + offset, entry, entry_bytes)) {
+		return false;
 	}
-	out->has_sleep = has_s5 && out->pm1a_control_port != 0;
-	return has_fadt;
+	*address = load64(entry);
+	return true;
 }
 
-bool acpi_find_power(uint64_t rsdp, acpi_read_fn *read, void *context, struct acpi_power *out)
+uint32_t acpi_find_table(uint64_t root, const char *signature, uint32_t nth, acpi_read_fn *read,
+                         void *context, uint64_t *address)
 {
 	struct reader reader = { .read = read, .context = context };
-	uint32_t entry_bytes = 4;
-	uint64_t root;
+	uint8_t header[HEADER_BYTES];
+	uint32_t i;
+
+	for (i = 0; i < TABLES_MAX && read_root_entry(&reader, root, i, address); i++) {
+		if (*address != 0 && read(context, *address, header, sizeof(header)) &&
+		    memcmp(header, signature, 4) == 0 && nth-- == 0) {
+			return load32(header + HEADER_LENGTH);
+		}
+	}
+	*address = 0;
+	return 0;
+}
+
+bool acpi_find_power(uint64_t root, acpi_read_fn *read, void *context, struct acpi_power *out)
+{
+	struct reader reader = { .read = read, .context = context };
+	uint64_t table;
+	bool has_s5;
+	uint32_t i;
 
 	memset(out, 0, sizeof(*out));
-	root = find_root(&reader, rsdp, &entry_bytes);
-	return walk(&reader, root, entry_bytes, out);
+	acpi_find_table(root, "FACP", 0, read, context, &table);
+	if (table == 0) {
+		return false;
+	}
+	has_s5 = scan_table(&reader, read_fadt(&reader, table, out), out);
+	for (i = 0; i < TABLES_MAX && table != 0 && !has_s5; i++) {
+		acpi_find_table(root, "SSDT", i, read, context, &table);
+		has_s5 = scan_table(&reader, table, out);
+	}
+	out->has_sleep = has_s5 && out->pm1a_control_port != 0;
+	return true;
 }

@@ -61,8 +61,16 @@ static bool find_power(struct acpi_power *power)
 {
 	struct bh_host_info host;
 
-	return bh_host_info(MGMT_HANDLE_HOST, &host) == BH_OK && host.rsdp != 0 &&
-	       acpi_find_power(host.rsdp, read_physical, NULL, power);
+	return bh_host_info(MGMT_HANDLE_HOST, &host) == BH_OK && host.acpi_root != 0 &&
+	       acpi_find_power(host.acpi_root, read_physical, NULL, power);
+}
+
+void host_read_acpi(struct acpi_machine *machine)
+{
+	struct bh_host_info host;
+
+	acpi_read_machine(bh_host_info(MGMT_HANDLE_HOST, &host) == BH_OK ? host.acpi_root : 0,
+	                  read_physical, NULL, machine);
 }
 
 static void pause_ms(uint64_t ms)

@@ -1,8 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The end of the machine: power-off and reset by what ACPI says, then by what PCs have always had.
+ * The machine itself: what ACPI says of it; power-off and reset by that, then by what PCs have always had.
  */
 #pragma once
+
+#include "mgmt/acpi.h"
+
+/* All zero without ACPI. */
+void host_read_acpi(struct acpi_machine *machine);
 
 /* Both return only if nothing worked. */
 void host_poweroff(void);

@@ -6,6 +6,7 @@
 
 #include "lib/call.h"
 #include "lib/time.h"
+#include "mgmt/host.h"
 
 uint64_t machine_now_tsc(void)
 {
@@ -91,4 +92,14 @@ int machine_vcpu_stats(uint32_t slot, uint32_t vcpu_idx, struct bh_vcpu_stats *s
 int machine_host_info(struct bh_host_info *info)
 {
 	return bh_host_info(MGMT_HANDLE_HOST, info);
+}
+
+void machine_cpu_name(char name[CPU_NAME_BYTES])
+{
+	cpu_name_read(name);
+}
+
+void machine_acpi(struct acpi_machine *machine)
+{
+	host_read_acpi(machine);
 }

@@ -15,6 +15,8 @@
 
 #include "bulkhead/abi.h"
 #include "bulkhead/protocol.h"
+#include "lib/cpu_name.h"
+#include "mgmt/acpi.h"
 #include "mgmt/ledger.h"
 
 uint64_t machine_now_tsc(void);
@@ -40,6 +42,9 @@ void machine_signal_vmm_console(uint32_t slot);
 /* Zero or a negative enum bh_error. guest_tsc is up to date, also while the vCPU runs. */
 int machine_vcpu_stats(uint32_t slot, uint32_t vcpu_idx, struct bh_vcpu_stats *stats);
 int machine_host_info(struct bh_host_info *info);
+/* The processor's name, and what ACPI says of the machine. */
+void machine_cpu_name(char name[CPU_NAME_BYTES]);
+void machine_acpi(struct acpi_machine *machine);
 
 static inline uint32_t machine_load32(const uint32_t *field)
 {

@@ -18,6 +18,7 @@
 #include "mgmt/machine.h"
 #include "mgmt/net/net.h"
 #include "mgmt/partition.h"
+#include "mgmt/screen.h"
 #include "mgmt/serial.h"
 #include "mgmt/shell.h"
 #include "mgmt/stats.h"
@@ -78,11 +79,13 @@ static void say_missing_files(void)
 static void say_hello(void)
 {
 	const struct bh_info *info = machine_kernel_info();
+	char name[CPU_NAME_BYTES];
 	char line[200];
 
+	machine_cpu_name(name);
 	snprintf(line, sizeof(line),
 	         "\nBulkhead %.48s on %.48s, %u pCPUs. 'help' lists the verbs.\n", info->version,
-	         info->cpu_name, (unsigned int)info->cpus_count);
+	         name, (unsigned int)info->cpus_count);
 	print(line);
 	say_missing_files();
 }
@@ -158,6 +161,7 @@ int main(void)
 	};
 	bool has_serial = serial_init();
 
+	screen_init();
 	say_hello();
 	net_init();
 	take_up();
@@ -170,6 +174,7 @@ int main(void)
 		uint64_t bits[BH_EVENT_WORDS] = { 0 };
 
 		do_work();
+		screen_service();
 		bh_event_wait(MGMT_HANDLE_EVENTS, next_deadline(), bits);
 		serial_service((bits[0] >> MGMT_EVENT_SERIAL & 1) != 0);
 		devices_service(bits);

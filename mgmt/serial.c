@@ -9,6 +9,7 @@
 #include "bulkhead/protocol.h"
 #include "lib/call.h"
 #include "lib/time.h"
+#include "mgmt/host.h"
 
 /* PC16550D 8.0, registers by offset from the base. */
 #define UART_RBR              0u /* read: receiver buffer */
@@ -63,20 +64,24 @@ static void port_out(uint16_t offset, uint8_t value)
 	bh_port_write(MGMT_HANDLE_HOST, (uint16_t)(serial.port + offset), 1, value);
 }
 
-static void bind_interrupt(const struct bh_host_info *host)
+static void bind_interrupt(void)
 {
+	static struct acpi_machine machine;
+	struct acpi_line line;
 	int64_t event;
 	int64_t interrupt;
 
-	if (host->console_gsi == 0xffffffffu) {
+	host_read_acpi(&machine);
+	if (!acpi_serial_line(&machine, serial.port, &line)) {
 		return;
 	}
 	event = bh_event_create(MGMT_HANDLE_EVENTS, MGMT_EVENT_SERIAL);
 	if (event <= 0) {
 		return;
 	}
-	interrupt = bh_interrupt_bind(MGMT_HANDLE_HOST, host->console_gsi, (bh_handle_t)event,
-	                              host->console_irq_flags);
+	interrupt = bh_interrupt_bind(MGMT_HANDLE_HOST, line.gsi, (bh_handle_t)event,
+	                              (line.is_level ? BH_IRQ_LEVEL : 0u) |
+	                                      (line.is_low ? BH_IRQ_LOW : 0u));
 	if (interrupt > 0) {
 		serial.interrupt = (bh_handle_t)interrupt;
 	}
@@ -87,7 +92,7 @@ bool serial_init(void)
 	struct bh_host_info host;
 
 	if (bh_host_info(MGMT_HANDLE_HOST, &host) != BH_OK ||
-	    host.console_kind != BH_CONSOLE_PORT) {
+	    host.console_port == 0) {
 		return false;
 	}
 	serial.port = (uint16_t)host.console_port;
@@ -96,7 +101,7 @@ bool serial_init(void)
 	port_out(UART_FCR, FCR_ENABLE);
 	port_out(UART_MCR, MCR_DTR | MCR_RTS | MCR_OUT2);
 	serial.is_there = true;
-	bind_interrupt(&host);
+	bind_interrupt();
 	if (serial.interrupt != 0) {
 		port_out(UART_IER, IER_RECEIVED);
 	}

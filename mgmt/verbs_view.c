@@ -62,6 +62,9 @@ static const struct result_column info_columns[] = {
 	{ "mgmt starts", "mgmt_starts", RESULT_COUNT },
 	{ "prompt after", "prompt_ticks", RESULT_COUNT }, /* TSC ticks from the kernel's start */
 	{ "features", "features", RESULT_TEXT },
+	{ "PCIe space", "ecam", RESULT_TEXT },
+	{ "HPET", "hpet", RESULT_TEXT },
+	{ "memory nodes", "nodes", RESULT_COUNT },
 };
 
 static const char *vendor_name(uint32_t vendor)
@@ -85,8 +88,35 @@ static void count_guests(uint32_t *defined, uint32_t *running)
 	}
 }
 
+/* PCI configuration space and HPET, where ACPI names them, and the nodes; "none" and 1 where not. */
+static void put_acpi(struct result *result)
+{
+	char text[ACPI_ECAM_MAX * 40] = "none";
+	static struct acpi_machine machine;
+	size_t at = 0;
+	uint32_t i;
+
+	machine_acpi(&machine);
+	for (i = 0; i < machine.ecam_count; i++) {
+		at += (size_t)snprintf(text + at, sizeof(text) - at, "%s%u:%02x-%02x@%llx",
+		                       i != 0 ? " " : "", (unsigned int)machine.ecam[i].segment,
+		                       (unsigned int)machine.ecam[i].bus_first,
+		                       (unsigned int)machine.ecam[i].bus_last,
+		                       (unsigned long long)machine.ecam[i].base);
+	}
+	result_text(result, text);
+	if (machine.hpet_base != 0) {
+		snprintf(text, sizeof(text), "%llx", (unsigned long long)machine.hpet_base);
+	} else {
+		strcpy(text, "none");
+	}
+	result_text(result, text);
+	result_value(result, machine.nodes_count != 0 ? machine.nodes_count : 1);
+}
+
 void verb_info(struct verb_call *call, struct result *result)
 {
+	char name[CPU_NAME_BYTES];
 	const struct bh_info *kernel = machine_kernel_info();
 	struct bh_host_info host;
 	uint32_t defined;
@@ -99,7 +129,8 @@ void verb_info(struct verb_call *call, struct result *result)
 	result_text(result, machine_ledger()->host.name);
 	put_fixed(result, kernel->version, sizeof(kernel->version));
 	result_value(result, seconds_since(kernel->boot_tsc));
-	put_fixed(result, kernel->cpu_name, sizeof(kernel->cpu_name));
+	machine_cpu_name(name);
+	result_text(result, name);
 	result_text(result, vendor_name(kernel->vendor));
 	result_value(result, kernel->cpus_count);
 	result_value(result, kernel->tsc_hz / 1000000);
@@ -115,6 +146,7 @@ void verb_info(struct verb_call *call, struct result *result)
 	result_value(result, machine_info()->starts_count);
 	result_value(result, call->shell->prompt_tsc - kernel->boot_tsc);
 	put_fixed(result, kernel->features, sizeof(kernel->features));
+	put_acpi(result);
 }
 
 /* ---- list ------------------------------------------------------------------------------------ */

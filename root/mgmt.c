@@ -20,6 +20,7 @@ struct root_channel *const root_channel = (struct root_channel *)ROOT_VA_CHANNEL
 struct root_status *const root_status = (struct root_status *)ROOT_VA_STATUS;
 static struct mgmt_info *const mgmt_info = (struct mgmt_info *)ROOT_VA_INFO;
 
+uint64_t root_wall_seconds;
 bh_handle_t mgmt_domain;
 bh_handle_t mgmt_events;
 
@@ -142,6 +143,7 @@ void mgmt_prepare(void)
 	notify_event = keep_or_fail("an event", bh_event_create(mgmt_events, MGMT_EVENT_ROOT));
 	request_event = keep_or_fail("an event", bh_event_create(root_events, ROOT_EVENT_REQUEST));
 	death_event = keep_or_fail("an event", bh_event_create(root_events, ROOT_EVENT_MGMT_DEATH));
+	root_wall_seconds = clock_wall_seconds();
 	files_describe();
 }
 

@@ -200,6 +200,7 @@ static int config_write(struct partition *partition, const struct root_partition
 	config->memory_bytes = partition->memory_bytes;
 	config->low_bytes = partition->low_bytes;
 	config->high_bytes = partition->memory_bytes - partition->low_bytes;
+	config->wall_seconds = root_wall_seconds;
 	config->vcpus_count = params->vcpus_count;
 	config->devices = (params->flags & VMM_CONFIG_DEVICES) != 0 ? params->devices : 0;
 	memcpy(config->name, params->name, sizeof(config->name) - 1);

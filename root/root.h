@@ -114,5 +114,12 @@ extern bh_handle_t mgmt_domain; /* 0 while there is none */
 extern bh_handle_t mgmt_events;
 /* Address and size of a boot file in mgmt_info.files; false if there is no such index or it is missing. */
 bool mgmt_file_find(uint32_t file_idx, struct program *file);
+/* UNIX time at the machine's start; 0 = not known. */
+extern uint64_t root_wall_seconds;
 /* Refresh the memory figures of root_status and tell mgmt. */
 void mgmt_notify(void);
+
+/* ---- root/clock.c -------------------------------------------------------------------------------------------------------------- */
+
+/* Read the CMOS clock; 0 if it holds no date. */
+uint64_t clock_wall_seconds(void);

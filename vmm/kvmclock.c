@@ -86,7 +86,7 @@ void kvmclock_set_wall_clock(struct kvmclock *clock, uint64_t value)
 	}
 	version = __atomic_load_n(&record->version, __ATOMIC_RELAXED) & ~1u;
 	__atomic_store_n(&record->version, version + 1, __ATOMIC_SEQ_CST);
-	record->seconds = (uint32_t)clock->info->wall_seconds;
+	record->seconds = (uint32_t)clock->wall_seconds;
 	record->nanoseconds = 0;
 	__atomic_store_n(&record->version, version + 2, __ATOMIC_SEQ_CST);
 }

@@ -233,7 +233,7 @@ static void wire_devices(const struct vmm_config *config)
 	machine.pit.clock = clock;
 	machine.rtc.irq = (struct irq_line){ isa_irq_set, NULL, ISA_IRQ_RTC, false };
 	machine.rtc.clock = clock;
-	machine.rtc.wall_seconds = bh_info()->wall_seconds;
+	machine.rtc.wall_seconds = config->wall_seconds;
 	rtc_set_memory(&machine.rtc, config->low_bytes, config->high_bytes);
 	machine.uart.irq = (struct irq_line){ isa_irq_set, NULL, UART_COM1_IRQ, false };
 	machine.uart.send = console_send;

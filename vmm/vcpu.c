@@ -542,6 +542,7 @@ static void thread_init(struct vcpu_thread *vcpu, uint32_t vcpu_idx)
 		                          vcpu };
 	vcpu->msrs.clock.memory = &machine.memory;
 	vcpu->msrs.clock.info = bh_info();
+	vcpu->msrs.clock.wall_seconds = machine.config->wall_seconds;
 	vcpu->msrs.clock.tsc_offset = &vcpu->run->tsc_offset;
 }
 

@@ -1,18 +1,33 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Finds the ACPI tables: RSDP, RSDT or XSDT, and each table in it, all checked before use. ACPI 6.4 5.2.5-5.2.8. */
+/*
+ * Finds the ACPI tables and reads MADT, FADT and SPCR (acpi.h). Every field is fetched by its offset, and is zero where its table or record
+ * is too short to hold it. ACPI 6.4 5.2.5-5.2.9, 5.2.12; SPCR 1.08.
+ */
 #include "arch/x86/acpi.h"
 
 #include "arch/x86/start.h"
 #include "kernel/object.h"
 #include "kernel/string.h"
 
-#define TABLE_LENGTH_MAX  0x200000u /* no sane table that we read is larger */
-#define TABLES_MAX        256u
-#define BIOS_AREA         0xe0000u
-#define BIOS_AREA_END     0x100000u
-#define EBDA_POINTER      0x40eu
-#define EBDA_SEARCH_BYTES 1024u
-#define RSDP1_BYTES       20u
+#define TABLE_LENGTH_MAX   0x200000u /* no sane table that we read is larger */
+#define BIOS_AREA          0xe0000u
+#define BIOS_AREA_END      0x100000u
+#define EBDA_POINTER       0x40eu
+#define EBDA_SEARCH_BYTES  1024u
+#define RSDP1_BYTES        20u
+
+#define MADT_RECORDS       44u
+#define MADT_LAPIC         0u
+#define MADT_IOAPIC        1u
+#define MADT_X2APIC        9u
+#define MADT_ENABLED       1u
+#define FADT_PM_TIMER      76u
+#define SPCR_TYPE          36u
+#define SPCR_TYPE_16450    1u
+#define SPCR_ADDRESS_SPACE 40u
+#define SPCR_SPACE_PORT    1u
+#define SPCR_ADDRESS       44u
+#define SPCR_BAUD          58u
 
 struct rsdp {
 	char signature[8];
@@ -26,6 +41,13 @@ struct rsdp {
 	uint8_t reserved[3];
 } __attribute__((packed));
 _Static_assert(sizeof(struct rsdp) == 36, "ACPI 6.4 table 5.3");
+
+struct table {
+	char signature[4];
+	uint32_t length;
+	uint8_t rest[28];
+};
+_Static_assert(sizeof(struct table) == 36, "ACPI 6.4 table 5.4");
 
 struct acpi_machine acpi;
 
@@ -42,123 +64,166 @@ static bool checksum_is_right(const void *data, size_t size)
 
 static bool rsdp_is_valid(const struct rsdp *rsdp)
 {
-	return memcmp(rsdp->signature, "RSD PTR ", 8) == 0 &&
+	return rsdp != NULL && memcmp(rsdp->signature, "RSD PTR ", 8) == 0 &&
 	       checksum_is_right(rsdp, RSDP1_BYTES) &&
 	       (rsdp->revision < 2 || checksum_is_right(rsdp, sizeof(*rsdp)));
 }
 
-static uint64_t rsdp_search(uint64_t start, uint64_t size)
+static const struct rsdp *rsdp_search(uint64_t start, uint64_t end)
 {
-	for (uint64_t pa = start; pa + sizeof(struct rsdp) <= start + size; pa += 16) {
-		if (rsdp_is_valid(phys_to_virt(HPA(pa)))) {
-			return pa;
+	for (; start + sizeof(struct rsdp) <= end; start += 16) {
+		if (rsdp_is_valid(phys_to_virt(HPA(start)))) {
+			return phys_to_virt(HPA(start));
 		}
 	}
-	return 0;
+	return NULL;
 }
 
-/* The firmware's own address where it can be found; else the copy that a boot loader gave. */
-static uint64_t rsdp_find(void)
+static const struct rsdp *rsdp_find(void)
 {
-	const struct rsdp *given = boot_info.rsdp != 0
-	                                   ? firmware_map(HPA(boot_info.rsdp), sizeof(*given))
-	                                   : NULL;
-	bool is_copy = boot_info.rsdp >= boot_info.kernel_base &&
-	               boot_info.rsdp < boot_info.kernel_base + boot_info.kernel_size;
-	uint64_t ebda, found;
+	uint64_t ebda = (uint64_t) * (const uint16_t *)phys_to_virt(HPA(EBDA_POINTER)) << 4;
+	const struct rsdp *rsdp = boot_info.rsdp != 0
+	                                  ? memory_window(HPA(boot_info.rsdp), sizeof(*rsdp), 0)
+	                                  : NULL;
 
-	if (given != NULL && rsdp_is_valid(given) && !is_copy) {
-		return boot_info.rsdp;
+	if (rsdp_is_valid(rsdp)) {
+		return rsdp;
 	}
-	found = rsdp_search(BIOS_AREA, BIOS_AREA_END - BIOS_AREA);
-	if (found == 0) {
-		ebda = (uint64_t) * (const uint16_t *)phys_to_virt(HPA(EBDA_POINTER)) << 4;
-		found = ebda >= 0x400 && ebda < BIOS_AREA ? rsdp_search(ebda, EBDA_SEARCH_BYTES)
-		                                          : 0;
-	}
-	/* UEFI keeps it beside the tables; mgmt can be shown it there, but not a copy within the kernel. */
-	for (uint32_t i = 0; found == 0 && i < boot_info.memory_count; i++) {
-		if (boot_info.memory[i].kind == BOOT_MEMORY_ACPI) {
-			found = rsdp_search(boot_info.memory[i].base, boot_info.memory[i].size);
-		}
-	}
-	if (found == 0 && given != NULL && rsdp_is_valid(given)) {
-		found = boot_info.rsdp;
-	}
-	return found;
+	rsdp = rsdp_search(ebda, ebda + EBDA_SEARCH_BYTES);
+	return rsdp != NULL ? rsdp : rsdp_search(BIOS_AREA, BIOS_AREA_END);
 }
 
 /* Map one table and check it. NULL: not to be used. */
-static const struct acpi_header *table_open(uint64_t pa)
+static const struct table *table_open(uint64_t pa)
 {
-	const struct acpi_header *table = pa != 0 ? firmware_map(HPA(pa), sizeof(*table)) : NULL;
+	const struct table *table = pa != 0 ? memory_window(HPA(pa), sizeof(*table), 0) : NULL;
 	uint32_t length = table != NULL ? table->length : 0;
 
-	if (length < sizeof(*table) || length > TABLE_LENGTH_MAX) {
-		log_print("ACPI: the table at %lx has no sane length (%u): ignored", pa, length);
-		return NULL;
+	if (length >= sizeof(*table) && length <= TABLE_LENGTH_MAX) {
+		table = memory_window(HPA(pa), length, 0);
+		if (table != NULL && table->length == length && checksum_is_right(table, length)) {
+			return table;
+		}
 	}
-	table = firmware_map(HPA(pa), length);
-	if (table == NULL || table->length != length || !checksum_is_right(table, length)) {
-		log_print("ACPI: the table at %lx has a wrong checksum: ignored", pa);
-		return NULL;
-	}
-	return table;
+	log_print("ACPI: the table at %lx is broken: ignored", pa);
+	return NULL;
 }
 
-static void root_table_read(const struct acpi_header *root, uint32_t entry_bytes)
+/* A little-endian field of a table or record of `length` bytes; 0 where it does not reach. */
+static uint64_t field(const void *record, uint32_t length, uint32_t offset, uint32_t bytes)
 {
-	const uint8_t *entry = (const uint8_t *)(root + 1);
-	uint32_t count = (root->length - (uint32_t)sizeof(*root)) / entry_bytes;
+	uint64_t value = 0;
 
-	count = count < TABLES_MAX ? count : TABLES_MAX;
-	for (uint32_t i = 0; i < count; i++) {
-		const struct acpi_header *table;
-		uint64_t pa = 0;
+	if (offset + bytes <= length) {
+		memcpy(&value, (const uint8_t *)record + offset, bytes);
+	}
+	return value;
+}
 
-		memcpy(&pa, entry + i * entry_bytes, entry_bytes);
-		table = table_open(pa);
-		if (table != NULL) {
-			acpi_table_read(table);
+static void cpu_add(uint64_t apic_id, uint64_t flags)
+{
+	bool is_known = (flags & MADT_ENABLED) == 0;
+
+	/* Some firmware lists a CPU as LAPIC and as x2APIC. */
+	for (uint32_t i = 0; i < acpi.cpus_count; i++) {
+		is_known |= acpi.apic_ids[i] == apic_id;
+	}
+	if (!is_known && acpi.cpus_count == BH_MAX_CPUS) {
+		acpi.cpus_ignored++;
+	} else if (!is_known) {
+		acpi.apic_ids[acpi.cpus_count++] = (uint32_t)apic_id;
+	}
+}
+
+static void madt_record_read(const uint8_t *record, uint32_t length)
+{
+	switch (record[0]) {
+	case MADT_LAPIC:
+		cpu_add(field(record, length, 3, 1), field(record, length, 4, 4));
+		break;
+	case MADT_X2APIC:
+		cpu_add(field(record, length, 4, 4), field(record, length, 8, 4));
+		break;
+	case MADT_IOAPIC:
+		if (acpi.ioapics_count < ACPI_IOAPICS_MAX) {
+			acpi.ioapics[acpi.ioapics_count].base = (uint32_t)field(record, length, 4,
+			                                                        4);
+			acpi.ioapics[acpi.ioapics_count++].gsi_base = (uint32_t)field(record,
+			                                                              length, 8, 4);
 		}
+		break;
+	default:
+		break;
+	}
+}
+
+static void madt_read(const struct table *madt)
+{
+	const uint8_t *record, *end = (const uint8_t *)madt + madt->length;
+
+	for (record = (const uint8_t *)madt + MADT_RECORDS; record + 2 <= end;
+	     record += record[1]) {
+		if (record[1] < 2 || record[1] > end - record) {
+			log_print("ACPI: the MADT ends in a broken record");
+			break;
+		}
+		madt_record_read(record, record[1]);
+	}
+}
+
+static void spcr_read(const struct table *spcr)
+{
+	static const uint32_t bauds[] = { [3] = 9600, [4] = 19200, [6] = 57600, [7] = 115200 };
+	uint64_t baud = field(spcr, spcr->length, SPCR_BAUD, 1);
+	uint64_t address = field(spcr, spcr->length, SPCR_ADDRESS, 8);
+
+	if (field(spcr, spcr->length, SPCR_TYPE, 1) > SPCR_TYPE_16450 ||
+	    field(spcr, spcr->length, SPCR_ADDRESS_SPACE, 1) != SPCR_SPACE_PORT ||
+	    address > 0xfff8) {
+		log_print("ACPI: SPCR names no 16550 at a port: not used");
+		return;
+	}
+	acpi.serial_port = (uint16_t)address;
+	acpi.serial_baud = baud < ARRAY_SIZE(bauds) ? bauds[baud] : 0;
+}
+
+static void table_read(uint64_t pa)
+{
+	const struct table *table = table_open(pa);
+
+	if (table == NULL) {
+		return;
+	}
+	if (memcmp(table->signature, "APIC", 4) == 0) {
+		madt_read(table);
+	} else if (memcmp(table->signature, "FACP", 4) == 0) {
+		acpi.pm_timer_port = (uint16_t)field(table, table->length, FADT_PM_TIMER, 4);
+	} else if (memcmp(table->signature, "SPCR", 4) == 0) {
+		spcr_read(table);
 	}
 }
 
 void acpi_init(void)
 {
-	const struct acpi_header *root = NULL;
-	struct rsdp rsdp;
+	const struct rsdp *rsdp = rsdp_find();
+	const struct table *root = NULL;
+	uint32_t entry_bytes = 8;
 
-	acpi.serial.gsi = ~0u;
-	boot_info.rsdp = rsdp_find();
-	if (boot_info.rsdp == 0) {
+	if (rsdp == NULL) {
 		log_print("ACPI: none found; taking this machine for a single CPU with PC devices");
 		return;
 	}
-	memcpy(&rsdp, firmware_map(HPA(boot_info.rsdp), sizeof(rsdp)), sizeof(rsdp));
-	if (rsdp.revision >= 2 && rsdp.xsdt != 0) {
-		root = table_open(rsdp.xsdt);
+	if (rsdp->revision >= 2) {
+		acpi.root = rsdp->xsdt;
+		root = table_open(acpi.root);
 	}
-	if (root != NULL && memcmp(root->signature, "XSDT", 4) == 0) {
-		root_table_read(root, 8);
-	} else {
-		root = table_open(rsdp.rsdt);
-		if (root == NULL || memcmp(root->signature, "RSDT", 4) != 0) {
-			log_print("ACPI: neither XSDT nor RSDT is usable");
-			return;
-		}
-		root_table_read(root, 4);
+	if (root == NULL) {
+		entry_bytes = 4;
+		acpi.root = rsdp->rsdt;
+		root = table_open(acpi.root);
 	}
-	acpi.is_present = true;
-}
-
-struct acpi_override acpi_isa_route(uint8_t irq)
-{
-	for (uint32_t i = 0; i < acpi.overrides_count; i++) {
-		if (acpi.overrides[i].irq == irq) {
-			return acpi.overrides[i];
-		}
+	for (uint32_t at = sizeof(*root); root != NULL && at + entry_bytes <= root->length;
+	     at += entry_bytes) {
+		table_read(field(root, root->length, at, entry_bytes));
 	}
-	/* Without ACPI the timer is wired to pin 2 on every PC with an I/O APIC (MP 1.4 3.6.2). */
-	return (struct acpi_override){ .irq = irq, .gsi = irq == 0 && !acpi.is_present ? 2 : irq };
 }

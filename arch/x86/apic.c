@@ -3,23 +3,19 @@
  * Local APIC: xAPIC by memory, x2APIC by MSR, the latter where the CPU has it. One timer shot at a time: TSC deadline where there is
  * one, else the countdown. Interrupt handlers here only end the interrupt and set work bits. SDM 3A 11.4-11.12.
  */
-#include "arch/x86/apic.h"
-
 #include "arch/x86/asm.h"
 #include "arch/x86/feature.h"
-#include "arch/x86/ioapic.h"
+#include "arch/x86/ptable.h"
 #include "arch/x86/reg/apic.h"
 #include "arch/x86/reg/msr.h"
 #include "arch/x86/start.h"
-#include "arch/x86/vector.h"
 #include "kernel/object.h"
 
 #define IPI_WAIT_LOOPS 1000000u
 
-bool apic_is_x2apic;
+bool apic_is_x2apic, apic_has_deadline;
 
 static volatile uint32_t *registers;
-static bool has_deadline;
 static uint64_t ticks_per_tsc;           /* 32.32 fixed point: countdown ticks in one TSC tick */
 static uint64_t wanted_tsc[BH_MAX_CPUS]; /* what arch_timer_set asked for; own pCPU only */
 
@@ -37,27 +33,19 @@ static void apic_write(uint32_t reg, uint32_t value)
 	}
 }
 
-/* After a reset Bochs compares deadlines with the TSC before its adjustment, and each one fires at once for ever. */
-static bool tsc_is_adjusted(void)
+void apic_init(void)
 {
 	uint64_t adjust;
 
-	return msr_read_safe(MSR_TSC_ADJUST, &adjust) == BH_OK && adjust != 0;
-}
-
-void apic_init(uint64_t base)
-{
-	uint64_t msr = msr_read(MSR_APIC_BASE);
-
 	apic_is_x2apic = feature_has(FEATURE_X2APIC);
-	if (base == 0) {
-		base = msr & APIC_BASE_ADDRESS;
-	}
 	if (!apic_is_x2apic) {
-		registers = device_map(HPA(base), PAGE_SIZE);
+		registers = memory_window(HPA(msr_read(MSR_APIC_BASE) & APIC_BASE_ADDRESS),
+		                          PAGE_SIZE, PTABLE_WRITE | PTABLE_UNCACHED);
 		CHECK(registers != NULL);
 	}
-	has_deadline = feature_has(FEATURE_TSC_DEADLINE) && !tsc_is_adjusted();
+	/* After a reset Bochs compares deadlines with the TSC before its adjustment, and each one fires at once for ever. */
+	apic_has_deadline = feature_has(FEATURE_TSC_DEADLINE) &&
+	                    (msr_read_safe(MSR_TSC_ADJUST, &adjust) != BH_OK || adjust == 0);
 }
 
 /* Bring IA32_APIC_BASE into our mode; from x2APIC back to xAPIC only through "disabled" (SDM 3A 11.12.5). */
@@ -86,7 +74,7 @@ void apic_cpu_init(void)
 	apic_write(APIC_LVT_ERROR, VECTOR_ERROR);
 	apic_write(APIC_TIMER_INITIAL, 0);
 	apic_write(APIC_TIMER_DIVIDE, APIC_TIMER_DIVIDE_1);
-	apic_write(APIC_LVT_TIMER, VECTOR_TIMER | (has_deadline ? APIC_LVT_TIMER_DEADLINE
+	apic_write(APIC_LVT_TIMER, VECTOR_TIMER | (apic_has_deadline ? APIC_LVT_TIMER_DEADLINE
 	                                                        : APIC_LVT_TIMER_ONE_SHOT));
 	/* The LVT write must be seen before the first deadline (SDM 3A 11.5.4.1). */
 	__asm__ volatile("mfence" : : : "memory");
@@ -133,64 +121,48 @@ uint32_t apic_timer_count_elapsed(void)
 	return ~0u - apic_read(APIC_TIMER_CURRENT);
 }
 
-bool apic_timer_has_deadline(void)
-{
-	return has_deadline;
-}
-
-void apic_timer_set_rate(uint64_t timer_hz)
+void apic_timer_set_rate(uint64_t ticks, uint64_t tsc)
 {
 	apic_write(APIC_TIMER_INITIAL, 0);
-	ticks_per_tsc = (uint64_t)(((unsigned __int128)timer_hz << 32) / arch_tsc_hz);
+	ticks_per_tsc = (ticks << 32) / tsc;
 }
 
 void arch_timer_set(uint64_t tsc)
 {
-	uint64_t now = arch_tsc_read(), ticks;
+	uint64_t now = arch_tsc_read(), ticks = 0;
 
 	wanted_tsc[cpu_self()->idx] = tsc;
-	if (has_deadline) {
+	if (apic_has_deadline) {
 		/* Zero would disarm. */
 		msr_write(MSR_TSC_DEADLINE, tsc == BH_FOREVER ? 0 : tsc | (tsc == 0));
 		return;
 	}
-	if (tsc == BH_FOREVER) {
-		apic_write(APIC_TIMER_INITIAL, 0);
-		return;
+	if (tsc != BH_FOREVER) {
+		/* Too long for the counter: it fires early and timer_check() arms the rest. */
+		ticks = tsc > now ? tsc - now : 0;
+		ticks = ticks < BIT(40) ? (uint64_t)(((unsigned __int128)ticks * ticks_per_tsc) >> 32)
+		                        : ~0u;
+		ticks = ticks < ~0u ? ticks + 1 : ~0u;
 	}
-	/* Too long for the counter: it fires early and timer_fired() arms the rest. */
-	tsc = tsc > now ? tsc - now : 0;
-	ticks = tsc > GENMASK(40, 0)
-	                ? ~0u
-	                : (uint64_t)(((unsigned __int128)tsc * ticks_per_tsc) >> 32) + 1;
-	apic_write(APIC_TIMER_INITIAL, ticks < ~0u ? (uint32_t)ticks : ~0u);
+	apic_write(APIC_TIMER_INITIAL, (uint32_t)ticks);
 }
 
-static void timer_fired(struct cpu *cpu)
+/*
+ * Also on the net's tick: QEMU's multi-threaded TCG may lose an interrupt that arrives during a world switch. A slow tick to all pCPUs (smp.c starts
+ * it, there only) makes the local APIC deliver what it still holds; a timer shot that got lost for good is made up for here.
+ */
+static void timer_check(struct cpu *cpu, bool has_fired)
 {
 	uint64_t wanted = wanted_tsc[cpu->idx];
 
 	if (wanted == BH_FOREVER) {
 		return;
 	}
-	if (arch_tsc_read() < wanted) {
+	if (arch_tsc_read() >= wanted) {
+		wanted_tsc[cpu->idx] = BH_FOREVER;
+		__atomic_or_fetch(&cpu->work, CPU_WORK_TIMER, __ATOMIC_RELAXED);
+	} else if (has_fired) {
 		arch_timer_set(wanted);
-		return;
-	}
-	wanted_tsc[cpu->idx] = BH_FOREVER;
-	__atomic_or_fetch(&cpu->work, CPU_WORK_TIMER, __ATOMIC_RELAXED);
-}
-
-/*
- * QEMU's multi-threaded TCG may lose an interrupt that arrives during a world switch. A slow tick to all pCPUs (smp.c starts it, there only)
- * makes the local APIC deliver what it still holds; a timer shot that got lost for good is made up for here.
- */
-static void net_tick(struct cpu *cpu)
-{
-	uint64_t wanted = wanted_tsc[cpu->idx];
-
-	if (wanted != BH_FOREVER && arch_tsc_read() >= wanted) {
-		timer_fired(cpu);
 	}
 }
 
@@ -201,20 +173,21 @@ void apic_interrupt(uint32_t vector)
 	struct cpu *cpu = cpu_self();
 
 	if (vector >= VECTOR_GSI_FIRST && vector <= VECTOR_GSI_LAST) {
-		ioapic_interrupt(vector);
+		interrupt_fired(vector - VECTOR_GSI_FIRST); /* masks the pin: before the EOI */
+		apic_eoi();
 		return;
 	}
 	switch (vector) {
 	case VECTOR_TIMER:
 		apic_eoi();
-		timer_fired(cpu);
+		timer_check(cpu, true);
 		break;
 	case VECTOR_NOTIFY:
 		apic_eoi();
 		break;
 	case VECTOR_NET:
 		apic_eoi();
-		net_tick(cpu);
+		timer_check(cpu, false);
 		break;
 	case VECTOR_ERROR:
 		apic_write(APIC_ESR, 0);

@@ -74,8 +74,7 @@ int arch_copy_to_user(hva_t to, const void *from, size_t size) must_check;
 /* ---- machine interrupts ---- */
 /* Route a global system interrupt to this pCPU; the handler calls interrupt_fired(gsi). Masked until unmasked. */
 int arch_gsi_route(uint32_t gsi, bool is_level, bool is_low, struct cpu *target) must_check;
-void arch_gsi_mask(uint32_t gsi);
-void arch_gsi_unmask(uint32_t gsi);
+void arch_gsi_mask(uint32_t gsi, bool is_masked);
 
 /* ---- ports (for the ports object) ---- */
 uint32_t arch_port_read(uint16_t port, uint32_t width_bytes);
@@ -84,18 +83,10 @@ void arch_port_write(uint16_t port, uint32_t width_bytes, uint32_t value);
 /* ---- console of the machine, for the log until mgmt claims the port, and for the last words ---- */
 void arch_console_write(const char *text, size_t length);
 extern bool arch_console_claimed; /* true: only panic() writes */
-struct arch_console {
-	bool is_present;
-	bool is_level, is_low; /* of the interrupt */
-	uint16_t port;
-	uint32_t gsi; /* 0xffffffff: none */
-	uint32_t baud;
-};
-extern struct arch_console arch_console;
 
 /*
- * What the architecture knows, for the records that domains read: in bh_info tsc_hz, boot_tsc, wall_seconds, xsave_size, xcr0_supported,
- * physical_address_bits, apic_ids, cpu_name, features; in bh_host_info rsdp and console_*, and in memory_kernel the bytes of the image
+ * What the architecture knows, for the records that domains read: in bh_info tsc_hz, boot_tsc, xsave_size, xcr0_supported,
+ * physical_address_bits, features; in bh_host_info acpi_root and console_*, and in memory_kernel the bytes of the image
  * and of early pages. kernel/ fills the rest. Called once each start / each host_info call.
  */
 struct bh_info;
@@ -103,7 +94,7 @@ struct bh_host_info;
 void arch_info_fill(struct bh_info *info);
 void arch_host_info_fill(struct bh_host_info *info);
 
-/* Reset by every known way, in order: ACPI reset register, 0xCF9, 8042, triple fault. */
+/* Reset by the ways that need no tables: 0xCF9, 8042, triple fault. */
 _Noreturn void arch_reset(void);
 
 /* TLB: forget all ring-3 translations of this pCPU's current address space. */

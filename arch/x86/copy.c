@@ -6,13 +6,14 @@
 #include "arch/x86/arch.h"
 #include "arch/x86/asm.h"
 #include "arch/x86/feature.h"
+#include "arch/x86/start.h"
 
 #define USER_END 0x0000800000000000ull
 
 #define FIXUP(from, to) \
 	".pushsection .fixups, \"a\"\n\t.balign 8\n\t.quad " from ", " to "\n\t.popsection\n\t"
 
-static int copy_guarded(void *to, const void *from, size_t size)
+int copy_guarded(void *to, const void *from, size_t size)
 {
 	size_t words = size / 8;
 	int result = BH_ERR_ADDRESS;
@@ -28,10 +29,14 @@ static int copy_guarded(void *to, const void *from, size_t size)
 	return result;
 }
 
-static int copy_user(void *to, const void *from, size_t size)
+/* `user` is the address on ring 3's side. */
+static int copy_user(void *to, const void *from, hva_t user, size_t size)
 {
 	int result;
 
+	if (user.raw >= USER_END || size > USER_END - user.raw) {
+		return BH_ERR_ADDRESS;
+	}
 	if (!feature_has(FEATURE_SMAP)) {
 		return copy_guarded(to, from, size);
 	}
@@ -41,20 +46,14 @@ static int copy_user(void *to, const void *from, size_t size)
 	return result;
 }
 
-static bool is_user_range(hva_t va, size_t size)
-{
-	return va.raw < USER_END && size <= USER_END - va.raw;
-}
-
 int arch_copy_from_user(void *to, hva_t from, size_t size)
 {
-	return is_user_range(from, size) ? copy_user(to, (const void *)from.raw, size)
-	                                 : BH_ERR_ADDRESS;
+	return copy_user(to, (const void *)from.raw, from, size);
 }
 
 int arch_copy_to_user(hva_t to, const void *from, size_t size)
 {
-	return is_user_range(to, size) ? copy_user((void *)to.raw, from, size) : BH_ERR_ADDRESS;
+	return copy_user((void *)to.raw, from, to, size);
 }
 
 int msr_read_safe(uint32_t msr, uint64_t *value)

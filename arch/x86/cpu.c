@@ -5,8 +5,7 @@
  */
 #include "arch/x86/asm.h"
 #include "arch/x86/feature.h"
-#include "arch/x86/fpu.h"
-#include "arch/x86/machine_check.h"
+#include "arch/x86/ptable.h"
 #include "arch/x86/reg/cr.h"
 #include "arch/x86/reg/msr.h"
 #include "arch/x86/reg/segment.h"
@@ -23,36 +22,27 @@
 #define SLOT_DOUBLE_FAULT  9u
 #define SLOT_MACHINE_CHECK 11u
 
-struct idt_gate {
-	uint16_t offset_low;
-	uint16_t selector;
-	uint8_t ist;
-	uint8_t type;
-	uint16_t offset_middle;
-	uint32_t offset_high;
-	uint32_t reserved;
-};
-_Static_assert(sizeof(struct idt_gate) == 16, "SDM 3A figure 6-8");
-
-#define GATE_INTERRUPT      0x8eu /* present, DPL 0 */
-#define GATE_INTERRUPT_USER 0xeeu /* present, DPL 3: INT3 and INTO are for ring 3 to use */
+/* Interrupt gates (SDM 3A figure 6-8): offset in three parts, selector 31:16, IST 34:32, type 47:40. */
+#define GATE_IST_SHIFT      32
+#define GATE_INTERRUPT      0x8e0000000000ull /* present, DPL 0 */
+#define GATE_INTERRUPT_USER 0xee0000000000ull /* present, DPL 3: INT3 and INTO are for ring 3 */
 
 extern char trap_stubs[], syscall_entry[];
 
 struct cpu *cpus[BH_MAX_CPUS];
 uint32_t cpus_count;
 
-static struct idt_gate idt[256];
+static uint64_t idt[256][2];
 
 static uint64_t slot_page_map(uint64_t slot, uint32_t first, uint32_t count)
 {
 	uint64_t va = slot + first * PAGE_SIZE;
 
-	paging_map(va, arch_early_pages(count), count * PAGE_SIZE, MAP_WRITE);
+	paging_map(va, arch_early_pages(count), count * PAGE_SIZE, PTABLE_WRITE);
 	return va + count * PAGE_SIZE;
 }
 
-struct cpu *cpu_slot_create(uint32_t idx, uint32_t apic_id)
+struct cpu *cpu_slot_create(uint32_t idx)
 {
 	uint64_t slot = ARCH_CPU_SLOTS + idx * CPU_SLOT_SIZE;
 	struct cpu *cpu = (struct cpu *)slot;
@@ -66,7 +56,6 @@ struct cpu *cpu_slot_create(uint32_t idx, uint32_t apic_id)
 	cpu->tss.iopb_offset = sizeof(cpu->tss); /* beyond the limit: no port for ring 3 */
 	cpu->self = cpu;
 	cpu->idx = idx;
-	cpu->apic_id = apic_id;
 	return cpu;
 }
 
@@ -74,17 +63,15 @@ static void idt_make(void)
 {
 	for (uint32_t vector = 0; vector < 256; vector++) {
 		uint64_t offset = (uint64_t)trap_stubs + 16ull * vector;
-		struct idt_gate *gate = &idt[vector];
 
-		gate->offset_low = (uint16_t)offset;
-		gate->offset_middle = (uint16_t)(offset >> 16);
-		gate->offset_high = (uint32_t)(offset >> 32);
-		gate->selector = SELECTOR_KERNEL_CS;
-		gate->type = vector == 3 || vector == 4 ? GATE_INTERRUPT_USER : GATE_INTERRUPT;
+		idt[vector][0] = (offset & GENMASK(15, 0)) | (offset & GENMASK(31, 16)) << 32 |
+		                 SELECTOR_KERNEL_CS << 16 |
+		                 (vector == 3 || vector == 4 ? GATE_INTERRUPT_USER : GATE_INTERRUPT);
+		idt[vector][1] = offset >> 32;
 	}
-	idt[2].ist = IST_NMI;
-	idt[8].ist = IST_DOUBLE_FAULT;
-	idt[18].ist = IST_MACHINE_CHECK;
+	idt[VECTOR_NMI][0] |= (uint64_t)IST_NMI << GATE_IST_SHIFT;
+	idt[VECTOR_DOUBLE_FAULT][0] |= (uint64_t)IST_DOUBLE_FAULT << GATE_IST_SHIFT;
+	idt[VECTOR_MACHINE_CHECK][0] |= (uint64_t)IST_MACHINE_CHECK << GATE_IST_SHIFT;
 }
 
 static void gdt_load(struct cpu *cpu)
@@ -135,6 +122,7 @@ static void control_registers_load(void)
 
 static void msrs_load(struct cpu *cpu)
 {
+	msr_write(MSR_EFER, msr_read(MSR_EFER) | EFER_NXE | EFER_SCE);
 	msr_write(MSR_STAR,
 	          (uint64_t)SELECTOR_USER_BASE << 48 | (uint64_t)SELECTOR_KERNEL_CS << 32);
 	msr_write(MSR_LSTAR, (uint64_t)syscall_entry);
@@ -154,64 +142,44 @@ void cpu_init(struct cpu *cpu)
 	if (cpu->idx == 0) {
 		idt_make();
 	}
-	paging_cpu_load();
 	gdt_load(cpu);
 	control_registers_load();
 	msrs_load(cpu);
 	fpu_cpu_init(cpu);
-	machine_check_cpu_init(cpu);
+	machine_check_cpu_init();
 	cpu->is_online = true;
 }
 
-/* The start of a word's value in the command line, its length in `length`; NULL if the word is absent. */
-static const char *cmdline_find(const char *name, size_t *length)
+const char *cmdline_find(const char *name)
 {
 	const char *at = boot_info.cmdline, *found = NULL;
-	size_t name_length = strlen(name);
+	size_t length = strlen(name);
 
 	while (*at != '\0') {
-		size_t word = 0;
-
-		while (at[word] != '\0' && at[word] != ' ') {
-			word++;
+		if (strncmp(at, name, length) == 0 && at[length] == '=') {
+			found = at + length + 1;
 		}
-		if (word > name_length && strncmp(at, name, name_length) == 0 &&
-		    at[name_length] == '=') {
-			found = at + name_length + 1;
-			*length = word - name_length - 1;
+		while (*at != '\0' && *at++ != ' ') {
 		}
-		at += word + (at[word] == ' ');
 	}
 	return found;
 }
 
-bool cmdline_value(const char *name, char *value, size_t size)
+uint64_t cmdline_number(const char **text)
 {
-	size_t length = 0;
-	const char *found = cmdline_find(name, &length);
+	uint64_t number = 0, base = 10;
 
-	if (found == NULL) {
-		return false;
+	if (strncmp(*text, "0x", 2) == 0) {
+		base = 16;
+		*text += 2;
 	}
-	length = length < size ? length : size - 1;
-	memcpy(value, found, length);
-	value[length] = '\0';
-	return true;
-}
+	for (;; (*text)++) {
+		uint32_t digit = **text >= '0' && **text <= '9' ? (uint32_t)(**text - '0')
+		                                                : (uint32_t)((**text | 0x20) - 'a') + 10;
 
-uint64_t cmdline_number(const char *name, uint64_t fallback)
-{
-	uint64_t number = 0;
-	char text[16];
-
-	if (!cmdline_value(name, text, sizeof(text)) || text[0] == '\0') {
-		return fallback;
-	}
-	for (const char *p = text; *p != '\0'; p++) {
-		if (*p < '0' || *p > '9') {
-			return fallback;
+		if (digit >= base) {
+			return number;
 		}
-		number = number * 10 + (uint64_t)(*p - '0');
+		number = number * base + digit;
 	}
-	return number;
 }

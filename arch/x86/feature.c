@@ -3,8 +3,12 @@
 #include "arch/x86/feature.h"
 
 #include "arch/x86/asm.h"
+#include "kernel/object.h"
 #include "kernel/string.h"
 
+#define SIGNATURE_TCG 0x54474354u /* "TCGTCGTCGTCG" in EBX, ECX, EDX */
+
+/* The order of the registers in struct cpuid_result. */
 enum cpuid_register {
 	EAX,
 	EBX,
@@ -25,62 +29,33 @@ static const struct feature_record records[] = { FEATURE_LIST(FEATURE_RECORD) };
 #undef FEATURE_RECORD
 
 uint64_t feature_bits[(FEATURE_COUNT + 63) / 64];
-static uint64_t masked_bits[(FEATURE_COUNT + 63) / 64];
-static char unknown_name[24];
-
-static bool leaf_exists(uint32_t leaf)
-{
-	return cpuid_read(leaf & 0x80000000u, 0).eax >= leaf;
-}
+static bool is_masked[FEATURE_COUNT];
 
 static bool record_is_present(const struct feature_record *record)
 {
-	struct cpuid_result r;
-	uint32_t words[4];
+	struct cpuid_result r = cpuid_read(record->leaf & 0x80000000u, 0);
 
-	if (record->leaf == 0 || !leaf_exists(record->leaf)) {
+	if (record->leaf == 0 || r.eax < record->leaf) {
 		return false;
 	}
 	r = cpuid_read(record->leaf, record->subleaf);
-	words[EAX] = r.eax;
-	words[EBX] = r.ebx;
-	words[ECX] = r.ecx;
-	words[EDX] = r.edx;
-	return (words[record->reg] >> record->bit) & 1;
+	return (((const uint32_t *)&r)[record->reg] >> record->bit) & 1;
 }
 
 static void mask_name(const char *name, size_t length)
 {
 	for (uint32_t i = 0; i < FEATURE_COUNT; i++) {
-		if (strlen(records[i].name) == length &&
-		    memcmp(records[i].name, name, length) == 0) {
-			masked_bits[i / 64] |= BIT(i % 64);
+		if (strncmp(records[i].name, name, length) == 0 && records[i].name[length] == '\0') {
+			is_masked[i] = true;
 			return;
 		}
 	}
-	if (unknown_name[0] == '\0' && length < sizeof(unknown_name)) {
-		memcpy(unknown_name, name, length);
-	}
-}
-
-static void mask_parse(const char *mask)
-{
-	while (*mask != '\0') {
-		size_t length = 0;
-
-		while (mask[length] != '\0' && mask[length] != ',') {
-			length++;
-		}
-		if (length != 0) {
-			mask_name(mask, length);
-		}
-		mask += length + (mask[length] == ',');
-	}
+	log_print("mask=: no CPU feature is called as at '%s'", name);
 }
 
 void feature_found(enum feature feature)
 {
-	if (((masked_bits[feature / 64] >> (feature % 64)) & 1) == 0) {
+	if (!is_masked[feature]) {
 		feature_bits[feature / 64] |= BIT(feature % 64);
 	}
 }
@@ -92,23 +67,20 @@ void feature_drop(enum feature feature)
 
 void feature_detect(const char *mask)
 {
-	mask_parse(mask);
+	while (mask != NULL && *mask != '\0' && *mask != ' ') {
+		size_t length = 0;
+
+		while (mask[length] != '\0' && mask[length] != ' ' && mask[length] != ',') {
+			length++;
+		}
+		mask_name(mask, length);
+		mask += length + (mask[length] == ',');
+	}
 	for (uint32_t i = 0; i < FEATURE_COUNT; i++) {
 		if (record_is_present(&records[i])) {
 			feature_found((enum feature)i);
 		}
 	}
-	/* The vendor bits of the other vendor's leaf are meaningless (8000000Ah exists on AMD only). */
-	if (!feature_has(FEATURE_SVM)) {
-		for (uint32_t i = FEATURE_SVM_NPT; i <= FEATURE_NPT_1G; i++) {
-			feature_drop((enum feature)i);
-		}
-	}
-}
-
-const char *feature_mask_unknown(void)
-{
-	return unknown_name;
 }
 
 void feature_names(char *text, size_t size)
@@ -118,51 +90,22 @@ void feature_names(char *text, size_t size)
 	for (uint32_t i = 0; i < FEATURE_COUNT; i++) {
 		size_t length = strlen(records[i].name);
 
-		if (!feature_has((enum feature)i) || at + length + 2 > size) {
-			continue;
-		}
-		if (at != 0) {
-			text[at++] = ' ';
-		}
-		memcpy(text + at, records[i].name, length);
-		at += length;
-	}
-	text[at] = '\0';
-}
-
-void feature_cpu_name(char *text, size_t size)
-{
-	char name[49];
-	const char *start = name;
-
-	memset(name, 0, sizeof(name));
-	if (leaf_exists(0x80000004u)) {
-		for (uint32_t i = 0; i < 3; i++) {
-			struct cpuid_result r = cpuid_read(0x80000002u + i, 0);
-
-			memcpy(name + 16 * i, &r, 16);
+		if (feature_has((enum feature)i) && at + length + 2 <= size) {
+			memcpy(text + at, records[i].name, length);
+			text[at + length] = ' ';
+			at += length + 1;
 		}
 	}
-	while (*start == ' ') {
-		start++;
-	}
-	for (size_t length = strlen(start); length != 0 && start[length - 1] == ' '; length--) {
-		name[(size_t)(start - name) + length - 1] = '\0';
-	}
-	memset(text, 0, size);
-	memcpy(text, start, strlen(start) < size ? strlen(start) : size - 1);
+	text[at != 0 ? at - 1 : 0] = '\0';
 }
 
 uint32_t feature_physical_bits(void)
 {
-	return leaf_exists(0x80000008u) ? cpuid_read(0x80000008u, 0).eax & 0xff : 36;
+	return cpuid_read(0x80000008u, 0).eax & 0xff;
 }
 
 bool feature_is_tcg(void)
 {
-	struct cpuid_result r = cpuid_read(0x40000000u, 0);
-
 	/* The leaf is only defined with the hypervisor bit (CPUID 1 ECX 31). */
-	return (cpuid_read(1, 0).ecx >> 31) != 0 && r.ebx == 0x54474354u && r.ecx == 0x43544743u &&
-	       r.edx == 0x47435447u;
+	return (cpuid_read(1, 0).ecx >> 31) != 0 && cpuid_read(0x40000000u, 0).ebx == SIGNATURE_TCG;
 }

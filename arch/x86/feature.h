@@ -14,50 +14,25 @@
 	X(TSC_DEADLINE, "tscdeadline", 0x1, 0, ECX, 24)                  \
 	X(XSAVE, "xsave", 0x1, 0, ECX, 26)                               \
 	X(AVX, "avx", 0x1, 0, ECX, 28)                                   \
-	X(RDRAND, "rdrand", 0x1, 0, ECX, 30)                             \
 	X(MCE, "mce", 0x1, 0, EDX, 7)                                    \
-	X(PGE, "pge", 0x1, 0, EDX, 13)                                   \
 	X(MCA, "mca", 0x1, 0, EDX, 14)                                   \
-	X(PAT, "pat", 0x1, 0, EDX, 16)                                   \
-	X(MTRR, "mtrr", 0x1, 0, EDX, 12)                                 \
-	X(FSGSBASE, "fsgsbase", 0x7, 0, EBX, 0)                          \
 	X(SMEP, "smep", 0x7, 0, EBX, 7)                                  \
-	X(ERMS, "erms", 0x7, 0, EBX, 9)                                  \
-	X(INVPCID, "invpcid", 0x7, 0, EBX, 10)                           \
 	X(AVX512F, "avx512f", 0x7, 0, EBX, 16)                           \
 	X(SMAP, "smap", 0x7, 0, EBX, 20)                                 \
 	X(UMIP, "umip", 0x7, 0, ECX, 2)                                  \
 	X(PKU, "pku", 0x7, 0, ECX, 3)                                    \
-	X(MD_CLEAR, "mdclear", 0x7, 0, EDX, 10)                          \
 	X(IBRS, "ibrs", 0x7, 0, EDX, 26)                                 \
-	X(STIBP, "stibp", 0x7, 0, EDX, 27)                               \
-	X(L1D_FLUSH, "l1dflush", 0x7, 0, EDX, 28)                        \
-	X(ARCH_CAPABILITIES, "archcaps", 0x7, 0, EDX, 29)                \
-	X(SSBD, "ssbd", 0x7, 0, EDX, 31)                                 \
-	X(XSAVEOPT, "xsaveopt", 0xd, 1, EAX, 0)                          \
-	X(XSAVES, "xsaves", 0xd, 1, EAX, 3)                              \
-	X(SYSCALL, "syscall", 0x80000001, 0, EDX, 11)                    \
-	X(NX, "nx", 0x80000001, 0, EDX, 20)                              \
 	X(PAGE_1G, "page1g", 0x80000001, 0, EDX, 26)                     \
 	X(RDTSCP, "rdtscp", 0x80000001, 0, EDX, 27)                      \
-	X(INVARIANT_TSC, "invtsc", 0x80000007, 0, EDX, 8)                \
 	X(IBPB, "ibpb", 0x80000008, 0, EBX, 12)                          \
 	X(SVM, "svm", 0x80000001, 0, ECX, 2)                             \
 	X(SVM_NPT, "npt", 0x8000000a, 0, EDX, 0)                         \
-	X(SVM_LBR, "lbrv", 0x8000000a, 0, EDX, 1)                        \
 	X(SVM_NRIPS, "nrips", 0x8000000a, 0, EDX, 3)                     \
-	X(SVM_TSC_SCALE, "tscscale", 0x8000000a, 0, EDX, 4)              \
-	X(SVM_VMCB_CLEAN, "vmcbclean", 0x8000000a, 0, EDX, 5)            \
 	X(SVM_FLUSH_BY_ASID, "flushbyasid", 0x8000000a, 0, EDX, 6)       \
 	X(SVM_DECODE_ASSIST, "decodeassist", 0x8000000a, 0, EDX, 7)      \
 	X(SVM_PAUSE_FILTER, "pausefilter", 0x8000000a, 0, EDX, 10)       \
 	X(SVM_PAUSE_THRESHOLD, "pausethreshold", 0x8000000a, 0, EDX, 12) \
-	X(SVM_AVIC, "avic", 0x8000000a, 0, EDX, 13)                      \
-	X(SVM_VLS, "vls", 0x8000000a, 0, EDX, 15)                        \
-	X(SVM_VGIF, "vgif", 0x8000000a, 0, EDX, 16)                      \
-	X(SVM_X2AVIC, "x2avic", 0x8000000a, 0, EDX, 18)                  \
-	X(SVM_VNMI, "vnmi", 0x8000000a, 0, EDX, 25)                      \
-	X(NPT_1G, "npt1g", 0x80000001, 0, EDX, 26)                       \
+	X(NPT_1G, "npt1g", 0, 0, EAX, 0)                                 \
 	X(VMX, "vmx", 0x1, 0, ECX, 5)                                    \
 	X(VMX_EPT, "ept", 0, 0, EAX, 0)                                  \
 	X(VMX_EPT_2M, "ept2m", 0, 0, EAX, 0)                             \
@@ -93,7 +68,7 @@ static inline bool feature_has(enum feature feature)
 	return (feature_bits[feature / 64] >> (feature % 64)) & 1;
 }
 
-/* Fill the table from CPUID, less what `mask` names (comma-separated; unknown names are kept for feature_mask_unknown). Boot pCPU, once. */
+/* Fill the table from CPUID, less what `mask` names (comma-separated, up to a blank or NUL; NULL: nothing). Boot pCPU, once. */
 void feature_detect(const char *mask);
 /* A feature that CPUID does not tell: set it, unless it is masked. */
 void feature_found(enum feature feature);
@@ -101,10 +76,6 @@ void feature_found(enum feature feature);
 void feature_drop(enum feature feature);
 /* Names of all features found, blank-separated, for bh_info.features. */
 void feature_names(char *text, size_t size);
-/* First name in `mask=` that no feature has, or an empty text. */
-const char *feature_mask_unknown(void);
-/* CPU brand text (CPUID 80000002h..4h), NUL-terminated; at least 49 bytes. */
-void feature_cpu_name(char *text, size_t size);
 /* Physical address width, in bits (CPUID 80000008h). */
 uint32_t feature_physical_bits(void);
 /* QEMU without acceleration: its lost-interrupt workaround is wanted (arch/x86/apic.c). */

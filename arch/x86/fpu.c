@@ -3,12 +3,10 @@
  * Floating-point state: XSAVE standard format, or FXSAVE where there is no XSAVE (SDM 1 13.4-13.8, APM 2 11.5).
  * The kernel itself never uses these registers. Whose state is loaded is kernel/fpu.c's business, not this file's.
  */
-#include "arch/x86/fpu.h"
-
-#include "arch/x86/arch.h"
 #include "arch/x86/asm.h"
 #include "arch/x86/feature.h"
 #include "arch/x86/reg/cr.h"
+#include "arch/x86/start.h"
 #include "kernel/string.h"
 
 #define XCR0_X87     BIT(0)

@@ -7,22 +7,23 @@
 
 #include "arch/x86/arch.h"
 #include "arch/x86/reg/cr.h"
+#include "arch/x86/start.h"
 #include "kernel/string.h"
 
-#define LEVEL_ROOT        3u
-#define TABLE_ENTRIES     512u
-#define KERNEL_HALF_FIRST 256u
-#define GUEST_LIMIT       BIT(48)
-#define HOST_LIMIT        BIT(47)
-
-/* EPT entries (SDM 3C tables 28-1 to 28-6) */
-#define EPT_READ            BIT(0)
-#define EPT_WRITE           BIT(1)
-#define EPT_EXECUTE         BIT(2)
+#define LEVEL_ROOT          3u
+#define TABLE_ENTRIES       512u
+#define KERNEL_HALF_FIRST   256u
 #define EPT_TYPE_WRITE_BACK (6ull << 3) /* uncached is 0 */
 #define EPT_TYPE            GENMASK(5, 3)
-#define EPTP_WRITE_BACK     6ull
-#define EPTP_FOUR_LEVELS    (3ull << 3)
+
+/*
+ * Bits 2:0 of an EPT entry are read, write, execute (SDM 3C tables 28-1 to 28-6), as in PTABLE_*; of the others they are present, write,
+ * user (SDM 3A 4.5). So bit 0 tells presence in all formats, and 7 is right in every table's entry.
+ */
+#define ENTRY_PRESENT PTE_PRESENT
+#define ENTRY_TABLE   7ull
+#define ENTRY_RWX     7ull
+#define ENTRY_RW      3ull
 
 /* A way down to one entry: the table at each level, from the root to `level`. */
 struct path {
@@ -45,10 +46,9 @@ static uint64_t *table_at(uint64_t entry)
 	return phys_to_virt(HPA(entry & PTE_ADDRESS));
 }
 
-static bool is_present(const struct ptable *pt, uint64_t entry)
+static bool is_present(uint64_t entry)
 {
-	return (entry &
-	        (pt->format == PTABLE_EPT ? EPT_READ | EPT_WRITE | EPT_EXECUTE : PTE_PRESENT)) != 0;
+	return (entry & ENTRY_PRESENT) != 0;
 }
 
 /* Bit 7 means a large page in all formats; at level 0 it is PAT or ignored. */
@@ -57,36 +57,26 @@ static bool is_leaf(uint64_t entry, unsigned int level)
 	return level == 0 || (entry & PTE_LARGE) != 0;
 }
 
-static uint64_t leaf_bits(const struct ptable *pt, uint32_t flags, unsigned int level)
+static uint64_t leaf_bits(enum ptable_format format, uint32_t flags)
 {
-	uint64_t bits = level != 0 ? PTE_LARGE : 0;
-
-	if (pt->format == PTABLE_EPT) {
-		bits |= EPT_READ | (flags & PTABLE_UNCACHED ? 0 : EPT_TYPE_WRITE_BACK);
-		bits |= flags & PTABLE_WRITE ? EPT_WRITE : 0;
-		return bits | (flags & PTABLE_EXECUTE ? EPT_EXECUTE : 0);
+	if (format == PTABLE_EPT) {
+		return (flags & ENTRY_RWX) | (flags & PTABLE_UNCACHED ? 0 : EPT_TYPE_WRITE_BACK);
 	}
 	/* Nested walks are user accesses (APM 2 15.25.5), so NPT is like a ring-3 table. */
-	bits |= PTE_PRESENT | PTE_USER | PTE_ACCESSED | PTE_DIRTY;
-	bits |= flags & PTABLE_WRITE ? PTE_WRITE : 0;
-	bits |= flags & PTABLE_EXECUTE ? 0 : PTE_NX;
-	return bits | (flags & PTABLE_UNCACHED ? PTE_PCD | PTE_PWT : 0);
+	return (flags & ENTRY_RW) | PTE_ACCESSED | PTE_DIRTY |
+	       (format == PTABLE_KERNEL ? PTE_GLOBAL : PTE_USER) |
+	       (flags & PTABLE_EXECUTE ? 0 : PTE_NX) |
+	       (flags & PTABLE_UNCACHED ? PTE_PCD | PTE_PWT : 0);
 }
 
-static uint32_t leaf_flags(const struct ptable *pt, uint64_t entry)
+static uint32_t leaf_flags(enum ptable_format format, uint64_t entry)
 {
-	if (pt->format == PTABLE_EPT) {
-		return (uint32_t)(entry & (EPT_READ | EPT_WRITE | EPT_EXECUTE)) |
+	if (format == PTABLE_EPT) {
+		return (uint32_t)(entry & ENTRY_RWX) |
 		       ((entry & EPT_TYPE) == 0 ? PTABLE_UNCACHED : 0);
 	}
-	return PTABLE_READ | (entry & PTE_WRITE ? PTABLE_WRITE : 0) |
-	       (entry & PTE_NX ? 0 : PTABLE_EXECUTE) | (entry & PTE_PCD ? PTABLE_UNCACHED : 0);
-}
-
-static uint64_t table_bits(const struct ptable *pt)
-{
-	return pt->format == PTABLE_EPT ? EPT_READ | EPT_WRITE | EPT_EXECUTE
-	                                : PTE_PRESENT | PTE_WRITE | PTE_USER;
+	return (uint32_t)(entry & ENTRY_RW) | (entry & PTE_NX ? 0 : PTABLE_EXECUTE) |
+	       (entry & PTE_PCD ? PTABLE_UNCACHED : 0);
 }
 
 static void entry_set(uint64_t *entry, uint64_t value)
@@ -102,30 +92,41 @@ static uint64_t *walk(const struct ptable *pt, uint64_t va, struct path *path)
 	path->tables[LEVEL_ROOT] = phys_to_virt(pt->root);
 	for (path->level = LEVEL_ROOT;; path->level--) {
 		entry = &path->tables[path->level][index_at(va, path->level)];
-		if (!is_present(pt, *entry) || is_leaf(*entry, path->level)) {
+		if (!is_present(*entry) || is_leaf(*entry, path->level)) {
 			return entry;
 		}
 		path->tables[path->level - 1] = table_at(*entry);
 	}
 }
 
+static uint64_t range_limit(enum ptable_format format)
+{
+	return format == PTABLE_KERNEL ? ~0ull : format == PTABLE_HOST ? BIT(47) : BIT(48);
+}
+
 static bool is_range_valid(const struct ptable *pt, uint64_t va, uint64_t size)
 {
-	uint64_t limit = pt->format == PTABLE_HOST ? HOST_LIMIT : GUEST_LIMIT;
+	uint64_t limit = range_limit(pt->format);
 
 	return size != 0 && IS_ALIGNED(va | size, PAGE_SIZE) && va < limit && size <= limit - va;
+}
+
+/* From `va` to the end of its entry at `level`, or of the range. */
+static uint64_t step_at(uint64_t va, unsigned int level, uint64_t size)
+{
+	uint64_t left = span_at(level) - (va & (span_at(level) - 1));
+
+	return left < size ? left : size;
 }
 
 static bool is_range_free(const struct ptable *pt, uint64_t va, uint64_t size)
 {
 	struct path path;
-	uint64_t end = va + size;
 
-	while (va < end) {
-		if (is_present(pt, *walk(pt, va, &path))) {
+	for (uint64_t done = 0; done < size; done += step_at(va + done, path.level, size - done)) {
+		if (is_present(*walk(pt, va + done, &path))) {
 			return false;
 		}
-		va = ALIGN_DOWN(va, span_at(path.level)) + span_at(path.level);
 	}
 	return true;
 }
@@ -138,6 +139,15 @@ static unsigned int level_choose(const struct ptable *pt, uint64_t va, uint64_t 
 		level--;
 	}
 	return level;
+}
+
+static int table_allocate(struct ptable *pt, hpa_t *page)
+{
+	if (pt->format == PTABLE_KERNEL) {
+		*page = arch_early_pages(1);
+		return BH_OK;
+	}
+	return ptable_page_allocate(pt->owner, page);
 }
 
 /* The (absent) entry for `va` at `level`, with the tables above it. */
@@ -153,12 +163,11 @@ static int entry_make(struct ptable *pt, uint64_t va, unsigned int level, uint64
 			return BH_OK;
 		}
 		CHECK(path.level > level);
-		error = ptable_page_allocate(pt->owner, &page);
+		error = table_allocate(pt, &page);
 		if (error != BH_OK) {
 			return error;
 		}
-		pt->pages_count++;
-		entry_set(*entry, page.raw | table_bits(pt));
+		entry_set(*entry, page.raw | ENTRY_TABLE);
 	}
 }
 
@@ -182,7 +191,6 @@ static void tables_prune(struct ptable *pt, uint64_t va)
 	while (path.level < LEVEL_ROOT && table_is_empty(path.tables[path.level])) {
 		path.level++;
 		parent = &path.tables[path.level][index_at(va, path.level)];
-		pt->pages_count--;
 		ptable_page_free(pt->owner, HPA(__atomic_exchange_n(parent, 0, __ATOMIC_RELAXED) &
 		                                PTE_ADDRESS));
 	}
@@ -192,66 +200,38 @@ static void tables_prune(struct ptable *pt, uint64_t va)
 static void range_clear(struct ptable *pt, uint64_t va, uint64_t size)
 {
 	struct path path;
-	uint64_t end = va + size, *entry, last;
+	uint64_t *entry, step;
 
-	while (va < end) {
+	for (; size != 0; va += step, size -= step) {
 		entry = walk(pt, va, &path);
-		if (is_present(pt, *entry)) {
+		if (is_present(*entry)) {
 			entry_set(entry, 0);
 		}
-		last = va;
-		va = ALIGN_DOWN(va, span_at(path.level)) + span_at(path.level);
-		if (va >= end || index_at(va, path.level) == 0) {
-			tables_prune(pt, last);
+		step = step_at(va, path.level, size);
+		if (step == size || index_at(va + step, path.level) == 0) {
+			tables_prune(pt, va);
 		}
 	}
 }
 
 int ptable_init(struct ptable *pt, enum ptable_format format, bool has_1g, void *owner)
 {
-	uint64_t *root;
 	int error;
 
 	*pt = (struct ptable){ .format = format, .has_1g = has_1g, .owner = owner };
-	error = ptable_page_allocate(owner, &pt->root);
-	if (error != BH_OK) {
-		return error;
-	}
-	pt->pages_count = 1;
-	if (format == PTABLE_HOST) {
-		root = phys_to_virt(pt->root);
-		memcpy(root + KERNEL_HALF_FIRST,
+	error = table_allocate(pt, &pt->root);
+	if (error == BH_OK && format == PTABLE_HOST) {
+		memcpy((uint64_t *)phys_to_virt(pt->root) + KERNEL_HALF_FIRST,
 		       (const uint64_t *)phys_to_virt(kernel_pml4) + KERNEL_HALF_FIRST,
 		       PAGE_SIZE / 2);
 	}
-	return BH_OK;
+	return error;
 }
 
-/* Every table below the root, depth first without recursion: `path` remembers the tables, `index` where each is being looked at. */
 void ptable_destroy(struct ptable *pt)
 {
-	unsigned int index[LEVEL_ROOT + 1] = { 0 }, level = LEVEL_ROOT;
-	unsigned int root_entries = pt->format == PTABLE_HOST ? KERNEL_HALF_FIRST : TABLE_ENTRIES;
-	uint64_t *tables[LEVEL_ROOT + 1], entry;
-
-	tables[LEVEL_ROOT] = phys_to_virt(pt->root);
-	for (;;) {
-		if (index[level] == (level == LEVEL_ROOT ? root_entries : TABLE_ENTRIES)) {
-			ptable_page_free(pt->owner, virt_to_phys(tables[level]));
-			pt->pages_count--;
-			if (level == LEVEL_ROOT) {
-				break;
-			}
-			level++;
-			continue;
-		}
-		entry = tables[level][index[level]++];
-		if (level != 0 && is_present(pt, entry) && !is_leaf(entry, level)) {
-			level--;
-			tables[level] = table_at(entry);
-			index[level] = 0;
-		}
-	}
+	range_clear(pt, 0, range_limit(pt->format));
+	ptable_page_free(pt->owner, pt->root);
 	pt->root = HPA(0);
 }
 
@@ -279,7 +259,8 @@ int ptable_map(struct ptable *pt, uint64_t va, hpa_t pa, uint64_t size, uint32_t
 			tables_prune(pt, va + done);
 			return error;
 		}
-		entry_set(entry, (pa.raw + done) | leaf_bits(pt, flags, level));
+		entry_set(entry, (pa.raw + done) | leaf_bits(pt->format, flags) |
+		                         (level != 0 ? PTE_LARGE : 0));
 		done += span_at(level);
 	}
 	return BH_OK;
@@ -296,21 +277,16 @@ bool ptable_lookup(const struct ptable *pt, uint64_t va, hpa_t *pa, uint32_t *fl
 	struct path path;
 	uint64_t entry, offset;
 
-	if (!is_range_valid(pt, ALIGN_DOWN(va, PAGE_SIZE), PAGE_SIZE)) {
+	if (va >= range_limit(pt->format)) {
 		return false;
 	}
 	entry = *walk(pt, va, &path);
-	if (!is_present(pt, entry)) {
+	if (!is_present(entry)) {
 		return false;
 	}
 	offset = va & (span_at(path.level) - 1);
 	*pa = HPA((entry & PTE_ADDRESS & ~(span_at(path.level) - 1)) + offset);
-	*flags = leaf_flags(pt, entry);
+	*flags = leaf_flags(pt->format, entry);
 	*left = span_at(path.level) - offset;
 	return true;
-}
-
-uint64_t ptable_root_value(const struct ptable *pt)
-{
-	return pt->root.raw | (pt->format == PTABLE_EPT ? EPTP_WRITE_BACK | EPTP_FOUR_LEVELS : 0);
 }

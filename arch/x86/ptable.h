@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * One page-table walker for three formats: ring-3 address spaces and NPT (SDM 3A 4.5, APM 2 5.3, 15.25) and EPT (SDM 3C 28.3.2).
- * Maps with the largest page that fits (1G where the CPU has it, 2M, 4K). Table pages come from an allocator and are counted.
+ * One page-table walker for the kernel and for three formats of others: ring-3 address spaces and NPT (SDM 3A 4.5, APM 2 5.3, 15.25) and EPT (SDM 3C 28.3.2).
+ * Maps with the largest page that fits (1G where the CPU has it, 2M, 4K). Table pages come from an allocator.
  * Never flushes: the caller does.
  */
 #pragma once
@@ -9,6 +9,7 @@
 #include "kernel/types.h"
 
 enum ptable_format {
+	PTABLE_KERNEL, /* the kernel's own half; pages by arch_early_pages, never freed */
 	PTABLE_HOST,
 	PTABLE_NPT,
 	PTABLE_EPT
@@ -20,11 +21,10 @@ enum ptable_format {
 #define PTABLE_UNCACHED 0x8u
 
 struct ptable {
-	hpa_t root; /* one page */
+	hpa_t root; /* one page: the value of CR3, nCR3, EPTP but for its low bits */
 	enum ptable_format format;
 	bool has_1g;
-	void *owner;          /* given to the allocator: the domain that pays */
-	uint32_t pages_count; /* table pages in use, the root included */
+	void *owner; /* given to the allocator: the domain that pays */
 };
 
 /* Supplied by kernel/: one cleared page, or BH_ERR_MEMORY / BH_ERR_QUOTA; and back. */
@@ -41,5 +41,3 @@ void ptable_unmap(struct ptable *pt, uint64_t va, uint64_t size);
 /* Physical address and rights that `va` maps to; false if none. `left`: bytes to the end of that page. */
 bool ptable_lookup(const struct ptable *pt, uint64_t va, hpa_t *pa, uint32_t *flags,
                    uint64_t *left);
-/* Value for CR3 / nCR3 / EPTP. */
-uint64_t ptable_root_value(const struct ptable *pt);

@@ -3,18 +3,12 @@
  * Starts the other pCPUs one by one: INIT, startup IPI, trampoline, slot; then they wait until kernel/ is ready. SDM 3A 8.4, MP 1.4 B.4.
  * A pCPU that does not answer is put back into INIT, named in the log, and left out.
  */
-#include "arch/x86/smp.h"
-
 #include "arch/x86/acpi.h"
-#include "arch/x86/apic.h"
 #include "arch/x86/asm.h"
 #include "arch/x86/feature.h"
 #include "arch/x86/hvm.h"
-#include "arch/x86/ioapic.h"
 #include "arch/x86/reg/apic.h"
 #include "arch/x86/start.h"
-#include "arch/x86/time.h"
-#include "arch/x86/vector.h"
 #include "kernel/object.h"
 #include "kernel/string.h"
 
@@ -23,13 +17,14 @@
 #define STARTUP_TRIES   10u
 #define NET_TICK_HZ     50u
 #define XAPIC_ID_LAST   254u
+#define PIT_GSI         2u /* as QEMU wires it */
 
 extern const char trampoline_start[], trampoline_end[];
 
 uint64_t smp_ap_stack; /* read by the trampoline of the pCPU being started */
 
-static uint32_t
-	is_released; /* set by the boot pCPU, looked at by the others after each interrupt */
+/* set by the boot pCPU, looked at by the others after each interrupt */
+static bool is_released;
 
 static bool wait_online(const struct cpu *cpu, uint32_t us)
 {
@@ -44,61 +39,50 @@ static bool wait_online(const struct cpu *cpu, uint32_t us)
 	return true;
 }
 
-static bool cpu_start(struct cpu *cpu, uint32_t page)
+static bool cpu_start(struct cpu *cpu)
 {
-	uint32_t startup = APIC_ICR_STARTUP | APIC_ICR_ASSERT | (page >> PAGE_SHIFT);
-
 	smp_ap_stack = cpu->kernel_stack_top - sizeof(struct arch_frame);
 	apic_ipi_send(cpu->apic_id, APIC_ICR_INIT | APIC_ICR_ASSERT | APIC_ICR_LEVEL);
 	(void)wait_online(cpu, INIT_WAIT_US);
 	for (uint32_t i = 0; i < STARTUP_TRIES; i++) {
-		apic_ipi_send(cpu->apic_id, startup);
+		apic_ipi_send(cpu->apic_id, APIC_ICR_STARTUP | APIC_ICR_ASSERT |
+		                                    memory_map_low_page >> PAGE_SHIFT);
 		if (wait_online(cpu, STARTUP_WAIT_US)) {
 			return true;
 		}
 	}
 	apic_ipi_send(cpu->apic_id, APIC_ICR_INIT | APIC_ICR_ASSERT | APIC_ICR_LEVEL);
+	log_print("cpu with APIC id %u does not start: left out", cpu->apic_id);
 	return false;
-}
-
-/* Start one, in the next free slot (`spare`: made for one that did not come). Returns the slot if it is still free. */
-static struct cpu *cpu_bring_up(const struct acpi_cpu *found, struct cpu *spare, uint32_t page)
-{
-	struct cpu *cpu = spare != NULL ? spare : cpu_slot_create(cpus_count, found->apic_id);
-
-	cpu->apic_id = found->apic_id;
-	cpu->node = found->node;
-	if (!cpu_start(cpu, page)) {
-		log_print("cpu with APIC id %u does not start: left out", found->apic_id);
-		return cpu;
-	}
-	cpus[cpus_count++] = cpu;
-	return NULL;
 }
 
 void smp_start(uint32_t limit)
 {
-	uint32_t page = memory_map_low_page(), ignored = acpi.cpus_ignored;
-	struct cpu *self = cpu_self(), *spare = NULL;
+	uint32_t ignored = acpi.cpus_ignored;
+	struct cpu *spare = NULL; /* a slot whose pCPU did not come */
 
-	cpus[0] = self;
-	cpus_count = 1;
-	if (page == 0 && acpi.cpus_count > 1) {
+	if (memory_map_low_page == 0) {
 		log_print("no free page below 1 MiB: the other CPUs cannot be started");
-		return;
-	}
-	if (acpi.cpus_count > 1) {
-		memcpy(phys_to_virt(HPA(page)), trampoline_start,
+		limit = 1;
+	} else {
+		memcpy(phys_to_virt(HPA(memory_map_low_page)), trampoline_start,
 		       (size_t)(trampoline_end - trampoline_start));
 	}
 	for (uint32_t i = 0; i < acpi.cpus_count; i++) {
-		if (acpi.cpus[i].apic_id == self->apic_id) {
-			self->node = acpi.cpus[i].node;
-		} else if (cpus_count >= limit ||
-		           (!apic_is_x2apic && acpi.cpus[i].apic_id > XAPIC_ID_LAST)) {
+		uint32_t apic_id = acpi.apic_ids[i];
+
+		if (apic_id == cpu_self()->apic_id) {
+			continue;
+		}
+		if (cpus_count >= limit || (!apic_is_x2apic && apic_id > XAPIC_ID_LAST)) {
 			ignored++;
-		} else {
-			spare = cpu_bring_up(&acpi.cpus[i], spare, page);
+			continue;
+		}
+		spare = spare != NULL ? spare : cpu_slot_create(cpus_count);
+		spare->apic_id = apic_id;
+		if (cpu_start(spare)) {
+			cpus[cpus_count++] = spare;
+			spare = NULL;
 		}
 	}
 	log_print("%u CPUs run, %u left out (%s)", cpus_count, ignored,
@@ -124,7 +108,7 @@ void smp_ap_start(void)
 	cpu_init(cpu);
 	apic_cpu_init();
 	__atomic_store_n(&cpu->is_online, true, __ATOMIC_RELEASE);
-	while (__atomic_load_n(&is_released, __ATOMIC_ACQUIRE) == 0) {
+	while (!__atomic_load_n(&is_released, __ATOMIC_ACQUIRE)) {
 		arch_cpu_idle();
 	}
 	smp_hvm_on();
@@ -133,13 +117,13 @@ void smp_ap_start(void)
 
 void smp_release(void)
 {
-	__atomic_store_n(&is_released, 1, __ATOMIC_RELEASE);
+	__atomic_store_n(&is_released, true, __ATOMIC_RELEASE);
 	for (uint32_t i = 1; i < cpus_count; i++) {
 		arch_cpu_notify(cpus[i]);
 	}
 	if (cpus_count > 1 && feature_is_tcg()) {
 		time_pit_start(NET_TICK_HZ);
-		ioapic_broadcast(acpi_isa_route(0).gsi, VECTOR_NET);
+		ioapic_broadcast(PIT_GSI, VECTOR_NET);
 	}
 }
 

@@ -1,90 +1,81 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The order of the start, from the boot path's record to kernel/. Nothing is decided here but that order:
- * console, features, memory, page tables, the boot pCPU's slot | ACPI, local APIC, time, I/O APIC, virtualisation, other pCPUs, kernel.
+ * The order of the start, from the boot path's record to kernel/, and what the architecture tells of the machine then.
+ * Console, features, memory, page tables, the boot pCPU's slot | ACPI, local APIC, time, I/O APIC, virtualisation, other pCPUs, kernel.
  */
 #include "arch/x86/start.h"
 
 #include "arch/x86/acpi.h"
-#include "arch/x86/apic.h"
-#include "arch/x86/console.h"
 #include "arch/x86/feature.h"
 #include "arch/x86/hvm.h"
-#include "arch/x86/ioapic.h"
-#include "arch/x86/smp.h"
-#include "arch/x86/time.h"
 #include "build_version.h"
 #include "kernel/object.h"
 
-bool arch_has_1g_pages;
-
-static void missing_modules_report(void)
+void arch_start(void)
 {
+	struct cpu *cpu;
+
+	console_init();
+	feature_detect(cmdline_find("mask"));
+	memory_map_prepare(&boot_info);
+	paging_init();
+	cpu = cpu_slot_create(0);
+	stack_switch(cpu->kernel_stack_top - sizeof(struct arch_frame), arch_start_on_slot);
+}
+
+void arch_start_on_slot(void)
+{
+	const char *limit = cmdline_find("cpus");
+	struct cpu *cpu = cpu_self();
+
+	cpu_init(cpu);
+	cpus[0] = cpu;
+	cpus_count = 1;
+	log_print("Bulkhead %s (%s), started by %s, image %lu KiB, %u modules", BUILD_VERSION,
+	          BUILD_COMMIT, boot_info.loader, boot_info.kernel_size >> 10,
+	          boot_info.modules_count);
 	for (uint32_t i = 0; i < boot_info.modules_count; i++) {
 		if (boot_info.modules[i].is_missing) {
 			log_print("file '%s' could not be read by the loader",
 			          boot_info.modules[i].name);
 		}
 	}
-}
-
-static void memory_report(void)
-{
-	uint64_t bytes = 0;
-
-	for (uint32_t i = 0; i < boot_info.memory_count; i++) {
-		if (boot_info.memory[i].kind == BOOT_MEMORY_FREE) {
-			bytes += boot_info.memory[i].size;
-		}
-	}
-	log_print("memory %lu MiB free in %u ranges, image %lu KiB, %u modules", bytes >> 20,
-	          boot_info.memory_count, boot_info.kernel_size >> 10, boot_info.modules_count);
-}
-
-void arch_start(void)
-{
-	char mask[256];
-	struct cpu *cpu;
-
-	console_init();
-	feature_detect(cmdline_value("mask", mask, sizeof(mask)) ? mask : "");
-	arch_has_1g_pages = feature_has(FEATURE_PAGE_1G);
-	memory_map_prepare(&boot_info);
-	paging_init();
-	cpu = cpu_slot_create(0, 0);
-	stack_switch(cpu->kernel_stack_top - sizeof(struct arch_frame), arch_start_on_slot);
-}
-
-void arch_start_on_slot(void)
-{
-	struct cpu *cpu = cpu_self();
-	char name[64];
-
-	cpu_init(cpu);
-	cpus[0] = cpu;
-	cpus_count = 1;
-	screen_init();
-	feature_cpu_name(name, sizeof(name));
-	log_print("Bulkhead %s (%s) on %s, started by %s", BUILD_VERSION, BUILD_COMMIT, name,
-	          boot_info.loader);
-	if (feature_mask_unknown()[0] != '\0') {
-		log_print("mask=: no CPU feature is called '%s'", feature_mask_unknown());
-	}
-	missing_modules_report();
-	memory_report();
 	acpi_init();
-	console_configure();
+	console_move();
 	pic_mask();
-	apic_init(acpi.lapic_base);
+	apic_init();
 	apic_cpu_init();
 	cpu->apic_id = apic_id_read();
 	time_init();
 	ioapic_init();
 	hvm_probe();
-	smp_start((uint32_t)cmdline_number("cpus", BH_MAX_CPUS));
+	smp_start(limit != NULL ? (uint32_t)cmdline_number(&limit) : BH_MAX_CPUS);
 	memory_map_finish(&boot_info);
 	kernel_start(&boot_info);
 	smp_hvm_on();
 	smp_release();
 	kernel_cpu_loop();
+}
+
+void arch_info_fill(struct bh_info *info)
+{
+	info->tsc_hz = arch_tsc_hz;
+	info->boot_tsc = boot_info.start_tsc;
+	info->xsave_size = arch_fpu_size;
+	info->xcr0_supported = arch_xcr0_supported;
+	info->physical_address_bits = feature_physical_bits();
+	feature_names(info->features, sizeof(info->features));
+}
+
+void arch_host_info_fill(struct bh_host_info *info)
+{
+	info->acpi_root = acpi.root;
+	info->memory_kernel += boot_info.kernel_size + memory_map_early_bytes();
+	info->console_port = console_port;
+	info->console_baud = console_baud;
+	info->screen_base = boot_info.framebuffer.base;
+	info->screen_width = boot_info.framebuffer.width;
+	info->screen_height = boot_info.framebuffer.height;
+	info->screen_pitch_bytes = boot_info.framebuffer.pitch_bytes;
+	info->screen_is_text = boot_info.framebuffer.is_text;
 }

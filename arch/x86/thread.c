@@ -33,27 +33,22 @@ void arch_tlb_flush(void)
 
 uint32_t arch_port_read(uint16_t port, uint32_t width_bytes)
 {
-	switch (width_bytes) {
-	case 1:
-		return port_read8(port);
-	case 2:
-		return port_read16(port);
-	default:
-		return port_read32(port);
+	uint16_t value;
+
+	if (width_bytes == 2) {
+		__asm__ volatile("inw %1, %0" : "=a"(value) : "Nd"(port));
+		return value;
 	}
+	return width_bytes == 1 ? port_read8(port) : port_read32(port);
 }
 
 void arch_port_write(uint16_t port, uint32_t width_bytes, uint32_t value)
 {
-	switch (width_bytes) {
-	case 1:
+	if (width_bytes == 1) {
 		port_write8(port, (uint8_t)value);
-		break;
-	case 2:
-		port_write16(port, (uint16_t)value);
-		break;
-	default:
-		port_write32(port, value);
-		break;
+	} else if (width_bytes == 2) {
+		__asm__ volatile("outw %w0, %1" : : "a"(value), "Nd"(port));
+	} else {
+		__asm__ volatile("outl %0, %1" : : "a"(value), "Nd"(port));
 	}
 }

@@ -548,28 +548,19 @@ enum bh_vendor {
 	BH_VENDOR_SVM = 2
 };
 
-enum bh_console_kind {
-	BH_CONSOLE_NONE = 0,
-	BH_CONSOLE_PORT = 1
-};
-
-/* Mapped read-only at BH_VA_INFO in every domain. Written by the kernel; constant after start but for `wall`. */
+/* Mapped read-only at BH_VA_INFO in every domain. Written by the kernel; constant after start. */
 struct bh_info {
 	uint32_t abi_version;
 	uint32_t vendor; /* enum bh_vendor */
 	uint64_t tsc_hz;
-	uint64_t boot_tsc;     /* TSC at the kernel's first instruction */
-	uint64_t wall_seconds; /* UNIX time at boot_tsc, from the RTC; 0 = not known */
-	uint32_t cpus_count;   /* pCPUs that run */
-	uint32_t own_id;       /* reserved */
-	uint32_t hv_features;  /* BH_FEATURE_* */
-	uint32_t xsave_size;   /* bytes of guest FPU state kept */
-	uint64_t xcr0_supported;
+	uint64_t boot_tsc;    /* TSC at the kernel's first instruction */
+	uint32_t cpus_count;  /* pCPUs that run */
+	uint32_t hv_features; /* BH_FEATURE_* */
+	uint32_t xsave_size;  /* bytes of guest FPU state kept */
 	uint32_t physical_address_bits;
-	uint32_t reserved[7];
-	uint32_t apic_ids[BH_MAX_CPUS];
+	uint64_t xcr0_supported;
+	uint64_t reserved[4];
 	char version[64];
-	char cpu_name[64];
 	char features[512]; /* names of the CPU features in use, space-separated */
 };
 _Static_assert(sizeof(struct bh_info) <= 4096, "ABI");
@@ -584,13 +575,12 @@ struct bh_host_info {
 	uint64_t memory_total; /* bytes that the kernel manages */
 	uint64_t memory_free;
 	uint64_t memory_kernel; /* image, tables, per-CPU data, page records */
-	uint64_t rsdp;          /* physical address; 0 = none */
-	uint32_t console_kind;  /* enum bh_console_kind */
-	uint32_t console_port;
-	uint32_t console_gsi;       /* 0xffffffff = none: poll */
-	uint32_t console_irq_flags; /* BH_IRQ_* */
+	uint64_t acpi_root;     /* physical address of the XSDT or RSDT; 0 = no ACPI */
+	uint32_t console_port;  /* of a 16550; 0 = none */
 	uint32_t console_baud;
-	uint32_t reserved;
+	uint64_t screen_base; /* 0 = none; VGA text memory, or pixels of 32 bits */
+	uint32_t screen_width, screen_height, screen_pitch_bytes;
+	uint32_t screen_is_text; /* 80 by 25 */
 };
 
 #define BH_PORT_WRITE 0x100u

@@ -198,14 +198,16 @@ int arch_gsi_route(uint32_t gsi, bool is_level, bool is_low, struct cpu *target)
 	return gsi < 24 ? BH_OK : BH_ERR_UNSUPPORTED;
 }
 
-void arch_gsi_mask(uint32_t gsi)
+void arch_gsi_mask(uint32_t gsi, bool is_masked)
 {
 	(void)gsi;
+	(void)is_masked;
 }
 
-void arch_gsi_unmask(uint32_t gsi)
+hpa_t arch_early_pages(uint32_t count)
 {
-	(void)gsi;
+	(void)count;
+	abort(); /* the kernel's own tables are not made here */
 }
 
 uint32_t arch_port_read(uint16_t port, uint32_t width_bytes)
@@ -235,7 +237,7 @@ void arch_info_fill(struct bh_info *info)
 
 void arch_host_info_fill(struct bh_host_info *info)
 {
-	info->console_gsi = 4;
+	info->console_port = 0x3f8;
 }
 
 void arch_reset(void)

@@ -72,7 +72,6 @@ void fake_reset(void)
 	kernel_info.tsc_hz = FAKE_HZ;
 	kernel_info.vendor = BH_VENDOR_SVM;
 	snprintf(kernel_info.version, sizeof(kernel_info.version), "0.1.0");
-	snprintf(kernel_info.cpu_name, sizeof(kernel_info.cpu_name), "A CPU");
 	add_file("vmlinuz", "", 8 << 20, false);
 	add_file("initrd.img", "", 4 << 20, false);
 	add_file("broken.conf", broken, sizeof(broken) - 1, false);
@@ -330,6 +329,19 @@ int machine_host_info(struct bh_host_info *host)
 	host->memory_total = FAKE_MEMORY;
 	host->memory_free = fake_memory_free;
 	return BH_OK;
+}
+
+void machine_cpu_name(char name[CPU_NAME_BYTES])
+{
+	snprintf(name, CPU_NAME_BYTES, "A CPU");
+}
+
+void machine_acpi(struct acpi_machine *machine)
+{
+	memset(machine, 0, sizeof(*machine));
+	machine->ecam[0].base = 0xb0000000;
+	machine->ecam[0].bus_last = 255;
+	machine->ecam_count = 1;
 }
 
 size_t bh_heap_used_bytes(void)

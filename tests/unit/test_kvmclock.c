@@ -42,9 +42,11 @@ static int setup(void **state)
 	memset(&info, 0, sizeof(info));
 	info.tsc_hz = TSC_HZ;
 	info.boot_tsc = 5000;
-	info.wall_seconds = 1700000000;
 	tsc_offset = 0;
-	clock = (struct kvmclock){ .memory = &memory, .info = &info, .tsc_offset = &tsc_offset };
+	clock = (struct kvmclock){ .memory = &memory,
+		                   .info = &info,
+		                   .wall_seconds = 1700000000,
+		                   .tsc_offset = &tsc_offset };
 	return 0;
 }
 

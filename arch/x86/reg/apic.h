@@ -40,6 +40,7 @@
 #define IOAPIC_SELECT           0x00 /* byte offsets of the window */
 #define IOAPIC_DATA             0x10
 #define IOAPIC_REG_VERSION      0x01
+#define IOAPIC_VERSION_LAST_PIN_SHIFT 16
 #define IOAPIC_REG_ENTRY        0x10 /* + 2 * pin; low, then high */
 #define IOAPIC_ENTRY_LOW_ACTIVE 0x2000u
 #define IOAPIC_ENTRY_LEVEL      0x8000u

@@ -32,7 +32,6 @@
 #define CR4_OSFXSR     REG_BIT(9)
 #define CR4_OSXMMEXCPT REG_BIT(10)
 #define CR4_UMIP       REG_BIT(11)
-#define CR4_LA57       REG_BIT(12)
 #define CR4_VMXE       REG_BIT(13)
 #define CR4_FSGSBASE   REG_BIT(16)
 #define CR4_PCIDE      REG_BIT(17)

@@ -12,7 +12,6 @@
 #define MSR_TSC_ADJUST            0x3bu
 #define MSR_SPEC_CTRL             0x48
 #define MSR_PRED_CMD              0x49
-#define MSR_MTRR_CAP              0xfe
 #define MSR_SYSENTER_CS           0x174
 #define MSR_SYSENTER_ESP          0x175
 #define MSR_SYSENTER_EIP          0x176
@@ -25,12 +24,13 @@
 #define MSR_MISC_ENABLE           0x1a0
 #define MSR_PAT                   0x277
 #define MSR_MTRR_DEF_TYPE         0x2ff
-#define MSR_MC0_CTL               0x400 /* four registers a bank: CTL, STATUS, ADDR, MISC */
-#define MC_STATUS_VALID           63
-#define MC_STATUS_UNCORRECTED     61
-#define MC_STATUS_MISC_VALID      59
-#define MC_STATUS_ADDRESS_VALID   58
-#define MC_STATUS_CONTEXT_CORRUPT 57
+#define MSR_MC0_CTL               0x400 /* + 4 * bank, as the next two */
+#define MSR_MC0_STATUS            0x401
+#define MC_STATUS_CONTEXT_CORRUPT BIT(57)
+#define MC_STATUS_ADDRESS_VALID   BIT(58)
+#define MC_STATUS_UNCORRECTED     BIT(61)
+#define MC_STATUS_VALID           BIT(63)
+#define MSR_MC0_ADDRESS           0x402
 #define MSR_TSC_DEADLINE          0x6e0
 #define MSR_X2APIC                0x800 /* + register offset / 16 */
 #define MSR_XSS                   0xda0

@@ -63,6 +63,9 @@ static const char *svm_probe(void)
 		return "the CPU's AMD-V has no nested paging";
 	}
 	asid_last = cpuid_read(CPUID_SVM, 0).ebx - 1;
+	if (feature_has(FEATURE_PAGE_1G)) {
+		feature_found(FEATURE_NPT_1G);
+	}
 	svm_has_next_rip = feature_has(FEATURE_SVM_NRIPS);
 	svm_exit_fast = svm_has_next_rip ? svm_exit_fast_saved : svm_exit_fast_counted;
 	svm_is_tcg = feature_is_tcg();
@@ -120,7 +123,7 @@ static void svm_vcpu_init(struct vcpu *vcpu)
 	vmcb->msrpm_base = image_to_phys(msrpm).raw;
 	vmcb->vintr = SVM_VINTR_MASKING;
 	vmcb->np_enable = 1;
-	vmcb->ncr3 = ptable_root_value(&vcpu->vm->npt);
+	vmcb->ncr3 = vcpu->vm->npt.root.raw;
 	vmcb->efer = EFER_SVME;
 }
 

@@ -66,7 +66,7 @@ static inline struct vmx_vcpu *vmx_of(struct vcpu *vcpu)
 
 static inline uint64_t vmx_ept_pointer(const struct vm *vm)
 {
-	return ptable_root_value(&vm->npt) | vmx_caps.ept_bits;
+	return vm->npt.root.raw | vmx_caps.ept_bits;
 }
 
 /* caps.c: hvm_ops.probe */

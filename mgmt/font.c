@@ -3,7 +3,7 @@
  * The glyphs of the log on a framebuffer: five by seven dots in a cell of eight by eight, drawn for
  * this project. One word a glyph: the lowest byte is the top row, its bit 7 the left dot.
  */
-#include "arch/x86/console.h"
+#include "mgmt/screen.h"
 
 const uint64_t font_glyphs[FONT_LAST - FONT_FIRST + 1] = {
 	0x0000000000000000, 0x0010001010101010, 0x0000000000282828, 0x0028287c287c2828,
