@@ -73,7 +73,8 @@ struct acpi_machine {
 	struct {
 		uint8_t irq;
 		struct acpi_line line;
-	} overrides[ACPI_OVERRIDES_MAX]; /* MADT: ISA interrupts that are not GSI = IRQ, edge, high */
+	} overrides
+		[ACPI_OVERRIDES_MAX]; /* MADT: ISA interrupts that are not GSI = IRQ, edge, high */
 	uint32_t overrides_count;
 };
 

@@ -127,8 +127,8 @@ static void read_ecam(const struct table *mcfg, struct acpi_machine *out)
 {
 	uint32_t at;
 
-	for (at = MCFG_RECORDS;
-	     at + MCFG_BYTES <= mcfg->length && out->ecam_count < ACPI_ECAM_MAX; at += MCFG_BYTES) {
+	for (at = MCFG_RECORDS; at + MCFG_BYTES <= mcfg->length && out->ecam_count < ACPI_ECAM_MAX;
+	     at += MCFG_BYTES) {
 		out->ecam[out->ecam_count].base = field(mcfg, at, 8);
 		out->ecam[out->ecam_count].segment = (uint16_t)field(mcfg, at + 8, 2);
 		out->ecam[out->ecam_count].bus_first = (uint8_t)field(mcfg, at + 10, 1);

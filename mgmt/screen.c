@@ -75,8 +75,8 @@ void screen_init(void)
 		screen.columns = screen.cells != NULL ? TEXT_COLUMNS : 0;
 		screen.rows = TEXT_ROWS;
 	} else if (host.screen_pitch_bytes / 4 >= host.screen_width) {
-		screen.pixels = map_screen(host.screen_base, (uint64_t)host.screen_pitch_bytes *
-		                                                     host.screen_height);
+		screen.pixels = map_screen(host.screen_base,
+		                           (uint64_t)host.screen_pitch_bytes * host.screen_height);
 		screen.columns = screen.pixels != NULL ? host.screen_width / GLYPH_WIDTH : 0;
 		screen.pitch = host.screen_pitch_bytes / 4;
 		screen.rows = host.screen_height / GLYPH_HEIGHT;

@@ -91,8 +91,7 @@ bool serial_init(void)
 {
 	struct bh_host_info host;
 
-	if (bh_host_info(MGMT_HANDLE_HOST, &host) != BH_OK ||
-	    host.console_port == 0) {
+	if (bh_host_info(MGMT_HANDLE_HOST, &host) != BH_OK || host.console_port == 0) {
 		return false;
 	}
 	serial.port = (uint16_t)host.console_port;

@@ -75,7 +75,7 @@ void apic_cpu_init(void)
 	apic_write(APIC_TIMER_INITIAL, 0);
 	apic_write(APIC_TIMER_DIVIDE, APIC_TIMER_DIVIDE_1);
 	apic_write(APIC_LVT_TIMER, VECTOR_TIMER | (apic_has_deadline ? APIC_LVT_TIMER_DEADLINE
-	                                                        : APIC_LVT_TIMER_ONE_SHOT));
+	                                                             : APIC_LVT_TIMER_ONE_SHOT));
 	/* The LVT write must be seen before the first deadline (SDM 3A 11.5.4.1). */
 	__asm__ volatile("mfence" : : : "memory");
 	wanted_tsc[cpu_self()->idx] = BH_FOREVER;
@@ -140,8 +140,9 @@ void arch_timer_set(uint64_t tsc)
 	if (tsc != BH_FOREVER) {
 		/* Too long for the counter: it fires early and timer_check() arms the rest. */
 		ticks = tsc > now ? tsc - now : 0;
-		ticks = ticks < BIT(40) ? (uint64_t)(((unsigned __int128)ticks * ticks_per_tsc) >> 32)
-		                        : ~0u;
+		ticks = ticks < BIT(40)
+		                ? (uint64_t)(((unsigned __int128)ticks * ticks_per_tsc) >> 32)
+		                : ~0u;
 		ticks = ticks < ~0u ? ticks + 1 : ~0u;
 	}
 	apic_write(APIC_TIMER_INITIAL, (uint32_t)ticks);

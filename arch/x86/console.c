@@ -84,7 +84,8 @@ void console_move(void)
 static void uart_send(char c)
 {
 	for (uint32_t i = 0;
-	     i < SEND_LOOPS_MAX && (port_read8(console_port + UART_LSR) & UART_LSR_EMPTY) == 0; i++) {
+	     i < SEND_LOOPS_MAX && (port_read8(console_port + UART_LSR) & UART_LSR_EMPTY) == 0;
+	     i++) {
 		cpu_pause();
 	}
 	port_write8(console_port + UART_DATA, (uint8_t)c);

@@ -66,7 +66,8 @@ static void idt_make(void)
 
 		idt[vector][0] = (offset & GENMASK(15, 0)) | (offset & GENMASK(31, 16)) << 32 |
 		                 SELECTOR_KERNEL_CS << 16 |
-		                 (vector == 3 || vector == 4 ? GATE_INTERRUPT_USER : GATE_INTERRUPT);
+		                 (vector == 3 || vector == 4 ? GATE_INTERRUPT_USER
+		                                             : GATE_INTERRUPT);
 		idt[vector][1] = offset >> 32;
 	}
 	idt[VECTOR_NMI][0] |= (uint64_t)IST_NMI << GATE_IST_SHIFT;
@@ -174,8 +175,9 @@ uint64_t cmdline_number(const char **text)
 		*text += 2;
 	}
 	for (;; (*text)++) {
-		uint32_t digit = **text >= '0' && **text <= '9' ? (uint32_t)(**text - '0')
-		                                                : (uint32_t)((**text | 0x20) - 'a') + 10;
+		uint32_t digit = **text >= '0' && **text <= '9'
+		                         ? (uint32_t)(**text - '0')
+		                         : (uint32_t)((**text | 0x20) - 'a') + 10;
 
 		if (digit >= base) {
 			return number;

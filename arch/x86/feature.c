@@ -45,7 +45,8 @@ static bool record_is_present(const struct feature_record *record)
 static void mask_name(const char *name, size_t length)
 {
 	for (uint32_t i = 0; i < FEATURE_COUNT; i++) {
-		if (strncmp(records[i].name, name, length) == 0 && records[i].name[length] == '\0') {
+		if (strncmp(records[i].name, name, length) == 0 &&
+		    records[i].name[length] == '\0') {
 			is_masked[i] = true;
 			return;
 		}

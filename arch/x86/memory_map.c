@@ -22,8 +22,8 @@ static hpa_t early_start, early_next, early_end;
 static void range_add(struct boot_info *info, uint64_t base, uint64_t end, uint32_t kind)
 {
 	if (end > base && info->memory_count < BOOT_MEMORY_SLOTS) {
-		info->memory[info->memory_count++] =
-			(struct boot_memory){ base, end - base, kind, 0 };
+		info->memory[info->memory_count++] = (struct boot_memory){ base, end - base, kind,
+			                                                   0 };
 	}
 }
 

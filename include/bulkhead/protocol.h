@@ -73,8 +73,8 @@ struct vmm_config {
 	char name[BH_NAME_MAX];
 	uint64_t
 		memory_bytes; /* low + high, the hole at 0xa0000 counted as memory though it is not mapped */
-	uint64_t low_bytes;  /* RAM in [0, low_bytes) but for the hole */
-	uint64_t high_bytes; /* RAM in [GUEST_HIGH_BASE, +high_bytes) */
+	uint64_t low_bytes;    /* RAM in [0, low_bytes) but for the hole */
+	uint64_t high_bytes;   /* RAM in [GUEST_HIGH_BASE, +high_bytes) */
 	uint64_t wall_seconds; /* UNIX time at bh_info.boot_tsc; 0 = not known */
 	uint32_t vcpus_count;
 	uint32_t files_count; /* files[0] is the kernel, the others ramdisks or modules in order */

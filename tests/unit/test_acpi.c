@@ -224,14 +224,13 @@ static void put_table(uint32_t at, uint32_t entry, const char *signature, const 
 /* In the order of the tables below; entry 0 stays 0, as some firmware leaves it. */
 static void put_machine(void)
 {
-	static const uint8_t madt[] = { [8] = 0,  8, 0, 0, 1, 0,  0,  0,  2, 10, 0, 0,
-		                        2,        0, 0, 0, 0, 0,  2,  10, 0, 4,  5, 0,
-		                        0,        0, 15, 0 };
+	static const uint8_t madt[] = { [8] = 0, 8, 0, 0, 1, 0,  0, 0, 2, 10, 0, 0, 2,  0,
+		                        0,       0, 0, 0, 2, 10, 0, 4, 5, 0,  0, 0, 15, 0 };
 	static const uint8_t mcfg[] = { [8] = 0, 0, 0, 0xb0, 0, 0, 0, 0, 0, 0, 2, 9, 0, 0, 0, 0 };
 	static const uint8_t hpet[] = { [4] = 0, 64, 0, 0, 0, 0, 0xd0, 0xfe, 0, 0, 0, 0 };
 	static const uint8_t srat[] = { [12] = 0, 16, 3, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 };
-	static const uint8_t spcr[] = { [4] = 1, 8, 0, 0, 0xf8, 2, 0, 0, 0, 0, 0, 0, 2, 0, 17, 0,
-		                        0, 0 };
+	static const uint8_t spcr[] = { [4] = 1, 8, 0, 0, 0xf8, 2,  0, 0, 0,
+		                        0,       0, 0, 2, 0,    17, 0, 0, 0 };
 
 	put64(XSDT + 36, 0);
 	put_table(0x3000, 2, "APIC", madt, sizeof(madt));

@@ -388,9 +388,9 @@ static void test_kernel_format(void **state)
 
 	(void)state;
 	assert_int_equal(ptable_init(&pt, PTABLE_KERNEL, true, NULL), BH_OK);
-	assert_int_equal(ptable_map(&pt, image, HPA(0x101000), 0x19000,
-	                            PTABLE_READ | PTABLE_EXECUTE),
-	                 BH_OK);
+	assert_int_equal(
+		ptable_map(&pt, image, HPA(0x101000), 0x19000, PTABLE_READ | PTABLE_EXECUTE),
+		BH_OK);
 	assert_int_equal(ptable_map(&pt, last, HPA(0x5000), 4096, PTABLE_READ | PTABLE_WRITE),
 	                 BH_OK);
 	assert_int_equal(ptable_map(&pt, image + 4096, HPA(0), 4096, PTABLE_READ), BH_ERR_EXISTS);
