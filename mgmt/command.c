@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "mgmt/kept.h"
 #include "mgmt/machine.h"
 #include "mgmt/partition.h"
 #include "mgmt/verb.h"
@@ -359,6 +360,13 @@ static void offer_files(struct line_choices *choices)
 		memcpy(name, info->files[i].name, sizeof(name));
 		name[sizeof(name) - 1] = '\0';
 		line_choice_add(choices, name);
+	}
+	for (i = 0; i < BH_KEPT_MAX; i++) {
+		const struct kept_record *record = kept_record(i);
+
+		if (record != NULL && record->purpose == KEPT_FILE && record->size_bytes != 0) {
+			line_choice_add(choices, record->name);
+		}
 	}
 }
 

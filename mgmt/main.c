@@ -16,6 +16,7 @@
 #include "mgmt/devices.h"
 #include "mgmt/kept.h"
 #include "mgmt/machine.h"
+#include "mgmt/net/fetch.h"
 #include "mgmt/net/net.h"
 #include "mgmt/partition.h"
 #include "mgmt/screen.h"
@@ -115,9 +116,9 @@ static void take_up(void)
 static uint64_t next_deadline(void)
 {
 	uint64_t deadline = tick_tsc;
-	uint64_t others[] = { serial_deadline_tsc(), partition_deadline_tsc(),
+	uint64_t others[] = { serial_deadline_tsc(),      partition_deadline_tsc(),
 		              shell_deadline_tsc(&shell), devices_deadline_tsc(),
-		              net_deadline_tsc() };
+		              net_deadline_tsc(),         fetch_deadline_tsc() };
 	uint32_t i;
 
 	for (i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
@@ -141,6 +142,7 @@ static void do_work(void)
 	int round;
 
 	net_poll();
+	fetch_poll();
 	for (round = 0; round < 2; round++) {
 		kept_poll();
 		partition_poll();
@@ -165,6 +167,7 @@ int main(void)
 	say_hello();
 	net_init();
 	take_up();
+	fetch_init();
 	devices_init();
 	shell_init(&shell, &io);
 	if (has_serial) {

@@ -61,8 +61,20 @@ bool partition_restart_mgmt(struct result *result);
 /* Begins to start the guests with autostart = yes, one after the other. */
 void partition_autostart(void);
 
-/* Boot file by the name in a configuration (folders ignored): index in mgmt_info.files, or -1. */
+/* Boot file or fetched file by the name in a configuration (folders ignored): index in
+ * mgmt_info.files, or BH_FILE_KEPT and that of a kept run; -1 if there is none. */
 int partition_find_file(const char *name);
+
+struct partition_file {
+	const char *bytes;
+	uint64_t size_bytes;
+};
+
+/* Where the file lies; false if there is none, or the boot loader could not read it. */
+bool partition_read_file(int idx, struct partition_file *file);
+
+/* A guest that has, or may have, the file mapped; NULL if none. */
+const struct guest *partition_file_user(const char *name);
 
 /* partition_start.c: checks and sets up a start: files, memory, pCPUs. False with an error. */
 bool partition_prepare(struct guest *guest, struct result *result);

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "mgmt/kept.h"
 #include "mgmt/machine.h"
 #include "mgmt/placement.h"
 
@@ -43,13 +44,72 @@ int partition_find_file(const char *name)
 			return (int)i;
 		}
 	}
+	for (i = 0; i < BH_KEPT_MAX; i++) {
+		const struct kept_record *record = kept_record(i);
+
+		if (record != NULL && record->purpose == KEPT_FILE && record->size_bytes != 0 &&
+		    strcmp(record->name, name) == 0) {
+			return (int)(BH_FILE_KEPT + i);
+		}
+	}
 	return -1;
+}
+
+bool partition_read_file(int idx, struct partition_file *file)
+{
+	const struct mgmt_info *info = machine_info();
+	uint32_t kept_idx = (uint32_t)idx - BH_FILE_KEPT;
+
+	if (idx >= 0 && (uint32_t)idx < BH_FILE_KEPT) {
+		file->bytes = (const char *)info->files[idx].address;
+		file->size_bytes = info->files[idx].size_bytes;
+		return info->files[idx].is_missing == 0;
+	}
+	if (idx < 0 || kept_record(kept_idx) == NULL) {
+		return false;
+	}
+	file->bytes = kept_address(kept_idx);
+	file->size_bytes = kept_record(kept_idx)->size_bytes;
+	return true;
+}
+
+/* True if the text of the key names the file. */
+static bool names_file(const char *text, bool has_arguments, const char *wanted)
+{
+	char name[CONFIG_PATH_SIZE];
+
+	file_name(text, has_arguments, name, sizeof(name));
+	return strcmp(name, wanted) == 0;
+}
+
+const struct guest *partition_file_user(const char *name)
+{
+	uint32_t slot;
+	uint32_t i;
+
+	for (slot = 0; slot < BH_PARTITIONS_MAX; slot++) {
+		const struct guest *guest = partition_guest(slot);
+		bool is_user;
+
+		if (guest == NULL ||
+		    (guest->has_partition == 0 && guest->request == GUEST_REQUEST_NONE)) {
+			continue;
+		}
+		is_user = names_file(guest->config.kernel, false, name);
+		for (i = 0; i < guest->config.ramdisks.count; i++) {
+			is_user |= names_file(guest->config.ramdisks.text[i], true, name);
+		}
+		if (is_user || guest->is_changed != 0) {
+			return guest;
+		}
+	}
+	return NULL;
 }
 
 static bool check_file(const struct guest *guest, const char *key, const char *text,
                        bool has_arguments, struct result *result)
 {
-	const struct mgmt_info *info = machine_info();
+	struct partition_file file;
 	char name[CONFIG_PATH_SIZE];
 	int idx;
 
@@ -60,7 +120,7 @@ static bool check_file(const struct guest *guest, const char *key, const char *t
 		             "%s: there is no file '%s'", key, name);
 		return false;
 	}
-	if (info->files[idx].is_missing != 0) {
+	if (!partition_read_file(idx, &file)) {
 		result_error(result, guest->config.name,
 		             "put it into the folder that the machine boots from",
 		             "%s: the boot loader could not read the file '%s'", key, name);
@@ -183,6 +243,7 @@ static void fill_file(struct root_partition_params *params, const char *text, bo
 	const char *string = text;
 	uint32_t idx = params->files_count;
 	char name[CONFIG_PATH_SIZE];
+	struct partition_file found;
 	size_t length;
 	int file;
 
@@ -191,10 +252,11 @@ static void fill_file(struct root_partition_params *params, const char *text, bo
 		string = name;
 	}
 	file = partition_find_file(name);
-	if (file < 0 || idx >= BH_FILES_MAX) {
+	if (!partition_read_file(file, &found) || idx >= BH_FILES_MAX) {
 		return;
 	}
 	params->files[idx].file_idx = (uint32_t)file;
+	params->files[idx].size_bytes = found.size_bytes;
 	length = strlen(string);
 	if (length >= sizeof(params->files[idx].string)) {
 		length = sizeof(params->files[idx].string) - 1;

@@ -9,6 +9,7 @@
  */
 #include "mgmt/shell.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "mgmt/console.h"
@@ -19,6 +20,7 @@
 #define PROMPT                   "bulkhead> "
 #define SECTION_PROMPT           "        > "
 #define KEY_INTERRUPT            0x03
+#define BAR_WIDTH                30u
 #define FOLLOW_PER_SECOND        5u
 #define CONSOLE_RETRY_PER_SECOND 50u
 
@@ -232,11 +234,45 @@ static bool type_ahead(struct shell *shell)
 	return false;
 }
 
+/* A bar on one line, drawn anew a few times a second. */
+static void show_progress(struct shell *shell)
+{
+	struct shell_wait *wait = &shell->wait;
+	char text[96];
+	char done_text[24];
+	char total_text[24];
+	char bar[BAR_WIDTH + 1];
+	uint64_t total = 0;
+	uint64_t done;
+
+	if (wait->progress == NULL || wait->is_json || machine_now_tsc() < wait->progress_tsc) {
+		return;
+	}
+	wait->progress_tsc = machine_now_tsc() + machine_tsc_hz() / FOLLOW_PER_SECOND;
+	done = wait->progress(wait, &total);
+	result_format(RESULT_BYTES, done, done_text, sizeof(done_text));
+	if (total == 0 || done > total) {
+		snprintf(text, sizeof(text), "\r%s\x1b[K", done_text);
+	} else {
+		uint32_t filled = (uint32_t)((unsigned __int128)done * BAR_WIDTH / total);
+
+		memset(bar, '-', BAR_WIDTH);
+		memset(bar, '#', filled);
+		bar[BAR_WIDTH] = '\0';
+		result_format(RESULT_BYTES, total, total_text, sizeof(total_text));
+		snprintf(text, sizeof(text), "\r[%s] %s of %s\x1b[K", bar, done_text, total_text);
+	}
+	put(shell, text);
+}
+
 /* Shows the end of a verb. It tells what happened to its guest: that is no news. */
 static void end_wait(struct shell *shell, const struct result *result)
 {
 	const struct guest *guest = partition_guest(shell->wait.slot);
 
+	if (shell->wait.progress_tsc != 0) {
+		put(shell, "\r\x1b[K");
+	}
 	show_result(shell, result, shell->wait.is_json);
 	if (!shell->wait.is_json && result->kind != RESULT_PARTS) {
 		show_news(shell, guest != NULL ? guest->config.name : "");
@@ -254,6 +290,8 @@ static void poll_wait(struct shell *shell)
 	} else if (type_ahead(shell)) {
 		put(shell, "^C\nnot waiting any longer; the work goes on\n");
 		show_prompt(shell);
+	} else {
+		show_progress(shell);
 	}
 	result_free(&result);
 }

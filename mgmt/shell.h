@@ -33,6 +33,9 @@ struct shell;
 struct shell_wait {
 	/* True when it is finished, with the result filled. Called after every event. */
 	bool (*poll)(struct shell_wait *wait, struct result *result);
+	/* Bytes done so far, and of how many (0: not known); NULL: nothing to show. */
+	uint64_t (*progress)(struct shell_wait *wait, uint64_t *total);
+	uint64_t progress_tsc; /* when it is shown again */
 	uint64_t guest_id;
 	uint32_t slot;
 	uint32_t kind;

@@ -125,8 +125,9 @@ void verb_events(struct verb_call *call, struct result *result);
 void verb_exits(struct verb_call *call, struct result *result);
 void verb_stats(struct verb_call *call, struct result *result);
 
-/* verbs_devices.c: the machine's devices and network. */
+/* verbs_devices.c, verbs_net.c: the machine's devices and network. */
 void verb_devices(struct verb_call *call, struct result *result);
+void verb_fetch(struct verb_call *call, struct result *result);
 void verb_ping(struct verb_call *call, struct result *result);
 void verb_net(struct verb_call *call, struct result *result);
 

@@ -301,6 +301,7 @@ static bool find_text(struct verb_call *call, const char **text, size_t *size,
 	const struct mgmt_info *info = machine_info();
 	const char *name = call->word[0].text;
 	int idx = partition_find_file(name);
+	struct partition_file file;
 
 	if (idx < 0 && info->config_bytes != 0 &&
 	    strncmp(info->config_name, name, sizeof(info->config_name)) == 0) {
@@ -308,13 +309,13 @@ static bool find_text(struct verb_call *call, const char **text, size_t *size,
 		*size = info->config_bytes;
 		return true;
 	}
-	if (idx < 0 || info->files[idx].is_missing != 0) {
+	if (!partition_read_file(idx, &file)) {
 		result_error(result, call->verb->name, "the verb files lists what is there",
 		             "there is no file '%.48s'", name);
 		return false;
 	}
-	*text = (const char *)info->files[idx].address;
-	*size = info->files[idx].size_bytes;
+	*text = file.bytes;
+	*size = file.size_bytes;
 	return true;
 }
 

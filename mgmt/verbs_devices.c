@@ -1,15 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Verbs of the machine's devices and network: devices, net, ping.
+ * The verb devices: the machine's PCI functions with their drivers.
  */
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "mgmt/devices.h"
-#include "mgmt/net/net.h"
-#include "mgmt/net/ping.h"
-#include "mgmt/shell.h"
 #include "mgmt/verb.h"
 
 static const struct result_column device_columns[] = {
@@ -66,33 +62,4 @@ void verb_devices(struct verb_call *call, struct result *result)
 			result_empty(result);
 		}
 	}
-}
-
-void verb_net(struct verb_call *call, struct result *result)
-{
-	(void)call;
-	net_print_stat(result);
-}
-
-void verb_ping(struct verb_call *call, struct result *result)
-{
-	struct shell_wait wait = { .slot = UINT32_MAX, .is_json = call->is_json };
-	unsigned long count = 4;
-
-	if (call->word_count > 1) {
-		char *end;
-
-		count = strtoul(call->word[1].text, &end, 10);
-		if (*end != '\0' || count < 1 || count > PING_COUNT_MAX) {
-			result_error(result, "ping", "meant is a number from 1 to 20",
-			             "'%.20s' is no count", call->word[1].text);
-			return;
-		}
-	}
-	if (strlen(call->word[0].text) > 253) {
-		result_error(result, "ping", "", "the name is too long");
-		return;
-	}
-	ping_begin(call->word[0].text, (uint32_t)count, &wait);
-	shell_begin_wait(call->shell, &wait);
 }

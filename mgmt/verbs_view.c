@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "lib/heap.h"
+#include "mgmt/kept.h"
 #include "mgmt/machine.h"
 #include "mgmt/partition.h"
 #include "mgmt/serial.h"
@@ -311,12 +312,50 @@ static const struct result_column file_columns[] = {
 	{ "STATE", "state", RESULT_TEXT },
 };
 
+static void delete_file(const struct verb_call *call, struct result *result)
+{
+	const char *name = call->word_count > 1 ? call->word[1].text : "";
+	int idx = call->word_count > 1 ? partition_find_file(name) : -1;
+	const struct guest *user;
+
+	if (call->word_count < 2 || idx < (int)BH_FILE_KEPT) {
+		result_error(result, "files", "only files that were fetched can be deleted",
+		             "'%.48s' was not fetched", call->word_count > 1 ? name : "");
+		return;
+	}
+	user = partition_file_user(name);
+	if (user != NULL) {
+		result_error(result, "files", "", "the guest %s uses it", user->config.name);
+		return;
+	}
+	kept_release((uint32_t)idx - BH_FILE_KEPT);
+	result_message(result, "deleted %s", name);
+}
+
+static void put_kept_files(struct result *result)
+{
+	uint32_t i;
+
+	for (i = 0; i < BH_KEPT_MAX; i++) {
+		const struct kept_record *record = kept_record(i);
+
+		if (record != NULL && record->purpose == KEPT_FILE && record->size_bytes != 0) {
+			result_text(result, record->name);
+			result_value(result, record->size_bytes);
+			result_text(result, "fetched");
+		}
+	}
+}
+
 void verb_files(struct verb_call *call, struct result *result)
 {
 	const struct mgmt_info *info = machine_info();
 	uint32_t i;
 
-	(void)call;
+	if (call->word_count != 0) {
+		delete_file(call, result);
+		return;
+	}
 	result_begin(result, "files", RESULT_TABLE, file_columns, COUNT_OF(file_columns));
 	if (info->config_bytes != 0) {
 		put_fixed(result, info->config_name, sizeof(info->config_name));
@@ -333,6 +372,7 @@ void verb_files(struct verb_call *call, struct result *result)
 			result_text(result, "ready");
 		}
 	}
+	put_kept_files(result);
 }
 
 /* ---- log and events -------------------------------------------------------------------------- */

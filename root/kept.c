@@ -87,3 +87,13 @@ void kept_attach_mgmt(void)
 		}
 	}
 }
+
+bool kept_file_find(uint32_t idx, uint64_t size, struct program *file)
+{
+	if (idx >= BH_KEPT_MAX || regions[idx] == 0 || size == 0 ||
+	    size > root_status->kept[idx].bytes) {
+		return false;
+	}
+	*file = (struct program){ .size = size, .region = regions[idx] };
+	return true;
+}

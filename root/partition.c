@@ -161,10 +161,12 @@ static int files_map(struct partition *partition, const struct root_partition_pa
 
 	for (uint32_t i = 0; i < params->files_count; i++) {
 		struct program file;
+		uint32_t idx = params->files[i].file_idx;
 
-		if (!mgmt_file_find(params->files[i].file_idx, &file)) {
-			return fail(BH_ERR_NOT_FOUND, "boot file %u does not exist",
-			            (unsigned)params->files[i].file_idx);
+		if (idx >= BH_FILE_KEPT ? !kept_file_find(idx - BH_FILE_KEPT,
+		                                          params->files[i].size_bytes, &file)
+		                        : !mgmt_file_find(idx, &file)) {
+			return fail(BH_ERR_NOT_FOUND, "boot file %u does not exist", (unsigned)idx);
 		}
 		uint64_t size = (file.size + BH_PAGE_SIZE - 1) & ~(BH_PAGE_SIZE - 1);
 		int error = region_map_part(file.region, partition->domain, va,

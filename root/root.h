@@ -103,6 +103,8 @@ int kept_create(uint32_t idx, uint64_t size);
 int kept_release(uint32_t idx);
 /* Map all of it in a new mgmt. */
 void kept_attach_mgmt(void);
+/* The first `size` bytes of a kept run as a guest's file; false if there is no such run, or it is shorter. */
+bool kept_file_find(uint32_t idx, uint64_t size, struct program *file);
 
 /* ---- root/mgmt.c -------------------------------------------------------------------------------------------------------------- */
 

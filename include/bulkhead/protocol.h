@@ -230,6 +230,8 @@ enum root_request {
 	ROOT_REQUEST_RELEASE = 6, /* params.slot = index: give it back */
 };
 
+#define BH_FILE_KEPT 0x1000u /* root_partition_params.files[].file_idx */
+
 struct root_partition_params {
 	uint32_t slot;  /* free slot, chosen by mgmt */
 	uint32_t flags; /* VMM_CONFIG_* */
@@ -242,7 +244,8 @@ struct root_partition_params {
 	uint32_t files_count;
 	uint16_t pcpus[BH_MAX_VCPUS]; /* pCPU of each vCPU */
 	struct {
-		uint32_t file_idx; /* in mgmt_info.files */
+		uint64_t size_bytes; /* of a file in kept memory */
+		uint32_t file_idx;   /* in mgmt_info.files, or BH_FILE_KEPT + index of kept memory */
 		char string[BH_NAME_MAX *
 		            2]; /* name, or name and arguments of a multiboot module */
 	} files[BH_FILES_MAX];

@@ -1,8 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The machine's own devices and network: a NIC, its driver, DHCP and ping on the emulator's network."""
+"""The machine's own devices and network: a NIC, its driver, DHCP, ping and fetch on the emulator's
+network."""
+import hashlib
+import http.server
+import re
+import threading
+
 import pytest
 
-from machine import ROOT
+from machine import GUESTS, ROOT
 
 CONFIG = ROOT / "tests/system/data/net.cfg"
 NICS = {"qemu": ["e1000", "e1000e", "virtio-net-pci,disable-legacy=on"], "bochs": ["e1000"]}
@@ -73,3 +79,111 @@ def test_no_network_is_told(boot):
     machine.wait_for_shell()
     assert "no network address" in machine.command("ping 10.0.2.2 1", is_error_fine=True) or \
         "no route" in machine.command("ping 10.0.2.2 1", is_error_fine=True)
+
+
+class Answers(http.server.BaseHTTPRequestHandler):
+    """A web server with good and bad answers."""
+
+    protocol_version = "HTTP/1.1"
+    files = {}
+
+    def log_message(self, *_):
+        pass
+
+    def do_GET(self):
+        name = self.path.lstrip("/")
+        if name == "moved":
+            self.send_response(302)
+            self.send_header("Location", "/hello")
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+        elif name == "loop":
+            self.send_response(301)
+            self.send_header("Location", "/loop")
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+        elif name == "chunked":
+            self.send_response(200)
+            self.send_header("Transfer-Encoding", "chunked")
+            self.end_headers()
+            body = self.files["hello"]
+            for at in range(0, len(body), 1000):
+                part = body[at:at + 1000]
+                self.wfile.write(b"%x\r\n%s\r\n" % (len(part), part))
+            self.wfile.write(b"0\r\n\r\n")
+        elif name == "short":
+            self.send_response(200)
+            self.send_header("Content-Length", "1000000")
+            self.end_headers()
+            self.wfile.write(b"not all of it")
+            self.close_connection = True
+        elif name in self.files:
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(self.files[name])))
+            self.end_headers()
+            self.wfile.write(self.files[name])
+        else:
+            self.send_error(404)
+
+
+@pytest.fixture
+def web():
+    """Port of a web server that the machine sees at 10.0.2.2."""
+    Answers.files = {"hello": (GUESTS / "hello.elf").read_bytes(),
+                     "large": bytes(range(256)) * 12345}
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Answers)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield server.server_address[1]
+    server.shutdown()
+
+
+def assert_refused(machine, line, why):
+    assert why in machine.command(line, 60, is_error_fine=True)
+
+
+def test_fetch_by_http(boot, nic, web):
+    machine = boot_with_nic(boot, nic)
+    wait_for_address(machine)
+    base = f"http://10.0.2.2:{web}"
+    for name, body in (("hello", "hello"), ("moved", "hello"), ("chunked", "hello"),
+                       ("large", "large")):
+        fetched = machine.query(f"fetch {base}/{name}", 120)
+        assert fetched["sha256"] == hashlib.sha256(Answers.files[body]).hexdigest(), name
+        assert fetched["size_bytes"] == len(Answers.files[body])
+    free = machine.free_memory()
+    good = hashlib.sha256(Answers.files["hello"]).hexdigest()
+    assert machine.query(f"fetch {base}/hello checked sha256={good}")["checked"]
+    assert_refused(machine, f"fetch {base}/hello bad sha256={'0' * 64}", "SHA-256 is another one")
+    assert_refused(machine, f"fetch {base}/hello", "there is a file 'hello' already")
+    assert_refused(machine, f"fetch {base}/nothing", "404")
+    assert_refused(machine, f"fetch {base}/loop", "on and on")
+    assert_refused(machine, f"fetch {base}/short", "before the end")
+    assert_refused(machine, "fetch http://10.0.2.2:1/x", "refuses the connection")
+    machine.command("files delete checked")
+    names = [row["name"] for row in machine.query("files")]
+    assert "hello" in names and not {"bad", "nothing", "short", "checked"} & set(names)
+    machine.command("list")
+    assert machine.free_memory() == free
+
+
+def test_guest_from_fetched_file(boot, nic):
+    """A fetched kernel boots, is there after mgmt's restart, and cannot be deleted while it is used."""
+    machine = boot_with_nic(boot, f"{nic},tftp={GUESTS}")
+    wait_for_address(machine)
+    fetched = machine.query("fetch tftp://10.0.2.2/hello.elf kernel")
+    assert fetched["sha256"] == hashlib.sha256((GUESTS / "hello.elf").read_bytes()).hexdigest()
+    assert_refused(machine, "fetch tftp://10.0.2.2/nothing", "the server says")
+    machine.send("host restart-mgmt\r")
+    machine.expect("mgmt was started again")
+    machine.wait_for_shell()
+    machine.command("create a kernel=kernel memory=16M debug-exit=yes on-poweroff=preserve")
+    machine.command("start a")
+    assert_refused(machine, "files delete kernel", "the guest a uses it")
+    machine.wait_for_state("a", ("off", "crashed"))
+    machine.send("console a\r")
+    assert re.search("PASS|FAIL", machine.expect("PASS|FAIL").group()).group() == "PASS"
+    machine.send("\x1d")
+    machine.wait_for_shell()
+    machine.command("kill a", is_error_fine=True)
+    machine.command("delete a")
+    machine.command("files delete kernel")

@@ -3,6 +3,7 @@
  * A machine without devices and network, for the tests of the verbs.
  */
 #include "mgmt/devices.h"
+#include "mgmt/net/fetch.h"
 #include "mgmt/net/net.h"
 #include "mgmt/net/ping.h"
 
@@ -40,4 +41,15 @@ static bool ping_end(struct shell_wait *wait, struct result *result)
 void ping_begin(const char *name, uint32_t count, struct shell_wait *wait)
 {
 	wait->poll = ping_end;
+}
+
+bool fetch_begin(const struct fetch_order *order, struct shell_wait *wait, struct result *result)
+{
+	result_error(result, "fetch", "", "no network for %s", order->name);
+	return false;
+}
+
+bool fetch_stop(void)
+{
+	return false;
 }
