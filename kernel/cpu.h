@@ -37,7 +37,8 @@ struct cpu {
 	void *fpu_owner; /* the state area (thread->fpu or vcpu->fpu) */
 	/* the thread that it belongs to (a vCPU's: the thread that runs it) */
 	struct thread *fpu_thread;
-	uint64_t xcr0; /* what XCR0 holds */
+	uint64_t xcr0;  /* what XCR0 holds */
+	bool fpu_traps; /* what CR0.TS holds; clear when the kernel starts */
 
 	/* scheduler (kernel/sched.c) */
 	struct list run_queue; /* of ready threads, by virtual time; not the current one */

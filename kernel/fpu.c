@@ -25,7 +25,9 @@ void fpu_enter_thread(struct cpu *cpu)
 		fpu_swap(cpu, thread->fpu);
 		cpu->fpu_thread = thread;
 	}
-	arch_fpu_set_trap(cpu->fpu_owner != thread->fpu);
+	if (cpu->fpu_traps != (cpu->fpu_owner != thread->fpu)) {
+		arch_fpu_set_trap(!cpu->fpu_traps);
+	}
 }
 
 void fpu_enter_vcpu(struct cpu *cpu, struct vcpu *vcpu)

@@ -202,6 +202,9 @@ void vcpu_request(struct vcpu *vcpu, uint32_t bits)
 		return;
 	}
 	if (__atomic_load_n(&vcpu->is_halted, __ATOMIC_SEQ_CST) != 0) {
+		if (__atomic_load_n(&vcpu->wake_tsc, __ATOMIC_RELAXED) == 0) {
+			__atomic_store_n(&vcpu->wake_tsc, arch_tsc_read(), __ATOMIC_RELAXED);
+		}
 		thread_wake(thread);
 	} else if (__atomic_load_n(&vcpu->in_guest, __ATOMIC_SEQ_CST) != 0) {
 		cpu = __atomic_load_n(&vcpu->cpu, __ATOMIC_RELAXED);
@@ -418,6 +421,52 @@ bool vcpu_return(struct vcpu *vcpu, enum bh_exit reason, uint32_t state_groups)
 	return vcpu_return_plain(vcpu, reason, state_groups);
 }
 
+/* ---- time ---- */
+
+static void time_add(struct bh_time *time, uint64_t ticks)
+{
+	uint32_t log2 = 63 - (uint32_t)__builtin_clzll(ticks | 0xff);
+	uint32_t last = BH_TIME_BUCKETS - 1 + 7;
+
+	time->total_tsc += ticks;
+	if (unlikely(ticks > time->max_tsc)) {
+		time->max_tsc = ticks;
+	}
+	time->histogram[(log2 < last ? log2 : last) - 7]++;
+}
+
+static void halt_ended(struct vcpu *vcpu)
+{
+	uint64_t now = arch_tsc_read();
+
+	vcpu->is_halted = 0;
+	vcpu->stats->halt_tsc += now - vcpu->halt_since_tsc;
+	if (vcpu->wake_tsc != 0 && vcpu->wake_tsc < now) {
+		time_add(&vcpu->stats->wake, now - vcpu->wake_tsc);
+	}
+	vcpu->exited_tsc = now;
+}
+
+/* Into the guest until an exit leaves the fast path. */
+static void enter(struct vcpu *vcpu)
+{
+	struct bh_vcpu_stats *stats = vcpu->stats;
+	uint64_t now = arch_tsc_read();
+
+	time_add(&stats->time[vcpu->time_slot], now - vcpu->exited_tsc);
+	stats->guest_tsc -= now;
+	hvm->enter(vcpu, &vcpu->exit);
+	now = arch_tsc_read();
+	stats->guest_tsc += now;
+	vcpu->exited_tsc = now;
+	if (likely(vcpu->exit.reason < BH_REASON_COUNT)) {
+		stats->exits[vcpu->exit.reason]++;
+		vcpu->time_slot = 2 * vcpu->exit.reason;
+	} else {
+		vcpu->time_slot = 2 * BH_REASON_OTHER;
+	}
+}
+
 /* Nothing to execute: wait for a request. False when one came meanwhile. */
 static bool halt(struct vcpu *vcpu)
 {
@@ -426,6 +475,7 @@ static bool halt(struct vcpu *vcpu)
 		vcpu->is_halted = 0;
 		return false;
 	}
+	vcpu->wake_tsc = 0;
 	vcpu->halt_since_tsc = arch_tsc_read();
 	thread_wait_current();
 	return true;
@@ -454,14 +504,10 @@ static bool prepare(struct vcpu *vcpu, struct cpu *cpu)
 void vcpu_enter(struct vcpu *vcpu)
 {
 	struct cpu *cpu = cpu_self();
-	uint64_t start_tsc = arch_tsc_read();
-	uint64_t now;
 
 	if (vcpu->is_halted) {
-		vcpu->is_halted = 0;
-		vcpu->stats->halt_tsc += start_tsc - vcpu->halt_since_tsc;
+		halt_ended(vcpu);
 	}
-	vcpu->stats->running_since_tsc = start_tsc;
 	if (unlikely(cpu->hvm_current != vcpu)) {
 		vcpu_make_current(vcpu);
 	}
@@ -471,12 +517,8 @@ void vcpu_enter(struct vcpu *vcpu)
 		if (!prepare(vcpu, cpu)) {
 			break;
 		}
-		hvm->enter(vcpu, &vcpu->exit);
+		enter(vcpu);
 	} while (vcpu_exit_handle(vcpu, &vcpu->exit));
 	vcpu->in_guest = 0;
 	hvm->leave(vcpu);
-	now = arch_tsc_read();
-	vcpu->run->exit_tsc = now;
-	vcpu->stats->guest_tsc += now - start_tsc;
-	vcpu->stats->running_since_tsc = 0;
 }

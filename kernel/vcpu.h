@@ -148,7 +148,10 @@ struct vcpu {
 	uint32_t irr_remote_words; /* bit i: irr_remote[i] has bits; set after them */
 	struct vlapic lapic;
 	struct vm_exit exit; /* the exit being handled */
+	uint64_t exited_tsc; /* when the last exit left the fast path, or the last halt ended */
+	uint32_t time_slot;  /* where in stats->time the time since then belongs */
 	uint64_t halt_since_tsc;
+	uint64_t wake_tsc; /* when somebody first asked for it while halted; 0 = nobody yet */
 	uint64_t hvm_private[48]; /* vendor's own small state */
 };
 _Static_assert(sizeof(struct vcpu) <= PAGE_SIZE, "a vCPU is one page");

@@ -62,7 +62,7 @@ void vcpu_raise(struct vcpu *vcpu, uint32_t vector, uint32_t error_code)
 static void inject(struct vcpu *vcpu, uint32_t event, uint32_t error_code)
 {
 	hvm->inject(vcpu, event, error_code);
-	vcpu->stats->injections++;
+	vcpu->stats->injections[(event & TYPE_MASK) >> 8 & 3]++;
 	vcpu->activity = BH_ACTIVITY_RUNNING;
 }
 

@@ -14,35 +14,17 @@
 #include "kernel/vlapic.h"
 #include "kernel/xcr0.h"
 
-/* INS and OUTS: the VMM does the whole instruction. */
-static out_of_line bool exit_io_string(struct vcpu *vcpu, const struct vm_exit *exit)
-{
-	vcpu->run->io = (struct bh_exit_io){
-		.port = exit->port,
-		.width_bytes = exit->width_bytes,
-		.is_write = exit->is_write,
-		.is_string = true,
-	};
-	return vcpu_return(vcpu, BH_EXIT_IO, BH_STATE_EMULATE);
-}
-
 static bool exit_io(struct vcpu *vcpu, const struct vm_exit *exit)
 {
 	static const uint32_t masks[8] = { [1] = 0xff, [2] = 0xffff, [4] = 0xffffffff };
 	struct bh_exit_io *io = &vcpu->run->io;
 
 	if (unlikely(exit->is_string)) {
-		return exit_io_string(vcpu, exit);
+		return vcpu_return(vcpu, BH_EXIT_EMULATE, BH_STATE_EMULATE);
 	}
 	hvm->skip_instruction(vcpu, 0);
-	io->port = exit->port;
-	io->width_bytes = exit->width_bytes;
-	io->is_write = exit->is_write;
-	io->is_string = 0;
 	if (exit->is_write) {
-		uint64_t value = vcpu->gpr[BH_GPR_RAX] & masks[exit->width_bytes & 7];
-
-		io->value = value;
+		io->value = vcpu->gpr[BH_GPR_RAX] & masks[exit->width_bytes & 7];
 		if (doorbell_may_ring(vcpu->vm, exit->port) &&
 		    doorbell_ring(vcpu->vm, exit->port)) {
 			return true;
@@ -50,6 +32,9 @@ static bool exit_io(struct vcpu *vcpu, const struct vm_exit *exit)
 	} else {
 		vcpu->answer = exit->width_bytes;
 	}
+	io->port = exit->port;
+	io->width_bytes = exit->width_bytes;
+	io->is_write = exit->is_write;
 	return vcpu_return_plain(vcpu, BH_EXIT_IO, 0);
 }
 
@@ -207,9 +192,6 @@ static bool exit_failed_entry(struct vcpu *vcpu, const struct vm_exit *exit)
 
 static out_of_line bool handle_rest(struct vcpu *vcpu, const struct vm_exit *exit)
 {
-	if (exit->reason < BH_REASON_COUNT) {
-		vcpu->stats->exits[exit->reason]++;
-	}
 	switch (exit->reason) {
 	case BH_REASON_MMIO:
 		return exit_mmio(vcpu, exit);
@@ -254,7 +236,6 @@ static out_of_line bool handle_rest(struct vcpu *vcpu, const struct vm_exit *exi
 bool vcpu_exit_handle(struct vcpu *vcpu, const struct vm_exit *exit)
 {
 	if (likely(exit->reason == BH_REASON_IO)) {
-		vcpu->stats->exits[BH_REASON_IO]++;
 		return exit_io(vcpu, exit);
 	}
 	return handle_rest(vcpu, exit);

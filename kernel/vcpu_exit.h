@@ -32,6 +32,7 @@ static inline bool vcpu_return_plain(struct vcpu *vcpu, enum bh_exit reason, uin
 	vcpu->run->exit = reason;
 	vcpu->run->state_valid = state_groups;
 	vcpu->stats->vmm_exits++;
+	vcpu->time_slot |= 1;
 	cpu->current->vcpu = NULL;
 	arch_user_frame(cpu)->rax = BH_OK;
 	__atomic_store_n(&vcpu->thread, NULL, __ATOMIC_RELEASE);

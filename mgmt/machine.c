@@ -81,10 +81,9 @@ void machine_signal_vmm_console(uint32_t slot)
 int machine_vcpu_stats(uint32_t slot, uint32_t vcpu_idx, struct bh_vcpu_stats *stats)
 {
 	int error = bh_vcpu_stats(MGMT_HANDLE_VCPU + slot * BH_MAX_VCPUS + vcpu_idx, stats);
-	uint64_t now = bh_tsc();
 
-	if (error == BH_OK && stats->running_since_tsc != 0 && now > stats->running_since_tsc) {
-		stats->guest_tsc += now - stats->running_since_tsc;
+	if (error == BH_OK && (stats->guest_tsc >> 63) != 0) {
+		stats->guest_tsc += bh_tsc();
 	}
 	return error;
 }

@@ -37,6 +37,17 @@ uint64_t stats_count_exits(const struct bh_vcpu_stats *stats)
 	return count;
 }
 
+uint64_t stats_count_injections(const struct bh_vcpu_stats *stats)
+{
+	uint64_t count = 0;
+	size_t i;
+
+	for (i = 0; i < sizeof(stats->injections) / sizeof(stats->injections[0]); i++) {
+		count += stats->injections[i];
+	}
+	return count;
+}
+
 static bool take_sample(const struct guest *guest, struct sample *sample)
 {
 	uint32_t slot = partition_slot(guest);
@@ -47,7 +58,7 @@ static bool take_sample(const struct guest *guest, struct sample *sample)
 		return false;
 	}
 	for (i = 0; i < guest->vcpus_count; i++) {
-		struct bh_vcpu_stats stats;
+		static struct bh_vcpu_stats stats;
 		struct counters counters;
 
 		if (machine_vcpu_stats(slot, i, &stats) != BH_OK) {

@@ -26,3 +26,4 @@ bool stats_read(const struct guest *guest, int vcpu_idx, struct stats_rates *rat
 /* All exits of a vCPU. */
 struct bh_vcpu_stats;
 uint64_t stats_count_exits(const struct bh_vcpu_stats *stats);
+uint64_t stats_count_injections(const struct bh_vcpu_stats *stats);

@@ -268,7 +268,7 @@ static void put_vcpus(const struct guest *guest, struct result *result)
 	uint32_t i;
 
 	for (i = 0; i < guest->vcpus_count && partition_has_vmm(guest); i++) {
-		struct bh_vcpu_stats stats;
+		static struct bh_vcpu_stats stats;
 		struct stats_rates rates;
 
 		if (machine_vcpu_stats(partition_slot(guest), i, &stats) != BH_OK) {
@@ -286,7 +286,7 @@ static void put_vcpus(const struct guest *guest, struct result *result)
 		}
 		result_value(result, stats_count_exits(&stats));
 		result_value(result, stats.vmm_exits);
-		result_value(result, stats.injections);
+		result_value(result, stats_count_injections(&stats));
 	}
 }
 
@@ -592,7 +592,7 @@ static void sum_stats(const struct bh_vcpu_stats *all, uint32_t count, struct bh
 			sum->exits[reason] += all[i].exits[reason];
 		}
 		sum->vmm_exits += all[i].vmm_exits;
-		sum->injections += all[i].injections;
+		sum->injections[0] += stats_count_injections(&all[i]);
 		sum->guest_tsc += all[i].guest_tsc;
 		sum->halt_tsc += all[i].halt_tsc;
 	}
@@ -605,7 +605,7 @@ void verb_stats(struct verb_call *call, struct result *result)
 	uint32_t slot = partition_slot(guest);
 	const struct vmm_channel *channel;
 	struct stats_rates rates = { 0, 0 };
-	struct bh_vcpu_stats sum;
+	static struct bh_vcpu_stats sum;
 
 	if (!read_all(guest, all, result)) {
 		return;
@@ -626,7 +626,7 @@ void verb_stats(struct verb_call *call, struct result *result)
 	result_value(result, stats_count_exits(&sum));
 	result_value(result, rates.exits_per_second);
 	result_value(result, sum.vmm_exits);
-	result_value(result, sum.injections);
+	result_value(result, stats_count_injections(&sum));
 	result_value(result, sum.guest_tsc / machine_tsc_hz());
 	result_value(result, sum.halt_tsc / machine_tsc_hz());
 	result_value(result, machine_load64(&channel->device_accesses));

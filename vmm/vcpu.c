@@ -456,7 +456,6 @@ static void handle_restart(struct vcpu_thread *vcpu)
 static void handle_exit(struct vcpu_thread *vcpu)
 {
 	switch ((enum bh_exit)vcpu->run->exit) {
-	case BH_EXIT_IO: /* strings; port_access() has done the others */
 	case BH_EXIT_EMULATE:
 		emulate_exit(vcpu, NULL, 0, false);
 		break;
@@ -486,6 +485,7 @@ static void handle_exit(struct vcpu_thread *vcpu)
 		crash(vcpu, "the CPU refused the vCPU's state, reason", vcpu->run->failure);
 		break;
 	case BH_EXIT_NONE:
+	case BH_EXIT_IO: /* port_access() has done it */
 	case BH_EXIT_KICK:
 		break;
 	case BH_EXIT_INIT:
@@ -502,9 +502,8 @@ static void handle_exit(struct vcpu_thread *vcpu)
 /* May the handler have left something in the run page? */
 static bool exit_has_answers(uint32_t exit)
 {
-	return exit == BH_EXIT_IO || exit == BH_EXIT_MMIO || exit == BH_EXIT_EXTINT ||
-	       exit == BH_EXIT_EMULATE || exit == BH_EXIT_HYPERCALL || exit == BH_EXIT_MSR ||
-	       exit == BH_EXIT_CPUID;
+	return exit == BH_EXIT_MMIO || exit == BH_EXIT_EXTINT || exit == BH_EXIT_EMULATE ||
+	       exit == BH_EXIT_HYPERCALL || exit == BH_EXIT_MSR || exit == BH_EXIT_CPUID;
 }
 
 /* ---- the thread ---- */
@@ -570,7 +569,7 @@ static inline void run_once(struct vcpu_thread *vcpu)
 	int error = bh_vcpu_run(vcpu->handle);
 	struct bh_run *run = vcpu->run;
 
-	if (error >= 0 && run->exit == BH_EXIT_IO && !run->io.is_string) {
+	if (error >= 0 && run->exit == BH_EXIT_IO) {
 		vcpu->has_answers = true;
 		port_access(run);
 		return;

@@ -84,11 +84,11 @@ void arch_xcr0_load(uint64_t xcr0)
 
 void arch_fpu_set_trap(bool is_on)
 {
-	uint64_t cr0 = cr0_read();
-	uint64_t wanted = is_on ? cr0 | CR0_TS : cr0 & ~CR0_TS;
+	struct cpu *cpu = cpu_self();
 
-	if (wanted != cr0) {
-		cr0_write(wanted);
+	if (cpu->fpu_traps != is_on) {
+		cr0_write(cr0_read() ^ CR0_TS);
+		cpu->fpu_traps = is_on;
 	}
 }
 

@@ -413,13 +413,12 @@ struct bh_vcpu_state {
 	uint8_t fpu[2816]; /* x87, SSE, AVX, AVX-512, PKRU */
 };
 
-/* One guest port access. For strings (INS, OUTS) is_string is set: emulate the instruction at RIP (state valid for it). */
+/* One guest port access; for strings (INS, OUTS) it is BH_EXIT_EMULATE. */
 struct bh_exit_io {
 	uint16_t port;
 	uint8_t width_bytes; /* 1, 2, 4 */
 	uint8_t is_write;
-	uint8_t is_string;
-	uint8_t reserved[3];
+	uint8_t reserved[4];
 	uint64_t
 		value; /* write: what the guest wrote; read: the VMM's answer, taken at the next vcpu_run */
 };
@@ -467,7 +466,7 @@ _Static_assert(sizeof(struct bh_exit_mmio) == 40, "ABI");
 
 /*
  * The run page: owned by the kernel while vcpu_run() is under way, by the VMM else. The kernel reads each field that it uses exactly once.
- * BH_EXIT_IO: RIP is already past the instruction (non-string); only `io` is filled, state_valid is 0.
+ * BH_EXIT_IO: RIP is already past the instruction; only `io` is filled, state_valid is 0.
  */
 struct bh_run {
 	/* kernel -> VMM */
@@ -477,7 +476,6 @@ struct bh_run {
 	uint32_t failure;     /* BH_EXIT_FAILED_ENTRY: the vendor's reason */
 	struct bh_exit_io io;
 	struct bh_exit_mmio mmio;
-	uint64_t exit_tsc;
 	struct bh_exit_msr msr; /* BH_EXIT_MSR */
 	uint64_t
 		tsc_offset; /* guest TSC = TSC + tsc_offset; written by the kernel whenever it changes */
@@ -524,18 +522,33 @@ enum bh_reason {
 	BH_REASON_COUNT,
 };
 
-struct bh_vcpu_stats {
-	uint64_t exits[32]; /* by enum bh_reason */
-	uint64_t vmm_exits; /* exits that returned from vcpu_run */
-	uint64_t injections;
-	uint64_t guest_tsc; /* ticks in the guest */
-	uint64_t halt_tsc;  /* ticks halted */
-	uint64_t
-		running_since_tsc; /* 0 = not in the guest now; else when it entered, not yet in guest_tsc */
-	uint64_t reserved[3];
+#define BH_TIME_BUCKETS 16u
+
+/* Spans of time. Bucket 0: less than 256 ticks; bucket n: less than 256 << n; the last one: all that are longer. */
+struct bh_time {
+	uint64_t total_tsc;
+	uint64_t max_tsc;
+	uint32_t histogram[BH_TIME_BUCKETS];
 };
-_Static_assert(sizeof(struct bh_vcpu_stats) == 40 * 8, "ABI");
-_Static_assert(BH_REASON_COUNT <= 32, "ABI");
+_Static_assert(sizeof(struct bh_time) == 80, "ABI");
+
+/*
+ * One page a vCPU, written by its pCPU without a lock. All exits are counted; time is taken of those that leave the fast path, from the
+ * exit to the next entry, time in which others ran on this pCPU included, time halted not.
+ */
+struct bh_vcpu_stats {
+	uint64_t exits[BH_REASON_COUNT]; /* by enum bh_reason */
+	struct bh_time time
+		[2 *
+	         BH_REASON_COUNT]; /* [2 * reason] finished by the kernel, [2 * reason + 1] by the VMM */
+	struct bh_time wake;       /* from what ended a HLT to the way into the guest */
+	uint64_t injections[4]; /* 0: interrupts, 2: NMIs, 3: exceptions (BH_INJECT_TYPE_* >> 8) */
+	uint64_t vmm_exits;     /* exits that returned from vcpu_run */
+	uint64_t
+		guest_tsc; /* ticks in the guest, fast exits included; bit 63 set: it is there now, add the TSC */
+	uint64_t halt_tsc; /* ticks halted */
+};
+_Static_assert(sizeof(struct bh_vcpu_stats) <= 4096, "ABI");
 
 /* ---- the machine ------------------------------------------------------------------------------------------------------ */
 
