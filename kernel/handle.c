@@ -12,10 +12,13 @@
 
 int handle_error(const struct domain *domain, uint64_t number, uint32_t type)
 {
-	const struct handle *handle = handle_entry(domain, number);
+	/* Without lock: another thread may be closing it. */
+	uint64_t word = number < domain->handles_max
+	                        ? __atomic_load_n(&domain->handles[number].word, __ATOMIC_ACQUIRE)
+	                        : 0;
+	const struct object *object = (const struct object *)(word & ~HANDLE_RIGHTS_MASK);
 
-	return handle == NULL || handle_object(handle)->type != type ? BH_ERR_HANDLE
-	                                                             : BH_ERR_RIGHTS;
+	return object == NULL || object->type != type ? BH_ERR_HANDLE : BH_ERR_RIGHTS;
 }
 
 int handle_reserve(const struct domain *domain, uint64_t wanted)
