@@ -378,7 +378,7 @@ static bool repeats_wrongly(struct parser *parser, const struct config_key *key,
 	char before[64];
 	char after[64];
 
-	if (key->type == CONFIG_TYPE_TEXTS || parser->key_line[idx] == 0) {
+	if (config_key_is_list(key) || parser->key_line[idx] == 0) {
 		parser->key_line[idx] = parser->line_number;
 		return false;
 	}
@@ -601,7 +601,7 @@ static void print_keys(enum config_section section, const void *record, config_w
 		}
 		for (idx = 0; idx < count; idx++) {
 			config_value_print(key, record, idx, value, sizeof(value));
-			if ((key->flags & CONFIG_KEY_SHOWN) == 0 &&
+			if (((key->flags & CONFIG_KEY_SHOWN) == 0 || config_key_is_list(key)) &&
 			    strcmp(value, key->default_text) == 0) {
 				continue;
 			}

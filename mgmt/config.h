@@ -25,6 +25,10 @@
 #define CONFIG_ERRORS_MAX   16u
 #define CONFIG_ERROR_SIZE   512u
 #define CONFIG_TEXT_MAX     (1024u * 1024u)
+#define CONFIG_DISKS_MAX    8u
+#define CONFIG_NETS_MAX     4u
+#define CONFIG_SOURCE_SIZE  64u
+#define CONFIG_SERIAL_SIZE  21u /* virtio has room for 20 bytes */
 
 /* Which section a key belongs to. */
 enum config_section {
@@ -45,6 +49,8 @@ enum config_type {
 	CONFIG_TYPE_ACTION,  /* uint32_t holding an enum config_action */
 	CONFIG_TYPE_ADDRESS, /* struct config_address */
 	CONFIG_TYPE_IP,      /* char[CONFIG_IP_SIZE], "" for none */
+	CONFIG_TYPE_DISKS,   /* struct config_disk[CONFIG_DISKS_MAX] */
+	CONFIG_TYPE_NETS,    /* struct config_net[CONFIG_NETS_MAX] */
 };
 
 /* What happens to a guest that has ended. */
@@ -82,6 +88,25 @@ struct config_address {
 	uint32_t prefix; /* bits of the network */
 };
 
+/* A guest's disk. Its place in the list is its device's number for good: others may come and go. */
+struct config_disk {
+	char source[CONFIG_SOURCE_SIZE]; /* "" = no disk in this place */
+	char serial[CONFIG_SERIAL_SIZE];
+	bool is_read_only;
+	bool has_overlay;
+	uint64_t overlay_bytes; /* room for what is written, 0 = all of the disk */
+};
+
+/* A guest's network interface; likewise. */
+struct config_net {
+	char switch_name[CONFIG_NAME_SIZE]; /* "" = none in this place */
+	bool has_mac;
+	uint8_t mac[6];
+	bool is_trunk;      /* frames of all VLANs, with their tags */
+	uint16_t vlan;      /* access port of this VLAN; 0 = none */
+	uint32_t rate_kbit; /* each way, in kbit/s; 0 = no limit */
+};
+
 struct config_host {
 	char name[CONFIG_NAME_SIZE];
 	uint32_t autostart_delay_s;
@@ -107,6 +132,8 @@ struct config_guest {
 	uint32_t cap_percent;
 	bool has_console;
 	bool has_debug_exit;
+	struct config_disk disks[CONFIG_DISKS_MAX];
+	struct config_net nets[CONFIG_NETS_MAX];
 };
 
 /* Where in the text something stands; both count from 1, and column counts bytes. */
@@ -182,15 +209,30 @@ void config_key_list(enum config_section section, char *out, size_t size);
 bool config_value_parse(const struct config_key *key, void *record, const char *text, char *why,
                         size_t size);
 
+/* True for keys that may be given several times, each adding one. */
+bool config_key_is_list(const struct config_key *key);
+
 /* Writes the field's value as text that config_value_parse() reads back; for a TEXTS key the entry
  * idx. Always ends with NUL. */
 void config_value_print(const struct config_key *key, const void *record, uint32_t idx, char *out,
                         size_t size);
 
-/* The count of values in the field: 1, or for a TEXTS key its number of entries. */
+/* The count of values in the field: 1, or for a key that may be given again the places in its list (an
+ * empty place prints as ""). */
 uint32_t config_value_count(const struct config_key *key, const void *record);
 
-/* Empties a TEXTS field; nothing for other types. */
+/* config_devices.c: disks and networks. */
+
+/* Reads one value into *disk or *net; false if it is not good. */
+bool config_disk_parse(const char *text, struct config_disk *disk);
+bool config_net_parse(const char *text, struct config_net *net);
+void config_disk_print(const struct config_disk *disk, char *out, size_t size);
+void config_net_print(const struct config_net *net, char *out, size_t size);
+
+/* Reads a size as config_value_parse() does, in any multiple; false if it is none. */
+bool config_size_parse(const char *text, uint64_t *bytes);
+
+/* Empties a field that a key can add to; nothing for other types. */
 void config_value_clear(const struct config_key *key, void *record);
 
 /* Sets every field of the section's record to the table's default. */

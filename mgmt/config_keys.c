@@ -98,6 +98,13 @@ const struct config_key config_keys[] = {
 	ROW("console", "serial", GUEST(has_console), CONFIG_TYPE_FLAG, 0, 0, 0, "yes",
 	    FLAG_MEANT,
 	    "give the guest a serial port (COM1) that the verb console shows"),
+	ROW("disk", "", GUEST(disks), CONFIG_TYPE_DISKS, 0, 0, 0, "",
+	    "SOURCE[, ro][, overlay[=SIZE]][, serial=TEXT], SOURCE being a file, ram:SIZE, a device "
+	    "or DEVICE:PARTITION",
+	    "a virtio disk; may be given again"),
+	ROW("net", "vif", GUEST(nets), CONFIG_TYPE_NETS, 0, 0, 0, "",
+	    "SWITCH[, mac=52:42:48:00:00:01][, vlan=1..4094 or trunk][, rate=100M]",
+	    "a virtio network interface on a switch; may be given again"),
 	ROW("debug-exit", "debug_exit", GUEST(has_debug_exit), CONFIG_TYPE_FLAG, 0, 0, 0, "no",
 	    FLAG_MEANT,
 	    "give the guest the debug-exit port 0xF4"),

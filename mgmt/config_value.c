@@ -92,7 +92,7 @@ static bool parse_count(const struct config_key *key, void *record, const char *
 	return true;
 }
 
-static bool parse_size(const struct config_key *key, void *record, const char *text)
+bool config_size_parse(const char *text, uint64_t *bytes)
 {
 	uint64_t number;
 	const char *end = read_number(text, &number);
@@ -105,8 +105,16 @@ static bool parse_size(const struct config_key *key, void *record, const char *t
 	if (shift < 0 || number > (UINT64_MAX >> shift)) {
 		return false;
 	}
-	number <<= shift;
-	if (number < key->min || number > key->max || (number & 4095u) != 0) {
+	*bytes = number << shift;
+	return true;
+}
+
+static bool parse_size(const struct config_key *key, void *record, const char *text)
+{
+	uint64_t number;
+
+	if (!config_size_parse(text, &number) || number < key->min || number > key->max ||
+	    (number & 4095u) != 0) {
 		return false;
 	}
 	memcpy(field(key, record), &number, sizeof(number));
@@ -245,6 +253,32 @@ static bool parse_texts(const struct config_key *key, void *record, const char *
 	return true;
 }
 
+static bool parse_disks(const struct config_key *key, void *record, const char *text)
+{
+	struct config_disk *disks = field(key, record);
+	uint32_t i;
+
+	for (i = 0; i < CONFIG_DISKS_MAX; i++) {
+		if (disks[i].source[0] == '\0') {
+			return config_disk_parse(text, &disks[i]);
+		}
+	}
+	return false;
+}
+
+static bool parse_nets(const struct config_key *key, void *record, const char *text)
+{
+	struct config_net *nets = field(key, record);
+	uint32_t i;
+
+	for (i = 0; i < CONFIG_NETS_MAX; i++) {
+		if (nets[i].switch_name[0] == '\0') {
+			return config_net_parse(text, &nets[i]);
+		}
+	}
+	return false;
+}
+
 static bool parse_any(const struct config_key *key, void *record, const char *text)
 {
 	switch (key->type) {
@@ -268,8 +302,41 @@ static bool parse_any(const struct config_key *key, void *record, const char *te
 		return config_address_read(text, field(key, record));
 	case CONFIG_TYPE_IP:
 		return config_ip_read(text, field(key, record));
+	case CONFIG_TYPE_DISKS:
+		return parse_disks(key, record, text);
+	case CONFIG_TYPE_NETS:
+		return parse_nets(key, record, text);
 	}
 	return false;
+}
+
+bool config_key_is_list(const struct config_key *key)
+{
+	return key->type == CONFIG_TYPE_TEXTS || key->type == CONFIG_TYPE_DISKS ||
+	       key->type == CONFIG_TYPE_NETS;
+}
+
+/* True if a list has no room for one more. */
+static bool list_is_full(const struct config_key *key, const void *record)
+{
+	const void *from = field_const(key, record);
+	uint32_t used = 0;
+	uint32_t i;
+
+	if (key->type == CONFIG_TYPE_DISKS) {
+		for (i = 0; i < CONFIG_DISKS_MAX; i++) {
+			used += ((const struct config_disk *)from)[i].source[0] != '\0';
+		}
+		return used == CONFIG_DISKS_MAX;
+	}
+	if (key->type == CONFIG_TYPE_NETS) {
+		for (i = 0; i < CONFIG_NETS_MAX; i++) {
+			used += ((const struct config_net *)from)[i].switch_name[0] != '\0';
+		}
+		return used == CONFIG_NETS_MAX;
+	}
+	return key->type == CONFIG_TYPE_TEXTS &&
+	       ((const struct config_texts *)from)->count >= CONFIG_RAMDISKS_MAX;
 }
 
 bool config_value_parse(const struct config_key *key, void *record, const char *text, char *why,
@@ -278,10 +345,9 @@ bool config_value_parse(const struct config_key *key, void *record, const char *
 	if (parse_any(key, record, text)) {
 		return true;
 	}
-	if (key->type == CONFIG_TYPE_TEXTS &&
-	    config_value_count(key, record) >= CONFIG_RAMDISKS_MAX) {
+	if (list_is_full(key, record)) {
 		snprintf(why, size, "%s is given more than %u times", key->name,
-		         CONFIG_RAMDISKS_MAX);
+		         (unsigned int)config_value_count(key, record));
 	} else if (key->type == CONFIG_TYPE_TEXT || key->type == CONFIG_TYPE_TEXTS) {
 		snprintf(why, size, "%s: meant is %s, without control characters", key->name,
 		         key->meant);
@@ -359,13 +425,20 @@ uint32_t config_value_count(const struct config_key *key, const void *record)
 	if (key->type == CONFIG_TYPE_TEXTS) {
 		return ((const struct config_texts *)field_const(key, record))->count;
 	}
-	return 1;
+	if (key->type == CONFIG_TYPE_DISKS) {
+		return CONFIG_DISKS_MAX;
+	}
+	return key->type == CONFIG_TYPE_NETS ? CONFIG_NETS_MAX : 1;
 }
 
 void config_value_clear(const struct config_key *key, void *record)
 {
 	if (key->type == CONFIG_TYPE_TEXTS) {
 		((struct config_texts *)field(key, record))->count = 0;
+	} else if (key->type == CONFIG_TYPE_DISKS) {
+		memset(field(key, record), 0, CONFIG_DISKS_MAX * sizeof(struct config_disk));
+	} else if (key->type == CONFIG_TYPE_NETS) {
+		memset(field(key, record), 0, CONFIG_NETS_MAX * sizeof(struct config_net));
 	}
 }
 
@@ -403,6 +476,12 @@ void config_value_print(const struct config_key *key, const void *record, uint32
 		break;
 	case CONFIG_TYPE_ADDRESS:
 		config_address_print(from, out, size);
+		break;
+	case CONFIG_TYPE_DISKS:
+		config_disk_print((const struct config_disk *)from + idx, out, size);
+		break;
+	case CONFIG_TYPE_NETS:
+		config_net_print((const struct config_net *)from + idx, out, size);
 		break;
 	}
 }

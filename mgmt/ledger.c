@@ -23,6 +23,17 @@ static bool config_is_sane(const struct config_guest *config)
 	    config->ramdisks.count > CONFIG_RAMDISKS_MAX) {
 		return false;
 	}
+	for (i = 0; i < CONFIG_DISKS_MAX; i++) {
+		if (!text_ends(config->disks[i].source, CONFIG_SOURCE_SIZE) ||
+		    !text_ends(config->disks[i].serial, CONFIG_SERIAL_SIZE)) {
+			return false;
+		}
+	}
+	for (i = 0; i < CONFIG_NETS_MAX; i++) {
+		if (!text_ends(config->nets[i].switch_name, CONFIG_NAME_SIZE)) {
+			return false;
+		}
+	}
 	for (i = 0; i < config->ramdisks.count; i++) {
 		if (!text_ends(config->ramdisks.text[i], CONFIG_RAMDISK_SIZE)) {
 			return false;

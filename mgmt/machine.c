@@ -63,6 +63,27 @@ struct bh_console *machine_vmm_console(uint32_t slot)
 	return (struct bh_console *)(MGMT_VA_VMM + slot * MGMT_VA_VMM_STRIDE + MGMT_VA_VMM_CONSOLE);
 }
 
+struct vio_device *machine_device_page(uint32_t slot, uint32_t device_idx)
+{
+	return (struct vio_device *)(MGMT_VA_VMM + slot * MGMT_VA_VMM_STRIDE + MGMT_VA_VMM_DEVICES +
+	                             device_idx * BH_PAGE_SIZE);
+}
+
+uint8_t *machine_guest_memory(uint32_t slot)
+{
+	return (uint8_t *)(MGMT_VA_GUEST + slot * MGMT_VA_GUEST_STRIDE);
+}
+
+void machine_signal_vmm_device(uint32_t slot)
+{
+	bh_event_signal(MGMT_HANDLE_DEVICE + slot);
+}
+
+void machine_vm_msi(uint32_t slot, uint64_t address, uint32_t data)
+{
+	bh_vm_msi(MGMT_HANDLE_VM + slot, address, data);
+}
+
 void machine_signal_root(void)
 {
 	bh_event_signal(MGMT_HANDLE_ROOT);

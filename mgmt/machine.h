@@ -15,6 +15,7 @@
 
 #include "bulkhead/abi.h"
 #include "bulkhead/protocol.h"
+#include "bulkhead/virtio_channel.h"
 #include "lib/cpu_name.h"
 #include "mgmt/acpi.h"
 #include "mgmt/ledger.h"
@@ -35,6 +36,12 @@ void *machine_kept(uint32_t idx);
 struct vmm_channel *machine_vmm_channel(uint32_t slot);
 struct bh_console *machine_vmm_console(uint32_t slot);
 
+/* The device pages and the memory of a partition with VMM_CONFIG_DEVICES; valid as long as its channel. */
+struct vio_device *machine_device_page(uint32_t slot, uint32_t device_idx);
+uint8_t *machine_guest_memory(uint32_t slot);
+
+void machine_signal_vmm_device(uint32_t slot);
+void machine_vm_msi(uint32_t slot, uint64_t address, uint32_t data);
 void machine_signal_root(void);
 void machine_signal_vmm_command(uint32_t slot);
 void machine_signal_vmm_console(uint32_t slot);

@@ -14,6 +14,7 @@
 #include "lib/threads.h"
 #include "lib/time.h"
 #include "mgmt/devices.h"
+#include "mgmt/guest_devices.h"
 #include "mgmt/kept.h"
 #include "mgmt/machine.h"
 #include "mgmt/net/fetch.h"
@@ -25,6 +26,7 @@
 #include "mgmt/stats.h"
 #include "mgmt/switch/switch.h"
 #include "mgmt/verb.h"
+#include "mgmt/virtio/backend.h"
 
 BH_HEAP_DEFINE(2 * 1024 * 1024);
 
@@ -116,9 +118,10 @@ static void take_up(void)
 static uint64_t next_deadline(void)
 {
 	uint64_t deadline = tick_tsc;
-	uint64_t others[] = { serial_deadline_tsc(),      partition_deadline_tsc(),
-		              shell_deadline_tsc(&shell), devices_deadline_tsc(),
-		              net_deadline_tsc(),         fetch_deadline_tsc() };
+	uint64_t others[] = { serial_deadline_tsc(),       partition_deadline_tsc(),
+		              shell_deadline_tsc(&shell),  devices_deadline_tsc(),
+		              net_deadline_tsc(),          fetch_deadline_tsc(),
+		              guest_devices_deadline_tsc() };
 	uint32_t i;
 
 	for (i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
@@ -145,12 +148,49 @@ static void do_work(void)
 	fetch_poll();
 	for (round = 0; round < 2; round++) {
 		kept_poll();
+		guest_devices_poll();
 		partition_poll();
 		shell_poll(&shell);
 	}
 	partition_poll();
 	net_configure();
 	switch_flush();
+}
+
+/* True if more than kicks of virtio queues came. */
+static bool has_other_events(const uint64_t *bits)
+{
+	uint64_t any = 0;
+	uint32_t word;
+
+	for (word = 0; word < MGMT_EVENT_KICK / 64; word++) {
+		any |= bits[word];
+	}
+	return any != 0;
+}
+
+/*
+ * One turn of the loop. Kicks are frequent and concern devices alone, so a turn that brought nothing
+ * else looks at nothing else.
+ */
+static void turn(void)
+{
+	static uint64_t deadline_tsc;
+	uint64_t bits[BH_EVENT_WORDS] = { 0 };
+	bool is_more = virtio_work();
+
+	switch_flush();
+	bh_event_wait(MGMT_HANDLE_EVENTS, is_more ? 0 : deadline_tsc, bits);
+	virtio_take_kicks(bits);
+	if (!has_other_events(bits) && machine_now_tsc() < deadline_tsc) {
+		return;
+	}
+	serial_service((bits[0] >> MGMT_EVENT_SERIAL & 1) != 0);
+	devices_service(bits);
+	do_tick();
+	do_work();
+	screen_service();
+	deadline_tsc = next_deadline();
 }
 
 int main(void)
@@ -174,13 +214,6 @@ int main(void)
 		shell_start(&shell);
 	}
 	for (;;) {
-		uint64_t bits[BH_EVENT_WORDS] = { 0 };
-
-		do_work();
-		screen_service();
-		bh_event_wait(MGMT_HANDLE_EVENTS, next_deadline(), bits);
-		serial_service((bits[0] >> MGMT_EVENT_SERIAL & 1) != 0);
-		devices_service(bits);
-		do_tick();
+		turn();
 	}
 }

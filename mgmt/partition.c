@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "mgmt/console.h"
+#include "mgmt/guest_devices.h"
 #include "mgmt/machine.h"
 #include "mgmt/partition_poll.h"
 
@@ -139,6 +140,7 @@ bool partition_delete(struct guest *guest, struct result *result)
 		partition_poll_destroy(guest, GUEST_NEXT_DELETE);
 	} else {
 		console_forget(partition_slot(guest));
+		guest_devices_forget(guest);
 		machine_store32(&guest->is_used, 0);
 	}
 	return true;

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "mgmt/console.h"
+#include "mgmt/guest_devices.h"
 #include "mgmt/machine.h"
 #include "mgmt/partition.h"
 
@@ -56,6 +57,7 @@ bool partition_poll_create(struct guest *guest, struct result *result)
 		return false;
 	}
 	guest->memory_bytes = guest->config.memory_bytes;
+	guest->has_devices = guest_devices_mask(&guest->config) != 0;
 	guest->is_changed = 0;
 	guest->is_reboot_wanted = 0;
 	guest->is_stop_wanted = 0;
@@ -136,6 +138,7 @@ static void created(struct guest *guest, int error, const char *message)
 		return;
 	}
 	guest->has_partition = 1;
+	guest_devices_attach(guest);
 	if (guest->is_kill_wanted != 0) {
 		guest->is_kill_wanted = 0;
 		guest->state = GUEST_OFF;
@@ -158,6 +161,7 @@ static void destroyed(struct guest *guest, int error)
 	guest->next = GUEST_NEXT_NONE;
 	if (next == GUEST_NEXT_DELETE) {
 		console_forget(partition_slot(guest));
+		guest_devices_forget(guest);
 		machine_store32(&guest->is_used, 0);
 	} else if (next == GUEST_NEXT_START) {
 		create_or_give_up(guest);
@@ -223,6 +227,31 @@ static struct guest *first_share(void)
 	return NULL;
 }
 
+/* What must be done before the request can go to root; false: not yet, or not at all any more. */
+static bool prepare_request(struct guest *guest, uint32_t request)
+{
+	char why[160];
+
+	if (request == ROOT_REQUEST_DESTROY) {
+		return guest_devices_detach(guest);
+	}
+	if (request != ROOT_REQUEST_CREATE) {
+		return true;
+	}
+	switch (guest_devices_prepare(guest, why, sizeof(why))) {
+	case GUEST_DEVICES_READY:
+		return true;
+	case GUEST_DEVICES_FAILED:
+		guest->request = GUEST_REQUEST_NONE;
+		guest_devices_detach(guest);
+		created(guest, BH_ERR_NOT_FOUND, why);
+		break;
+	case GUEST_DEVICES_WAIT:
+		break;
+	}
+	return false;
+}
+
 /* Puts the next request into root's channel, if root is free. */
 static void send_request(void)
 {
@@ -243,7 +272,7 @@ static void send_request(void)
 		guest = first_share();
 		request = ROOT_REQUEST_SHARE;
 	}
-	if (guest == NULL) {
+	if (guest == NULL || !prepare_request(guest, request)) {
 		return;
 	}
 	if (request == ROOT_REQUEST_DESTROY) {
@@ -554,6 +583,7 @@ static void adopt(struct guest *guest, uint32_t slot_state)
 		guest->request = GUEST_REQUEST_NONE;
 		guest->next = GUEST_NEXT_NONE;
 		if (next == GUEST_NEXT_DELETE) {
+			guest_devices_forget(guest);
 			guest->is_used = 0;
 		} else if (next == GUEST_NEXT_START) {
 			create_or_give_up(guest);
@@ -610,6 +640,9 @@ void partition_init(void)
 		}
 		guest->is_sent = 0;
 		adopt(guest, slot_state);
+		if (guest->has_partition != 0) {
+			guest_devices_attach(guest);
+		}
 	}
 }
 

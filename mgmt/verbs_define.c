@@ -156,10 +156,10 @@ void verb_set(struct verb_call *call, struct result *result)
 
 	memset(&line_errors, 0, sizeof(line_errors));
 	changed = call->guest->config;
-	if (key != NULL && key->type == CONFIG_TYPE_TEXTS) {
+	if (key != NULL && config_key_is_list(key)) {
 		config_value_clear(key, &changed);
 	}
-	if (key == NULL || key->type != CONFIG_TYPE_TEXTS || call->word[2].text[0] != '\0') {
+	if (key == NULL || !config_key_is_list(key) || call->word[2].text[0] != '\0') {
 		if (!config_guest_set(&changed, call->word[1].text, call->word[2].text,
 		                      key == NULL ? at : value_at, &line_errors)) {
 			report_line_error(call, result);

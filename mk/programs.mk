@@ -62,7 +62,8 @@ $(B)/gen/asm_offsets.h: $(addprefix $(B)/gen/,$(OFFSETS_SOURCES:.c=.s))
 
 # --- compiling ------------------------------------------------------------------------
 
-$(NEWLIB)/.stamp: scripts/build-newlib scripts/fetch scripts/pins
+# How other parts are fetched does not concern it: that takes minutes.
+$(NEWLIB)/.stamp: scripts/build-newlib | scripts/fetch scripts/pins
 	$(Q)scripts/build-newlib && touch $@
 
 $(LWIP)/.fetched: scripts/fetch scripts/pins

@@ -3,7 +3,7 @@
 # Unit tests and fuzz targets on the host, system tests on the emulators, and their sum.
 #
 # tests/unit/test_NAME.c is a cmocka program, tests/fuzz/fuzz_NAME.c a libFuzzer target. A line
-# `// sources: FILE...` in it names what it is linked with, `// libraries: -lX` what else,
+# `// sources: FILE...` in it names what it is linked with (patterns too), `// libraries: -lX` what else,
 # `// flags: -X` further compiler flags.
 
 header_line = $(shell sed -n 's/^.*[/ ][/*] *$(2): *//p' $(1) | sed 's,\*/,,')
@@ -16,7 +16,7 @@ JOBS_FUZZ ?= 2
 
 # One host object per program and source: the flags of programs differ.
 define host_program
-$(1)_HOST_SOURCES := $(2) $(call header_line,$(2),sources)
+$(1)_HOST_SOURCES := $(2) $(sort $(wildcard $(call header_line,$(2),sources)))
 $(1)_HOST_OBJECTS := $$(patsubst %,$(1).o/%.o,$$($(1)_HOST_SOURCES))
 $(1).o/%.c.o: %.c | $(VERSION_HEADER)
 	@mkdir -p $$(@D)

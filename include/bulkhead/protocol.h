@@ -294,4 +294,4 @@ struct root_status {
 _Static_assert(sizeof(struct root_status) <= 4096, "one page");
 
 /* Kept by root over restarts of mgmt, written by mgmt alone; root never reads it. The layout inside is mgmt's own (mgmt/ledger.h). */
-#define BH_LEDGER_BYTES (BH_PARTITIONS_MAX * 8192ull)
+#define BH_LEDGER_BYTES (BH_PARTITIONS_MAX * 16384ull)

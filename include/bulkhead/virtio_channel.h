@@ -75,13 +75,15 @@ struct vio_msi {
 };
 _Static_assert(sizeof(struct vio_msi) == 24, "protocol");
 
-/* What mgmt must know about a queue to go on with it in its next life. mgmt writes. */
+/*
+ * What mgmt must know about a queue to go on with it in its next life: chains are given back in the order in which they were taken. mgmt
+ * writes. Split rings need nothing, their used->idx says it. Packed rings: slot, and the wrap counter in bit 15.
+ */
 struct vio_progress {
+	uint16_t next_available; /* first slot of the first chain that is not given back */
 	uint16_t
-		next_available; /* split: index of the next chain to take that is not done; packed: slot, wrap in bit 15 */
-	uint16_t next_used; /* likewise */
-	uint32_t
-		is_valid; /* 0: take it from the ring (split: used->idx) or from the start (packed: slot 0, wrap 1) */
+		next_used; /* the same after the chain that is being given back at the moment; else equal */
+	uint32_t is_valid; /* 0: from the start (slot 0, wrap 1) */
 };
 _Static_assert(sizeof(struct vio_progress) == 8, "protocol");
 

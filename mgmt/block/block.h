@@ -107,3 +107,9 @@ void block_copy_from_pieces(const struct block_request *request, uint64_t offset
                             uint64_t bytes);
 void block_copy_to_pieces(const struct block_request *request, uint64_t offset, const void *from,
                           uint64_t bytes);
+void block_clear_pieces(const struct block_request *request, uint64_t offset, uint64_t bytes);
+
+/* The pieces of [offset, offset + bytes) of the request: at most request->pieces_count, into out. Returns
+ * their number. */
+uint32_t block_slice_pieces(const struct block_request *request, uint64_t offset, uint64_t bytes,
+                            struct block_piece *out);

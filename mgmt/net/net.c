@@ -142,9 +142,16 @@ static void leave_switch(void)
 	net.port = NULL;
 }
 
+/* At the end of a turn in which frames came; answers may go out here. */
+static void flush(void *owner)
+{
+	(void)owner;
+	net_poll();
+}
+
 static bool join_switch(void)
 {
-	struct switch_owner owner = { .name = "mgmt", .deliver = deliver };
+	struct switch_owner owner = { .name = "mgmt", .deliver = deliver, .flush = flush };
 
 	if (!net.is_added) {
 		netif_add(&net.netif, NULL, NULL, NULL, NULL, start_netif, netif_input);

@@ -36,6 +36,10 @@ struct switch_offload {
 	uint16_t csum_offset;
 };
 
+#define SWITCH_GSO_TCP4 1u
+#define SWITCH_GSO_TCP6 4u
+#define SWITCH_GSO_ECN  0x80u
+
 struct switch_frame {
 	uint8_t head[SWITCH_HEAD_BYTES];   /* the first head_bytes bytes, a private copy */
 	uint32_t head_bytes;               /* min(bytes, SWITCH_HEAD_BYTES) */
@@ -53,7 +57,7 @@ struct switch_port;
 
 /* What an owner says about its port. deliver() copies the frame and returns false if it had no room. It must not
  * call switch_input(). flush(), if there is one, is called at the end of a turn in which frames were delivered:
- * raise the interrupt, ring the doorbell. */
+ * raise the interrupt, ring the doorbell, work on what came (it may call switch_input()). */
 struct switch_owner {
 	char name
 		[SWITCH_NAME_SIZE]; /* of the port, as the verbs show it: "alpha.0", "mgmt", "e1000-0" */
@@ -89,3 +93,59 @@ void switch_frame_copy(const struct switch_frame *frame, void *to);
 
 /* Calls flush() of every port that frames were delivered to since the last call. At the end of each turn. */
 void switch_flush(void);
+
+/* ---- settings ------------------------------------------------------------------------------ */
+
+/* Access port of this VLAN (0 = untagged), or trunk: frames with the tags of all VLANs. */
+void switch_port_set_vlan(struct switch_port *port, uint16_t vlan, bool is_trunk);
+
+/* Each way, in kbit/s; 0 = no limit. */
+void switch_port_set_rate(struct switch_port *port, uint32_t rate_kbit);
+
+/* Pinned: frames with another source address than the port's are dropped. */
+void switch_port_set_pinned(struct switch_port *port, bool is_pinned);
+
+/* Isolated ports reach only ports that are not isolated. */
+void switch_port_set_isolated(struct switch_port *port, bool is_isolated);
+
+/* All that enters the port's switch is copied to it; NULL as port ends that. */
+bool switch_set_mirror(const char *switch_name, struct switch_port *port);
+
+/* ---- for the verbs ----------------------------------------------------------------------------- */
+
+struct switch_counters {
+	uint64_t in_frames, in_bytes;   /* from the owner */
+	uint64_t out_frames, out_bytes; /* to the owner */
+	uint64_t no_room;               /* the owner had no buffer */
+	uint64_t over_rate;
+	uint64_t forged; /* another source address than is pinned */
+	uint64_t bad;    /* no frame, or an offload that cannot be done */
+	uint64_t vlan;   /* a tag on an access port */
+	uint64_t denied; /* by a rule */
+};
+
+struct switch_port_info {
+	const char *name;
+	const char *switch_name;
+	const uint8_t *mac;
+	uint32_t flags;
+	uint16_t vlan;
+	bool is_trunk;
+	bool is_up;
+	bool is_pinned;
+	bool is_isolated;
+	bool is_mirror;
+	uint32_t rate_kbit;
+	struct switch_counters counters;
+};
+
+/* Ports by number from 0; false behind the last. */
+bool switch_port_info(uint32_t number, struct switch_port_info *info);
+struct switch_port *switch_port_find(const char *name);
+
+/* Switches by number from 0; NULL behind the last. */
+const char *switch_name_at(uint32_t number, uint32_t *ports_count, uint32_t *addresses_count);
+
+/* A switch without ports stays only if it was added. False: too many, or (removing) not there or in use. */
+bool switch_add(const char *name);
+bool switch_remove(const char *name);

@@ -2,7 +2,7 @@
 /*
  * Fuzz target of the configuration parser: what it accepts must print and read back the same.
  */
-// sources: mgmt/config.c mgmt/config_keys.c mgmt/config_value.c mgmt/config_net.c
+// sources: mgmt/config.c mgmt/config_keys.c mgmt/config_value.c mgmt/config_devices.c mgmt/config_net.c
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>

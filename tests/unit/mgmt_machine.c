@@ -21,6 +21,11 @@ bool fake_vmm_is_silent;
 uint32_t fake_vmm_start_state;
 uint32_t fake_creates_count;
 uint32_t fake_resets_count;
+uint8_t *fake_guest_base;
+uint32_t fake_msis_count;
+uint64_t fake_msi_address;
+uint32_t fake_msi_data;
+uint32_t fake_device_signals_count;
 struct root_partition_params fake_last_params;
 bool fake_is_poweroff;
 
@@ -33,6 +38,7 @@ static struct bh_log kernel_log;
 static struct vmm_channel vmm_channels[BH_PARTITIONS_MAX];
 static struct bh_console consoles[BH_PARTITIONS_MAX];
 static void *kept[BH_KEPT_MAX];
+static uint8_t device_pages[BH_PARTITIONS_MAX][VIO_DEVICES_MAX][4096] __attribute__((aligned(64)));
 static const char broken[] = "[guest good]\nkernel = vmlinuz\n[guest bad]\nvcpu = 1\n";
 
 static void check(bool is_good, const char *what)
@@ -63,6 +69,9 @@ void fake_reset(void)
 	memset(&kernel_log, 0, sizeof(kernel_log));
 	memset(vmm_channels, 0, sizeof(vmm_channels));
 	memset(consoles, 0, sizeof(consoles));
+	memset(device_pages, 0, sizeof(device_pages));
+	fake_msis_count = 0;
+	fake_device_signals_count = 0;
 	for (uint32_t i = 0; i < BH_KEPT_MAX; i++) {
 		free(kept[i]);
 		kept[i] = NULL;
@@ -297,6 +306,31 @@ struct bh_console *machine_vmm_console(uint32_t slot)
 {
 	check(status.slots[slot].state != ROOT_SLOT_FREE, "the console of a free slot is touched");
 	return &consoles[slot];
+}
+
+struct vio_device *machine_device_page(uint32_t slot, uint32_t device_idx)
+{
+	return (struct vio_device *)(void *)device_pages[slot][device_idx];
+}
+
+uint8_t *machine_guest_memory(uint32_t slot)
+{
+	(void)slot;
+	return fake_guest_base;
+}
+
+void machine_signal_vmm_device(uint32_t slot)
+{
+	(void)slot;
+	fake_device_signals_count++;
+}
+
+void machine_vm_msi(uint32_t slot, uint64_t address, uint32_t data)
+{
+	(void)slot;
+	fake_msis_count++;
+	fake_msi_address = address;
+	fake_msi_data = data;
 }
 
 void machine_signal_root(void)

@@ -21,6 +21,13 @@ extern bool fake_vmm_is_silent;       /* VMMs carry out no command */
 extern uint32_t fake_vmm_start_state; /* enum vmm_state after a start from images */
 extern uint32_t fake_creates_count;
 extern uint32_t fake_resets_count;
+
+/* Virtio devices: the guests' memory (one for all), and what was sent. */
+extern uint8_t *fake_guest_base;
+extern uint32_t fake_msis_count;
+extern uint64_t fake_msi_address;
+extern uint32_t fake_msi_data;
+extern uint32_t fake_device_signals_count;
 extern struct root_partition_params fake_last_params;
 extern bool fake_is_poweroff;
 

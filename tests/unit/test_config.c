@@ -4,7 +4,7 @@
  *
  * Run from the repository's root, since two tests read the document.
  */
-// sources: mgmt/config.c mgmt/config_keys.c mgmt/config_value.c mgmt/config_net.c
+// sources: mgmt/config.c mgmt/config_keys.c mgmt/config_value.c mgmt/config_devices.c mgmt/config_net.c
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,0 +1,254 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * The disks and networks of guests (see guest_devices.h). Nothing here waits: a step that cannot be
+ * done now is tried again by guest_devices_poll().
+ */
+#include "mgmt/guest_devices.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "mgmt/guest_disks.h"
+#include "mgmt/machine.h"
+#include "mgmt/partition.h"
+#include "mgmt/virtio/blk.h"
+#include "mgmt/virtio/net.h"
+
+#define DISK_QUEUES_MAX 4u
+#define RETRY_SECONDS   1u
+
+static bool is_waiting; /* a device that should be there is not */
+
+static bool has_disk(const struct config_guest *config, uint32_t i)
+{
+	return config->disks[i].source[0] != '\0';
+}
+
+static bool has_net(const struct config_guest *config, uint32_t i)
+{
+	return config->nets[i].switch_name[0] != '\0';
+}
+
+uint32_t guest_devices_mask(const struct config_guest *config)
+{
+	uint32_t mask = 0;
+	uint32_t i;
+
+	for (i = 0; i < CONFIG_DISKS_MAX; i++) {
+		mask |= has_disk(config, i) ? 1u << i : 0;
+	}
+	for (i = 0; i < CONFIG_NETS_MAX; i++) {
+		mask |= has_net(config, i) ? 1u << (GUEST_DEVICE_NET + i) : 0;
+	}
+	return mask;
+}
+
+enum guest_devices_step guest_devices_prepare(struct guest *guest, char *why, size_t size)
+{
+	enum guest_devices_step all = GUEST_DEVICES_READY;
+	uint32_t i;
+
+	for (i = 0; i < CONFIG_DISKS_MAX; i++) {
+		enum guest_devices_step step = GUEST_DEVICES_READY;
+
+		if (has_disk(&guest->config, i)) {
+			step = guest_disk_prepare(guest, i, why, size);
+		}
+		if (step == GUEST_DEVICES_FAILED) {
+			return step;
+		}
+		all = step == GUEST_DEVICES_WAIT ? step : all;
+	}
+	is_waiting |= all == GUEST_DEVICES_WAIT;
+	return all;
+}
+
+void guest_devices_mac(const struct config_guest *config, uint32_t net_idx, uint8_t mac[6])
+{
+	const struct config_net *net = &config->nets[net_idx];
+	uint32_t hash = 2166136261u; /* FNV-1a */
+	const char *c;
+
+	if (net->has_mac) {
+		memcpy(mac, net->mac, 6);
+		return;
+	}
+	for (c = config->name; *c != '\0'; c++) {
+		hash = (hash ^ (uint8_t)*c) * 16777619u;
+	}
+	hash = (hash ^ net_idx) * 16777619u;
+	/* Locally administered, then "BH". */
+	mac[0] = 0x52;
+	mac[1] = 0x42;
+	mac[2] = 0x48;
+	mac[3] = (uint8_t)(hash >> 16);
+	mac[4] = (uint8_t)(hash >> 8);
+	mac[5] = (uint8_t)hash;
+}
+
+static void serial_of(const struct guest *guest, uint32_t i, char serial[20])
+{
+	const struct config_disk *disk = &guest->config.disks[i];
+	char text[CONFIG_NAME_SIZE + 16];
+
+	if (disk->serial[0] != '\0') {
+		snprintf(text, sizeof(text), "%s", disk->serial);
+	} else {
+		snprintf(text, sizeof(text), "%.17s-%u", guest->config.name, (unsigned int)i);
+	}
+	memset(serial, 0, 20);
+	memcpy(serial, text, strlen(text) < 20 ? strlen(text) : 20);
+}
+
+static void disk_gone(void *owner)
+{
+	uint32_t packed = (uint32_t)(uintptr_t)owner;
+
+	guest_disk_close(packed / CONFIG_DISKS_MAX, packed % CONFIG_DISKS_MAX);
+}
+
+static bool attach_disk(struct guest *guest, uint32_t i)
+{
+	uint32_t slot = partition_slot(guest);
+	uint32_t vcpus = guest->vcpus_count;
+	struct blk_params params = { .is_read_only = guest->config.disks[i].is_read_only,
+		                     .queues_count = vcpus < DISK_QUEUES_MAX ? vcpus
+		                                                             : DISK_QUEUES_MAX,
+		                     .gone = disk_gone,
+		                     .owner = (void *)(uintptr_t)(slot * CONFIG_DISKS_MAX + i) };
+	char why[160];
+
+	if (guest_disk_prepare(guest, i, why, sizeof(why)) != GUEST_DEVICES_READY) {
+		return false;
+	}
+	params.disk = guest_disk_device(slot, i);
+	serial_of(guest, i, params.serial);
+	return blk_add(slot, i, &params) != NULL;
+}
+
+static bool attach_net(struct guest *guest, uint32_t i)
+{
+	const struct config_net *net = &guest->config.nets[i];
+	struct net_params params = { .vlan = net->vlan,
+		                     .is_trunk = net->is_trunk,
+		                     .rate_kbit = net->rate_kbit,
+		                     .pairs_count = 1 };
+
+	snprintf(params.switch_name, sizeof(params.switch_name), "%s", net->switch_name);
+	snprintf(params.port_name, sizeof(params.port_name), "%.29s.%u", guest->config.name,
+	         (unsigned int)i);
+	guest_devices_mac(&guest->config, i, params.mac);
+	return net_add(partition_slot(guest), GUEST_DEVICE_NET + i, &params) != NULL;
+}
+
+/* Adds the devices that are configured and not there. True if all are there now. */
+static bool attach_missing(struct guest *guest)
+{
+	uint32_t slot = partition_slot(guest);
+	bool is_complete = true;
+	uint32_t i;
+
+	for (i = 0; i < CONFIG_DISKS_MAX; i++) {
+		if (has_disk(&guest->config, i) && virtio_device_at(slot, i) == NULL) {
+			is_complete &= attach_disk(guest, i);
+		}
+	}
+	for (i = 0; i < CONFIG_NETS_MAX; i++) {
+		if (has_net(&guest->config, i) &&
+		    virtio_device_at(slot, GUEST_DEVICE_NET + i) == NULL) {
+			is_complete &= attach_net(guest, i);
+		}
+	}
+	return is_complete;
+}
+
+void guest_devices_attach(struct guest *guest)
+{
+	uint32_t slot = partition_slot(guest);
+
+	if (guest->has_devices != 0 && !virtio_slot_is_there(slot)) {
+		virtio_slot_begin(slot, guest->memory_bytes);
+		is_waiting |= !attach_missing(guest);
+	}
+}
+
+bool guest_devices_detach(const struct guest *guest)
+{
+	uint32_t slot = partition_slot(guest);
+	uint32_t i;
+
+	if (virtio_slot_is_there(slot)) {
+		virtio_slot_end(slot);
+	}
+	if (!virtio_slot_is_idle(slot)) {
+		return false;
+	}
+	for (i = 0; i < CONFIG_DISKS_MAX; i++) {
+		guest_disk_close(slot, i);
+	}
+	return true;
+}
+
+void guest_devices_forget(const struct guest *guest)
+{
+	uint32_t i;
+
+	for (i = 0; i < CONFIG_DISKS_MAX; i++) {
+		guest_disk_forget(guest, i);
+	}
+}
+
+bool guest_devices_can_plug(const struct guest *guest)
+{
+	return guest->has_devices != 0 && virtio_slot_is_there(partition_slot(guest));
+}
+
+void guest_devices_remove_disk(struct guest *guest, uint32_t disk_idx)
+{
+	struct virtio_device *device = virtio_device_at(partition_slot(guest), disk_idx);
+
+	memset(&guest->config.disks[disk_idx], 0, sizeof(guest->config.disks[disk_idx]));
+	if (device != NULL) {
+		virtio_device_remove(device);
+	}
+}
+
+void guest_devices_remove_net(struct guest *guest, uint32_t net_idx)
+{
+	struct virtio_device *device = virtio_device_at(partition_slot(guest),
+	                                                GUEST_DEVICE_NET + net_idx);
+
+	memset(&guest->config.nets[net_idx], 0, sizeof(guest->config.nets[net_idx]));
+	if (device != NULL) {
+		virtio_device_remove(device);
+	}
+}
+
+void guest_devices_poll(void)
+{
+	uint32_t slot;
+
+	is_waiting = false;
+	for (slot = 0; slot < BH_PARTITIONS_MAX; slot++) {
+		struct guest *guest = partition_guest(slot);
+
+		if (guest == NULL || !virtio_slot_is_there(slot)) {
+			continue;
+		}
+		virtio_slot_look(slot);
+		is_waiting |= !attach_missing(guest);
+	}
+}
+
+uint64_t guest_devices_deadline_tsc(void)
+{
+	if (guest_disks_are_busy()) {
+		return 1;
+	}
+	return is_waiting ? machine_now_tsc() + RETRY_SECONDS * machine_tsc_hz() : BH_FOREVER;
+}
+
+struct block_device *guest_devices_disk(uint32_t slot, uint32_t disk_idx)
+{
+	return guest_disk_device(slot, disk_idx);
+}

@@ -1,0 +1,235 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * Frames: headers, VLAN tags, checksums (see frame.h). Every offset is checked against the head.
+ */
+#include "mgmt/switch/frame.h"
+
+#include <string.h>
+
+static uint16_t get16(const uint8_t *at)
+{
+	return (uint16_t)(at[0] << 8 | at[1]);
+}
+
+static uint32_t get32(const uint8_t *at)
+{
+	return (uint32_t)get16(at) << 16 | get16(at + 2);
+}
+
+bool switch_frame_set(struct switch_frame *frame, const struct switch_piece *pieces,
+                      uint32_t pieces_count, struct switch_piece *rest)
+{
+	uint32_t bytes = 0;
+	uint32_t used = 0;
+	uint32_t i;
+
+	frame->head_bytes = 0;
+	frame->pieces = rest;
+	for (i = 0; i < pieces_count; i++) {
+		uint32_t part = SWITCH_HEAD_BYTES - frame->head_bytes;
+
+		if (pieces[i].bytes > SWITCH_FRAME_MAX - bytes) {
+			return false;
+		}
+		bytes += pieces[i].bytes;
+		part = part < pieces[i].bytes ? part : pieces[i].bytes;
+		memcpy(frame->head + frame->head_bytes, pieces[i].address, part);
+		frame->head_bytes += part;
+		if (part == pieces[i].bytes) {
+			continue;
+		}
+		if (used == SWITCH_PIECES_MAX) {
+			return false;
+		}
+		rest[used].address = (const uint8_t *)pieces[i].address + part;
+		rest[used].bytes = pieces[i].bytes - part;
+		used++;
+	}
+	frame->bytes = bytes;
+	frame->pieces_count = used;
+	return bytes >= ETHERNET_BYTES;
+}
+
+void switch_frame_copy(const struct switch_frame *frame, void *to)
+{
+	uint8_t *at = to;
+	uint32_t i;
+
+	memcpy(at, frame->head, frame->head_bytes);
+	at += frame->head_bytes;
+	for (i = 0; i < frame->pieces_count; i++) {
+		memcpy(at, frame->pieces[i].address, frame->pieces[i].bytes);
+		at += frame->pieces[i].bytes;
+	}
+}
+
+static void parse_ports(const struct switch_frame *frame, struct frame_fields *fields)
+{
+	if ((fields->protocol == IP_PROTOCOL_TCP || fields->protocol == IP_PROTOCOL_UDP) &&
+	    !fields->is_fragment && fields->l4 + 4 <= frame->head_bytes) {
+		fields->source_port = get16(frame->head + fields->l4);
+		fields->destination_port = get16(frame->head + fields->l4 + 2);
+	}
+}
+
+static void parse_ipv4(const struct switch_frame *frame, struct frame_fields *fields)
+{
+	const uint8_t *header = frame->head + fields->l3;
+	uint32_t length;
+
+	if (fields->l3 + 20 > frame->head_bytes) {
+		return;
+	}
+	length = (header[0] & 15u) * 4u;
+	if (header[0] >> 4 != 4 || length < 20 || fields->l3 + length > frame->head_bytes) {
+		return;
+	}
+	fields->protocol = header[9];
+	fields->source_ip4 = get32(header + 12);
+	fields->destination_ip4 = get32(header + 16);
+	fields->is_fragment = (get16(header + 6) & 0x1fffu) != 0;
+	fields->l4 = fields->l3 + length;
+	parse_ports(frame, fields);
+}
+
+/* Extension headers are not followed: their protocol is what rules see. */
+static void parse_ipv6(const struct switch_frame *frame, struct frame_fields *fields)
+{
+	const uint8_t *header = frame->head + fields->l3;
+
+	if (fields->l3 + 40 > frame->head_bytes || header[0] >> 4 != 6) {
+		return;
+	}
+	fields->protocol = header[6];
+	fields->l4 = fields->l3 + 40;
+	parse_ports(frame, fields);
+}
+
+bool frame_parse(const struct switch_frame *frame, struct frame_fields *fields)
+{
+	memset(fields, 0, sizeof(*fields));
+	if (frame->head_bytes < ETHERNET_BYTES) {
+		return false;
+	}
+	fields->ethertype = get16(frame->head + 12);
+	fields->l3 = ETHERNET_BYTES;
+	if (fields->ethertype == ETHERTYPE_VLAN) {
+		if (frame->head_bytes < ETHERNET_BYTES + VLAN_TAG_BYTES) {
+			return false;
+		}
+		fields->has_tag = true;
+		fields->vlan = get16(frame->head + 14) & 0xfffu;
+		fields->ethertype = get16(frame->head + 16);
+		fields->l3 += VLAN_TAG_BYTES;
+	}
+	if (fields->ethertype == ETHERTYPE_IPV4) {
+		parse_ipv4(frame, fields);
+	} else if (fields->ethertype == ETHERTYPE_IPV6) {
+		parse_ipv6(frame, fields);
+	} else if (fields->ethertype == ETHERTYPE_ARP && fields->l3 + 28 <= frame->head_bytes) {
+		fields->source_ip4 = get32(frame->head + fields->l3 + 14);
+		fields->destination_ip4 = get32(frame->head + fields->l3 + 24);
+	}
+	return true;
+}
+
+/* Moves the offload's offsets by so many bytes. */
+static void shift_offload(struct switch_offload *offload, int bytes)
+{
+	if (offload->flags != 0) {
+		offload->csum_start = (uint16_t)(offload->csum_start + bytes);
+	}
+	if (offload->gso_type != 0) {
+		offload->header_bytes = (uint16_t)(offload->header_bytes + bytes);
+	}
+}
+
+void frame_tag(struct switch_frame *frame, uint16_t vlan)
+{
+	memmove(frame->head + 16, frame->head + 12, frame->head_bytes - 12);
+	frame->head[12] = ETHERTYPE_VLAN >> 8;
+	frame->head[13] = ETHERTYPE_VLAN & 0xff;
+	frame->head[14] = (uint8_t)(vlan >> 8);
+	frame->head[15] = (uint8_t)vlan;
+	frame->head_bytes += VLAN_TAG_BYTES;
+	frame->bytes += VLAN_TAG_BYTES;
+	shift_offload(&frame->offload, (int)VLAN_TAG_BYTES);
+}
+
+void frame_untag(struct switch_frame *frame)
+{
+	memmove(frame->head + 12, frame->head + 16, frame->head_bytes - 16);
+	frame->head_bytes -= VLAN_TAG_BYTES;
+	frame->bytes -= VLAN_TAG_BYTES;
+	shift_offload(&frame->offload, -(int)VLAN_TAG_BYTES);
+}
+
+/* Ones' complement sums (RFC 1071) over bytes that may begin at an odd offset of the whole. */
+struct checksum {
+	uint64_t sum;
+	bool is_odd;
+};
+
+static void checksum_add(struct checksum *checksum, const uint8_t *at, uint32_t bytes)
+{
+	uint64_t sum = 0;
+	uint32_t i;
+
+	if (bytes == 0) {
+		return;
+	}
+	if (checksum->is_odd) {
+		sum += at[0];
+		at++;
+		bytes--;
+		checksum->is_odd = false;
+	}
+	for (i = 0; i + 1 < bytes; i += 2) {
+		sum += (uint32_t)at[i] << 8 | at[i + 1];
+	}
+	if (i < bytes) {
+		sum += (uint32_t)at[i] << 8;
+		checksum->is_odd = true;
+	}
+	checksum->sum += sum;
+}
+
+static uint16_t checksum_end(const struct checksum *checksum)
+{
+	uint64_t sum = checksum->sum;
+
+	while (sum >> 16 != 0) {
+		sum = (sum & 0xffffu) + (sum >> 16);
+	}
+	return (uint16_t)~sum;
+}
+
+bool frame_finish_checksum(struct switch_frame *frame)
+{
+	struct checksum checksum = { 0 };
+	uint32_t start = frame->offload.csum_start;
+	uint32_t at = start + frame->offload.csum_offset;
+	uint16_t value;
+	uint32_t i;
+
+	if (frame->offload.flags == 0) {
+		return true;
+	}
+	if (start < ETHERNET_BYTES || start >= frame->head_bytes || at + 2 > frame->head_bytes) {
+		return false;
+	}
+	/* The field holds the pseudo header's sum, which counts with the rest. */
+	checksum_add(&checksum, frame->head + start, frame->head_bytes - start);
+	for (i = 0; i < frame->pieces_count; i++) {
+		checksum_add(&checksum, frame->pieces[i].address, frame->pieces[i].bytes);
+	}
+	value = checksum_end(&checksum);
+	/* 0 says that UDP has no checksum; ffff is the same number. */
+	value = value == 0 ? 0xffff : value;
+	frame->head[at] = (uint8_t)(value >> 8);
+	frame->head[at + 1] = (uint8_t)value;
+	frame->offload.flags = 0;
+	frame->offload.csum_start = 0;
+	frame->offload.csum_offset = 0;
+	return true;
+}

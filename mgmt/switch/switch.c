@@ -1,0 +1,521 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * The virtual switches (see switch.h): ports, addresses that were learnt, and the way of a frame.
+ *
+ * A frame is judged once, on its private head, when it enters: link, VLAN, source address, rate. Then it goes
+ * to the port behind which its destination was seen, or to all of its VLAN. What the receiver cannot
+ * do (VLAN tag, checksum, segmentation) is done for it on the way out.
+ */
+#include "mgmt/switch/switch_internal.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "mgmt/machine.h"
+#include "mgmt/switch/frame.h"
+
+#define NATIVE_VLAN 0u
+
+static struct virtual_switch switches[SWITCHES_MAX];
+static struct switch_port *ports; /* all, in the order of adding */
+static struct switch_port *dirty; /* frames were delivered since the last flush */
+
+/* ---- switches and ports ------------------------------------------------------------------------- */
+
+static struct virtual_switch *find_switch(const char *name)
+{
+	uint32_t i;
+
+	for (i = 0; i < SWITCHES_MAX; i++) {
+		if (switches[i].name[0] != '\0' && strcmp(switches[i].name, name) == 0) {
+			return &switches[i];
+		}
+	}
+	return NULL;
+}
+
+static struct virtual_switch *make_switch(const char *name)
+{
+	struct virtual_switch *found = find_switch(name);
+	uint32_t i;
+
+	for (i = 0; i < SWITCHES_MAX && found == NULL; i++) {
+		if (switches[i].name[0] == '\0') {
+			found = &switches[i];
+			memset(found, 0, sizeof(*found));
+			snprintf(found->name, sizeof(found->name), "%s", name);
+		}
+	}
+	return found;
+}
+
+/* A switch that nobody asked for goes with its last port. */
+static void drop_switch(struct virtual_switch *virtual_switch)
+{
+	if (virtual_switch->ports_count == 0 && !virtual_switch->is_kept) {
+		free(virtual_switch->table);
+		memset(virtual_switch, 0, sizeof(*virtual_switch));
+	}
+}
+
+bool switch_add(const char *name)
+{
+	struct virtual_switch *found = make_switch(name);
+
+	if (found != NULL) {
+		found->is_kept = true;
+	}
+	return found != NULL;
+}
+
+bool switch_remove(const char *name)
+{
+	struct virtual_switch *found = find_switch(name);
+
+	if (found == NULL || found->ports_count != 0) {
+		return false;
+	}
+	found->is_kept = false;
+	drop_switch(found);
+	return true;
+}
+
+struct switch_port *switch_port_find(const char *name)
+{
+	struct switch_port *port;
+
+	for (port = ports; port != NULL; port = port->next) {
+		if (strcmp(port->owner.name, name) == 0) {
+			return port;
+		}
+	}
+	return NULL;
+}
+
+struct switch_port *switch_port_add(const char *switch_name, const struct switch_owner *owner)
+{
+	struct switch_port **link = &ports;
+	struct switch_port *port;
+
+	if (switch_port_find(owner->name) != NULL) {
+		return NULL;
+	}
+	port = calloc(1, sizeof(*port));
+	if (port == NULL) {
+		return NULL;
+	}
+	port->home = make_switch(switch_name);
+	if (port->home == NULL) {
+		free(port);
+		return NULL;
+	}
+	if (port->home->table == NULL) {
+		port->home->table = calloc(SWITCH_TABLE_SIZE, sizeof(*port->home->table));
+	}
+	port->owner = *owner;
+	port->is_up = true;
+	port->home->ports_count++;
+	while (*link != NULL) {
+		link = &(*link)->next;
+	}
+	*link = port;
+	return port;
+}
+
+static void forget_addresses(const struct switch_port *port)
+{
+	struct switch_address *table = port->home->table;
+	uint32_t i;
+
+	for (i = 0; table != NULL && i < SWITCH_TABLE_SIZE; i++) {
+		if (table[i].port == port) {
+			table[i].port = NULL;
+		}
+	}
+}
+
+static void remove_dirty(const struct switch_port *port)
+{
+	struct switch_port **link = &dirty;
+
+	while (*link != NULL && *link != port) {
+		link = &(*link)->next_dirty;
+	}
+	if (*link != NULL) {
+		*link = port->next_dirty;
+	}
+}
+
+void switch_port_remove(struct switch_port *port)
+{
+	struct switch_port **link = &ports;
+
+	forget_addresses(port);
+	remove_dirty(port);
+	if (port->home->mirror == port) {
+		port->home->mirror = NULL;
+	}
+	while (*link != port) {
+		link = &(*link)->next;
+	}
+	*link = port->next;
+	port->home->ports_count--;
+	drop_switch(port->home);
+	free(port);
+}
+
+void switch_port_set_flags(struct switch_port *port, uint32_t flags)
+{
+	port->owner.flags = (port->owner.flags & SWITCH_PORT_UPLINK) |
+	                    (flags & ~SWITCH_PORT_UPLINK);
+}
+
+void switch_port_set_link(struct switch_port *port, bool is_up)
+{
+	port->is_up = is_up;
+	if (!is_up) {
+		forget_addresses(port);
+	}
+}
+
+void switch_port_set_vlan(struct switch_port *port, uint16_t vlan, bool is_trunk)
+{
+	port->vlan = vlan;
+	port->is_trunk = is_trunk;
+	forget_addresses(port);
+}
+
+void switch_port_set_rate(struct switch_port *port, uint32_t rate_kbit)
+{
+	port->rate_kbit = rate_kbit;
+	memset(&port->in_bucket, 0, sizeof(port->in_bucket));
+	memset(&port->out_bucket, 0, sizeof(port->out_bucket));
+}
+
+void switch_port_set_pinned(struct switch_port *port, bool is_pinned)
+{
+	port->is_pinned = is_pinned;
+}
+
+void switch_port_set_isolated(struct switch_port *port, bool is_isolated)
+{
+	port->is_isolated = is_isolated;
+}
+
+bool switch_set_mirror(const char *switch_name, struct switch_port *port)
+{
+	struct virtual_switch *found = find_switch(switch_name);
+
+	if (found == NULL || (port != NULL && port->home != found)) {
+		return false;
+	}
+	found->mirror = port;
+	return true;
+}
+
+/* ---- addresses ------------------------------------------------------------------------------------ */
+
+static uint32_t hash_of(const uint8_t *mac, uint16_t vlan)
+{
+	uint32_t low;
+	uint16_t high;
+
+	memcpy(&low, mac + 2, sizeof(low));
+	memcpy(&high, mac, sizeof(high));
+	low ^= ((uint32_t)high << 16 | vlan) * 0x9e3779b1u;
+	low *= 0x85ebca6bu;
+	return low >> 16;
+}
+
+static struct switch_address *find_address(const struct virtual_switch *home, const uint8_t *mac,
+                                           uint16_t vlan)
+{
+	uint32_t hash = hash_of(mac, vlan);
+	uint32_t i;
+
+	for (i = 0; home->table != NULL && i < SWITCH_TABLE_WAYS; i++) {
+		struct switch_address *entry = &home->table[(hash + i) % SWITCH_TABLE_SIZE];
+
+		if (entry->port != NULL && entry->vlan == vlan && memcmp(entry->mac, mac, 6) == 0) {
+			return entry;
+		}
+	}
+	return NULL;
+}
+
+/* The source is behind this port. Where all ways are taken, the one not seen for longest goes. */
+static void learn(struct virtual_switch *home, const uint8_t *mac, uint16_t vlan,
+                  struct switch_port *port)
+{
+	struct switch_address *entry = find_address(home, mac, vlan);
+	uint32_t hash = hash_of(mac, vlan);
+	uint32_t i;
+
+	home->frames_count++;
+	if (home->table == NULL) {
+		return;
+	}
+	if (entry == NULL) {
+		entry = &home->table[hash % SWITCH_TABLE_SIZE];
+		for (i = 1; i < SWITCH_TABLE_WAYS && entry->port != NULL; i++) {
+			struct switch_address *other = &home->table[(hash + i) % SWITCH_TABLE_SIZE];
+
+			if (other->port == NULL || other->seen < entry->seen) {
+				entry = other;
+			}
+		}
+		memcpy(entry->mac, mac, 6);
+		entry->vlan = vlan;
+	}
+	entry->port = port;
+	entry->seen = home->frames_count;
+}
+
+/* ---- rates ------------------------------------------------------------------------------------------ */
+
+/* Takes the bytes out of the bucket, which holds a tenth of a second. */
+static bool is_within_rate(const struct switch_port *port, struct switch_bucket *bucket,
+                           uint32_t bytes)
+{
+	uint64_t rate = port->rate_kbit * 125ull; /* bytes a second */
+	uint64_t room = rate / 10 > 2 * SWITCH_FRAME_MAX ? rate / 10 : 2 * SWITCH_FRAME_MAX;
+	uint64_t now;
+	uint64_t ticks;
+
+	if (rate == 0) {
+		return true;
+	}
+	now = machine_now_tsc();
+	ticks = now - bucket->tsc;
+	if (bucket->tsc == 0 || ticks > machine_tsc_hz()) {
+		bucket->bytes = room;
+	} else {
+		bucket->bytes += ticks * rate / machine_tsc_hz();
+		bucket->bytes = bucket->bytes < room ? bucket->bytes : room;
+	}
+	bucket->tsc = now;
+	if (bucket->bytes < bytes) {
+		return false;
+	}
+	bucket->bytes -= bytes;
+	return true;
+}
+
+/* ---- out ---------------------------------------------------------------------------------------------- */
+
+static void hand_over(void *context, struct switch_frame *frame)
+{
+	struct switch_port *port = context;
+
+	if (!port->owner.deliver(port->owner.owner, frame)) {
+		port->counters.no_room++;
+		return;
+	}
+	port->counters.out_frames++;
+	port->counters.out_bytes += frame->bytes;
+	if (!port->is_dirty) {
+		port->is_dirty = true;
+		port->next_dirty = dirty;
+		dirty = port;
+	}
+}
+
+/* Does what the port's owner cannot, then delivers. The frame is the port's own copy of the record. */
+static void finish(struct switch_port *port, struct switch_frame *frame)
+{
+	bool has_offload = (port->owner.flags & SWITCH_PORT_OFFLOAD) != 0;
+	bool has_tso = (port->owner.flags & SWITCH_PORT_TSO) != 0;
+
+	if (frame->offload.gso_type != 0 && !has_tso) {
+		if (!frame_segment(frame, !has_offload, hand_over, port)) {
+			port->counters.bad++;
+		}
+		return;
+	}
+	if (frame->offload.flags != 0 && !has_offload && !frame_finish_checksum(frame)) {
+		port->counters.bad++;
+		return;
+	}
+	hand_over(port, frame);
+}
+
+static void send_out(struct switch_port *port, const struct switch_frame *frame,
+                     const struct frame_fields *fields, uint16_t vlan)
+{
+	static struct switch_frame copy;
+	bool has_tag = fields->has_tag && fields->vlan != NATIVE_VLAN;
+	bool needs_tag = port->is_trunk && vlan != NATIVE_VLAN;
+
+	if (!is_within_rate(port, &port->out_bucket, frame->bytes)) {
+		port->counters.over_rate++;
+		return;
+	}
+	copy = *frame;
+	if (fields->has_tag && !needs_tag) {
+		frame_untag(&copy);
+	} else if (!has_tag && needs_tag) {
+		if (fields->has_tag) {
+			frame_untag(&copy);
+		}
+		frame_tag(&copy, vlan);
+	}
+	finish(port, &copy);
+}
+
+static bool may_reach(const struct switch_port *from, const struct switch_port *to, uint16_t vlan)
+{
+	return to != from && to->is_up && to->home == from->home &&
+	       !(from->is_isolated && to->is_isolated) && (to->is_trunk || to->vlan == vlan);
+}
+
+static void flood(struct switch_port *from, const struct switch_frame *frame,
+                  const struct frame_fields *fields, uint16_t vlan)
+{
+	struct switch_port *to;
+
+	for (to = ports; to != NULL; to = to->next) {
+		if (may_reach(from, to, vlan) && to != from->home->mirror) {
+			send_out(to, frame, fields, vlan);
+		}
+	}
+}
+
+/* ---- in ------------------------------------------------------------------------------------------------- */
+
+/* The frame's VLAN, or -1 if it may not come from this port. */
+static int vlan_of(const struct switch_port *port, const struct frame_fields *fields)
+{
+	if (port->is_trunk) {
+		return fields->vlan;
+	}
+	/* A tag of VLAN 0 is a priority only. */
+	return fields->has_tag && fields->vlan != NATIVE_VLAN ? -1 : port->vlan;
+}
+
+static bool is_forged(const struct switch_port *port, const struct switch_frame *frame)
+{
+	const uint8_t *source = frame->head + 6;
+
+	return (source[0] & 1) != 0 || (port->is_pinned && memcmp(source, port->owner.mac, 6) != 0);
+}
+
+/* What the sender left to do must be possible: receivers rely on it. */
+static bool is_offload_good(const struct switch_frame *frame)
+{
+	const struct switch_offload *offload = &frame->offload;
+	uint32_t type = offload->gso_type & ~SWITCH_GSO_ECN;
+
+	if (offload->flags != 0 && offload->csum_start + offload->csum_offset + 2u > frame->bytes) {
+		return false;
+	}
+	if (offload->gso_type == 0) {
+		return frame->bytes <= ETHERNET_BYTES + VLAN_TAG_BYTES + SWITCH_MTU_BYTES;
+	}
+	return (type == SWITCH_GSO_TCP4 || type == SWITCH_GSO_TCP6) && offload->flags != 0 &&
+	       offload->segment_bytes != 0;
+}
+
+void switch_input(struct switch_port *port, const struct switch_frame *frame)
+{
+	struct virtual_switch *home = port->home;
+	const struct switch_address *address = NULL;
+	struct frame_fields fields;
+	int vlan;
+
+	if (!port->is_up || !frame_parse(frame, &fields) || !is_offload_good(frame)) {
+		port->counters.bad++;
+		return;
+	}
+	vlan = vlan_of(port, &fields);
+	if (vlan < 0) {
+		port->counters.vlan++;
+		return;
+	}
+	if (is_forged(port, frame)) {
+		port->counters.forged++;
+		return;
+	}
+	if (!is_within_rate(port, &port->in_bucket, frame->bytes)) {
+		port->counters.over_rate++;
+		return;
+	}
+	port->counters.in_frames++;
+	port->counters.in_bytes += frame->bytes;
+	learn(home, frame->head + 6, (uint16_t)vlan, port);
+	if (home->mirror != NULL && home->mirror != port && home->mirror->is_up) {
+		send_out(home->mirror, frame, &fields, (uint16_t)vlan);
+	}
+	if ((frame->head[0] & 1) == 0) {
+		address = find_address(home, frame->head, (uint16_t)vlan);
+	}
+	if (address == NULL) {
+		flood(port, frame, &fields, (uint16_t)vlan);
+	} else if (may_reach(port, address->port, (uint16_t)vlan)) {
+		send_out(address->port, frame, &fields, (uint16_t)vlan);
+	}
+}
+
+void switch_flush(void)
+{
+	while (dirty != NULL) {
+		struct switch_port *port = dirty;
+
+		dirty = port->next_dirty;
+		port->is_dirty = false;
+		if (port->owner.flush != NULL) {
+			port->owner.flush(port->owner.owner);
+		}
+	}
+}
+
+/* ---- for the verbs ------------------------------------------------------------------------------------------ */
+
+bool switch_port_info(uint32_t number, struct switch_port_info *info)
+{
+	const struct switch_port *port = ports;
+
+	while (port != NULL && number > 0) {
+		port = port->next;
+		number--;
+	}
+	if (port == NULL) {
+		return false;
+	}
+	*info = (struct switch_port_info){
+		.name = port->owner.name,
+		.switch_name = port->home->name,
+		.mac = port->owner.mac,
+		.flags = port->owner.flags,
+		.vlan = port->vlan,
+		.is_trunk = port->is_trunk,
+		.is_up = port->is_up,
+		.is_pinned = port->is_pinned,
+		.is_isolated = port->is_isolated,
+		.is_mirror = port->home->mirror == port,
+		.rate_kbit = port->rate_kbit,
+		.counters = port->counters,
+	};
+	return true;
+}
+
+const char *switch_name_at(uint32_t number, uint32_t *ports_count, uint32_t *addresses_count)
+{
+	uint32_t i;
+	uint32_t j;
+
+	for (i = 0; i < SWITCHES_MAX; i++) {
+		const struct virtual_switch *found = &switches[i];
+
+		if (found->name[0] == '\0' || number-- > 0) {
+			continue;
+		}
+		*ports_count = found->ports_count;
+		*addresses_count = 0;
+		for (j = 0; found->table != NULL && j < SWITCH_TABLE_SIZE; j++) {
+			*addresses_count += found->table[j].port != NULL;
+		}
+		return found->name;
+	}
+	return NULL;
+}

@@ -1,0 +1,488 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * The life of the virtio devices that mgmt serves (see backend.h): offers, starts, resets, kicks,
+ * interrupts, and devices whose drivers broke the rules. Knows no kind of device.
+ *
+ * The VMM's half of a device page is read field by field, once; nothing in it is trusted.
+ */
+#include "mgmt/virtio/backend.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "mgmt/machine.h"
+
+#define MSI_READ_TRIES 16u
+#define INTX_QUEUE     0x1u
+#define INTX_CONFIG    0x2u
+#define TRANSPORT_BITS (VIRTIO_F_VERSION_1 | VIRTIO_F_RING)
+
+static struct {
+	bool is_there;
+	struct guest_memory memory;
+	struct virtio_device *devices[VIO_DEVICES_MAX];
+} slots[BH_PARTITIONS_MAX];
+
+static struct virtio_device *ready_first;
+static struct virtio_device **ready_last = &ready_first;
+
+/* ---- interrupts ----------------------------------------------------------------------------- */
+
+/* A consistent copy of a vector; false if the VMM never leaves it alone. */
+static bool read_msi(const struct vio_msi *from, struct vio_msi *copy)
+{
+	uint32_t tries;
+
+	for (tries = 0; tries < MSI_READ_TRIES; tries++) {
+		uint32_t sequence = machine_load32(&from->sequence);
+
+		copy->is_masked = machine_load32(&from->is_masked);
+		copy->address = machine_load64(&from->address);
+		copy->data = machine_load32(&from->data);
+		__atomic_thread_fence(__ATOMIC_ACQUIRE);
+		if ((sequence & 1u) == 0 && machine_load32(&from->sequence) == sequence) {
+			return true;
+		}
+	}
+	return false;
+}
+
+static void send_msi(struct virtio_device *device, uint32_t vector)
+{
+	const struct vio_msi *from = &device->page->msi[vector];
+	uint32_t *pending = &device->page->msi_pending;
+	struct vio_msi msi;
+
+	if (!read_msi(from, &msi)) {
+		return;
+	}
+	if (msi.is_masked != 0) {
+		__atomic_fetch_or(pending, 1u << vector, __ATOMIC_SEQ_CST);
+		/* The VMM looks at the bit after it has unmasked; so one of us sees the other. */
+		if (!read_msi(from, &msi) || msi.is_masked != 0 ||
+		    (__atomic_fetch_and(pending, ~(1u << vector), __ATOMIC_SEQ_CST) &
+		     1u << vector) == 0) {
+			return;
+		}
+	}
+	machine_vm_msi(device->slot, msi.address, msi.data);
+}
+
+static void send(struct virtio_device *device, uint32_t vector_of, uint32_t intx_bit)
+{
+	device->counters.interrupts++;
+	if (machine_load32(&device->page->uses_intx) != 0) {
+		__atomic_fetch_or(&device->page->intx_pending, intx_bit, __ATOMIC_SEQ_CST);
+		machine_signal_vmm_device(device->slot);
+	} else {
+		uint16_t vector = __atomic_load_n(&device->page->queue_vector[vector_of],
+		                                  __ATOMIC_RELAXED);
+
+		if (vector <= VIO_QUEUES_MAX) {
+			send_msi(device, vector);
+		}
+	}
+}
+
+void virtio_device_interrupt(struct virtio_device *device, uint32_t queue_idx)
+{
+	if (device->is_running && virtqueue_needs_interrupt(&device->queues[queue_idx])) {
+		send(device, queue_idx, INTX_QUEUE);
+	}
+}
+
+/* ---- work ------------------------------------------------------------------------------------ */
+
+void virtio_device_poke(struct virtio_device *device)
+{
+	if (!device->is_ready) {
+		device->is_ready = true;
+		device->next_ready = NULL;
+		*ready_last = device;
+		ready_last = &device->next_ready;
+	}
+}
+
+static bool is_idle(const struct virtio_device *device)
+{
+	return device->operations->is_idle == NULL || device->operations->is_idle(device);
+}
+
+static void remove_ready(const struct virtio_device *device)
+{
+	struct virtio_device **link = &ready_first;
+
+	while (*link != NULL && *link != device) {
+		link = &(*link)->next_ready;
+	}
+	if (*link == NULL) {
+		return;
+	}
+	*link = device->next_ready;
+	if (*link == NULL) {
+		ready_last = link;
+	}
+}
+
+static void free_device(struct virtio_device *device)
+{
+	if (device->is_ready) {
+		remove_ready(device);
+	}
+	slots[device->slot].devices[device->idx] = NULL;
+	device->operations->destroy(device);
+	free(device->queues);
+	free(device);
+}
+
+/* ---- starts and resets ------------------------------------------------------------------------ */
+
+static void stop(struct virtio_device *device)
+{
+	if (device->is_running) {
+		device->is_running = false;
+		device->operations->stop(device);
+	}
+	device->features = 0;
+}
+
+static void publish(struct virtio_device *device, enum vio_backend_state state)
+{
+	machine_store32(&device->page->backend_state, state);
+	machine_store32(&device->page->backend_generation, device->generation);
+	machine_signal_vmm_device(device->slot);
+}
+
+void virtio_device_break(struct virtio_device *device, const char *why)
+{
+	const struct guest *guest = &machine_ledger()->guests[device->slot];
+
+	if (device->is_broken) {
+		return;
+	}
+	stop(device);
+	device->is_broken = true;
+	device->counters.breaks++;
+	snprintf(device->page->reason, sizeof(device->page->reason), "%s", why);
+	ledger_event(machine_ledger(), machine_now_tsc(), guest->config.name,
+	             "%s device %u is stopped until its driver resets it: %s",
+	             device->operations->name, (unsigned int)device->idx, why);
+	publish(device, VIO_BACKEND_BROKEN);
+}
+
+bool virtio_device_check_queue(struct virtio_device *device, const struct virtqueue *queue)
+{
+	if (queue->broken == NULL) {
+		return false;
+	}
+	virtio_device_break(device, queue->broken);
+	return true;
+}
+
+static bool init_queue(struct virtio_device *device, uint32_t i)
+{
+	struct vio_queue setup;
+	struct virtqueue *queue = &device->queues[i];
+
+	memcpy(&setup, &device->page->queues[i], sizeof(setup));
+	memset(queue, 0, sizeof(*queue));
+	if ((setup.flags & VIO_QUEUE_ENABLED) == 0) {
+		return true;
+	}
+	if (setup.size > device->queue_size_max) {
+		virtio_device_break(device, "a queue is larger than was offered");
+		return false;
+	}
+	if (!virtqueue_init(queue, &slots[device->slot].memory, &setup, device->features,
+	                    &device->page->progress[i])) {
+		virtio_device_break(device, queue->broken);
+		return false;
+	}
+	return true;
+}
+
+static void start(struct virtio_device *device)
+{
+	uint64_t features = machine_load64(&device->page->driver_features);
+	uint32_t i;
+
+	if ((features & ~device->offered) != 0) {
+		virtio_device_break(device, "its driver accepted features that were not offered");
+		return;
+	}
+	device->features = features;
+	for (i = 0; i < device->queues_count; i++) {
+		if (!init_queue(device, i)) {
+			return;
+		}
+	}
+	device->is_running = true;
+	publish(device, VIO_BACKEND_SERVES);
+	device->operations->start(device);
+	virtio_device_poke(device);
+}
+
+/* Another mgmt may have died between giving chains back and the interrupt for them. */
+static void interrupt_all(struct virtio_device *device)
+{
+	uint32_t i;
+
+	for (i = 0; i < device->queues_count && device->is_running; i++) {
+		if (device->queues[i].size != 0) {
+			send(device, i, INTX_QUEUE);
+		}
+	}
+}
+
+/* Takes over the driver's present state. The device is stopped and idle. */
+static void take_generation(struct virtio_device *device, uint32_t generation)
+{
+	struct vio_device *page = device->page;
+	bool is_known = machine_load32(&page->backend_generation) == generation;
+	bool is_ours = device->is_leaving ||
+	               machine_load32(&page->offer_seen) == page->offer_sequence;
+	bool is_started = machine_load32(&page->driver_state) == VIO_DRIVER_RUNNING && is_ours;
+
+	device->generation = generation;
+	device->is_seen = true;
+	device->is_stopping = false;
+	device->is_broken = is_known && machine_load32(&page->backend_state) == VIO_BACKEND_BROKEN;
+	if (device->is_broken) {
+		return;
+	}
+	if (!is_known) {
+		memset(page->progress, 0, sizeof(page->progress));
+	}
+	if (!is_started) {
+		publish(device, VIO_BACKEND_SERVES);
+		return;
+	}
+	start(device);
+	if (is_known) {
+		interrupt_all(device);
+	}
+}
+
+/* Looks at the driver; a change waits for the requests that are out. */
+static void look(struct virtio_device *device)
+{
+	uint32_t generation = machine_load32(&device->page->driver_generation);
+
+	if (device->is_leaving &&
+	    machine_load32(&device->page->offer_seen) == device->page->offer_sequence) {
+		machine_store32(&device->page->backend_state, VIO_BACKEND_NONE);
+		stop(device);
+		device->is_removed = true;
+		virtio_device_poke(device);
+		return;
+	}
+
+	if (device->is_seen && generation == device->generation && !device->is_stopping) {
+		return;
+	}
+	stop(device);
+	device->is_stopping = true;
+	if (is_idle(device)) {
+		take_generation(device, generation);
+	}
+}
+
+void virtio_slot_look(uint32_t slot)
+{
+	uint32_t i;
+
+	for (i = 0; slots[slot].is_there && i < VIO_DEVICES_MAX; i++) {
+		if (slots[slot].devices[i] != NULL) {
+			look(slots[slot].devices[i]);
+		}
+	}
+}
+
+static void work_device(struct virtio_device *device)
+{
+	if (device->is_removed) {
+		if (is_idle(device)) {
+			free_device(device);
+		}
+		return;
+	}
+	if (device->is_stopping || device->is_leaving) {
+		look(device);
+	}
+	if (device->is_running && device->operations->work(device)) {
+		virtio_device_poke(device);
+	}
+}
+
+bool virtio_work(void)
+{
+	struct virtio_device *device = ready_first;
+
+	ready_first = NULL;
+	ready_last = &ready_first;
+	while (device != NULL) {
+		struct virtio_device *next = device->next_ready;
+
+		device->is_ready = false;
+		work_device(device);
+		device = next;
+	}
+	return ready_first != NULL;
+}
+
+void virtio_take_kicks(const uint64_t *bits)
+{
+	uint32_t word;
+
+	for (word = MGMT_EVENT_KICK / 64; word < BH_EVENT_WORDS; word++) {
+		uint64_t left = bits[word];
+
+		for (; left != 0; left &= left - 1) {
+			uint32_t bit = word * 64 + (uint32_t)__builtin_ctzll(left) -
+			               MGMT_EVENT_KICK;
+			struct virtio_device *device =
+				slots[bit / VIO_DEVICES_MAX].devices[bit % VIO_DEVICES_MAX];
+
+			if (device != NULL && device->is_running) {
+				device->counters.kicks++;
+				virtio_device_poke(device);
+			}
+		}
+	}
+}
+
+/* ---- slots and devices -------------------------------------------------------------------------- */
+
+void virtio_slot_begin(uint32_t slot, uint64_t memory_bytes)
+{
+	slots[slot].memory = guest_memory_of(machine_guest_memory(slot), memory_bytes);
+	slots[slot].is_there = true;
+}
+
+bool virtio_slot_is_there(uint32_t slot)
+{
+	return slots[slot].is_there;
+}
+
+static void forget(struct virtio_device *device)
+{
+	stop(device);
+	device->is_removed = true;
+	if (is_idle(device)) {
+		free_device(device);
+	} else {
+		virtio_device_poke(device);
+	}
+}
+
+void virtio_slot_end(uint32_t slot)
+{
+	uint32_t i;
+
+	for (i = 0; i < VIO_DEVICES_MAX; i++) {
+		if (slots[slot].devices[i] != NULL) {
+			forget(slots[slot].devices[i]);
+		}
+	}
+	slots[slot].is_there = false;
+}
+
+bool virtio_slot_is_idle(uint32_t slot)
+{
+	uint32_t i;
+
+	for (i = 0; i < VIO_DEVICES_MAX; i++) {
+		if (slots[slot].devices[i] != NULL) {
+			return false;
+		}
+	}
+	return true;
+}
+
+/* True if the page says already what is offered: this mgmt takes over from another. */
+static bool is_offered(const struct vio_device *page, const struct virtio_offer *offer,
+                       uint64_t features)
+{
+	return machine_load32(&page->offer_sequence) != 0 && page->type == offer->type &&
+	       page->features == features && page->queues_count == offer->queues_count &&
+	       page->queue_size_max == offer->queue_size_max;
+}
+
+static void write_offer(struct virtio_device *device, const struct virtio_offer *offer)
+{
+	struct vio_device *page = device->page;
+
+	memcpy(page->config, offer->config, offer->config_bytes);
+	page->config_bytes = offer->config_bytes;
+	if (is_offered(page, offer, device->offered)) {
+		return;
+	}
+	page->features = device->offered;
+	page->queues_count = offer->queues_count;
+	page->queue_size_max = offer->queue_size_max;
+	page->backend_generation = machine_load32(&page->driver_generation) - 1;
+	page->type = offer->type;
+	machine_store32(&page->offer_sequence, machine_load32(&page->offer_sequence) + 1);
+}
+
+struct virtio_device *virtio_device_add(uint32_t slot, uint32_t idx,
+                                        const struct virtio_operations *operations, void *own,
+                                        const struct virtio_offer *offer)
+{
+	struct virtio_device *device;
+
+	if (!slots[slot].is_there || idx >= VIO_DEVICES_MAX || slots[slot].devices[idx] != NULL ||
+	    offer->queues_count > VIO_QUEUES_MAX || offer->config_bytes > VIO_CONFIG_BYTES) {
+		return NULL;
+	}
+	device = calloc(1, sizeof(*device));
+	if (device == NULL) {
+		return NULL;
+	}
+	device->queues = calloc(offer->queues_count, sizeof(*device->queues));
+	if (device->queues == NULL) {
+		free(device);
+		return NULL;
+	}
+	device->slot = slot;
+	device->idx = idx;
+	device->operations = operations;
+	device->own = own;
+	device->page = machine_device_page(slot, idx);
+	device->offered = offer->features | TRANSPORT_BITS;
+	device->queues_count = offer->queues_count;
+	device->queue_size_max = offer->queue_size_max;
+	slots[slot].devices[idx] = device;
+	write_offer(device, offer);
+	machine_signal_vmm_device(slot);
+	look(device);
+	return device;
+}
+
+void virtio_device_remove(struct virtio_device *device)
+{
+	struct vio_device *page = device->page;
+
+	/* The guest may use it until it has let go: offer_seen says so. */
+	device->is_leaving = true;
+	page->type = VIRTIO_TYPE_NONE;
+	machine_store32(&page->offer_sequence, machine_load32(&page->offer_sequence) + 1);
+	machine_signal_vmm_device(device->slot);
+	virtio_device_poke(device);
+}
+
+struct virtio_device *virtio_device_at(uint32_t slot, uint32_t idx)
+{
+	return idx < VIO_DEVICES_MAX ? slots[slot].devices[idx] : NULL;
+}
+
+void virtio_device_set_config(struct virtio_device *device, const void *config, uint32_t bytes)
+{
+	uint32_t generation = machine_load32(&device->page->config_generation);
+
+	machine_store32(&device->page->config_generation, generation | 1u);
+	memcpy(device->page->config, config, bytes);
+	machine_store32(&device->page->config_generation, (generation | 1u) + 1);
+	machine_signal_vmm_device(device->slot);
+}

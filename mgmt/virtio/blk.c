@@ -1,0 +1,548 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * virtio-blk (virtio 1.2 5.2): requests out of the queues, onto a block device, and back in order.
+ *
+ * A request's pieces go to the block layer as they are in the chain, in guest memory. Requests may end
+ * in any order below; their chains are given back in the order in which they came (see queue.h).
+ */
+#include "mgmt/virtio/blk.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define BLK_QUEUE_SIZE     256u
+#define BLK_SEG_MAX        (VIRTQUEUE_PIECES_MAX - 2)
+#define BLK_REQUESTS_MAX   64u       /* under way, of one device */
+#define BLK_TURN           64u       /* requests a queue in one turn */
+#define BLK_DISCARD_MAX    0x400000u /* sectors of one discard or write-zeroes */
+
+#define BLK_F_SEG_MAX      (1ull << 2)
+#define BLK_F_RO           (1ull << 5)
+#define BLK_F_BLK_SIZE     (1ull << 6)
+#define BLK_F_FLUSH        (1ull << 9)
+#define BLK_F_TOPOLOGY     (1ull << 10)
+#define BLK_F_MQ           (1ull << 12)
+#define BLK_F_DISCARD      (1ull << 13)
+#define BLK_F_WRITE_ZEROES (1ull << 14)
+
+enum blk_type {
+	BLK_T_IN = 0,
+	BLK_T_OUT = 1,
+	BLK_T_FLUSH = 4,
+	BLK_T_GET_ID = 8,
+	BLK_T_DISCARD = 11,
+	BLK_T_WRITE_ZEROES = 13,
+};
+
+enum blk_result {
+	BLK_S_OK = 0,
+	BLK_S_IOERR = 1,
+	BLK_S_UNSUPP = 2,
+};
+
+struct blk_header {
+	uint32_t type;
+	uint32_t reserved;
+	uint64_t sector;
+};
+_Static_assert(sizeof(struct blk_header) == 16, "virtio 1.2 5.2.6");
+
+struct blk_range {
+	uint64_t sector;
+	uint32_t sectors_count;
+	uint32_t flags; /* bit 0: unmap */
+};
+_Static_assert(sizeof(struct blk_range) == 16, "virtio 1.2 5.2.6");
+
+struct blk_config {
+	uint64_t capacity;
+	uint32_t size_max;
+	uint32_t seg_max;
+	uint32_t geometry;
+	uint32_t blk_size;
+	uint8_t physical_block_exp;
+	uint8_t alignment_offset;
+	uint16_t min_io_size;
+	uint32_t opt_io_size;
+	uint8_t writeback;
+	uint8_t unused0;
+	uint16_t num_queues;
+	uint32_t max_discard_sectors;
+	uint32_t max_discard_seg;
+	uint32_t discard_sector_alignment;
+	uint32_t max_write_zeroes_sectors;
+	uint32_t max_write_zeroes_seg;
+	uint8_t write_zeroes_may_unmap;
+	uint8_t unused1[3];
+};
+_Static_assert(sizeof(struct blk_config) == 64, "virtio 1.2 5.2.4 (padded)");
+
+struct blk_request {
+	struct block_request block;
+	struct virtqueue_chain chain;
+	struct blk_disk *disk;
+	struct blk_request *next; /* in its queue's order, or in the free list */
+	uint32_t queue_idx;
+	uint32_t in_bytes; /* to report as written when all is well */
+	uint8_t *status;
+	bool is_done;
+	bool must_flush; /* the driver has no FLUSH: a write is stable when it ends */
+};
+
+struct blk_queue {
+	struct blk_request *first; /* oldest */
+	struct blk_request *last;
+};
+
+struct blk_disk {
+	struct blk_params params;
+	struct virtio_device *device;
+	struct blk_request *free;
+	uint32_t requests_count;
+	uint32_t under_way;
+	bool is_working; /* inside work(): what ends now is given back there */
+	struct blk_queue queues[VIO_QUEUES_MAX];
+};
+
+/* ---- ends ------------------------------------------------------------------------------------- */
+
+static void free_request(struct blk_disk *disk, struct blk_request *request)
+{
+	request->next = disk->free;
+	disk->free = request;
+	disk->under_way--;
+}
+
+/* Gives back what has ended, oldest first. */
+static void give_ended(struct blk_disk *disk, uint32_t queue_idx)
+{
+	struct blk_queue *queue = &disk->queues[queue_idx];
+	struct blk_request *request = queue->first;
+
+	while (request != NULL && request->is_done) {
+		struct blk_request *next = request->next;
+
+		if (disk->device->is_running) {
+			virtqueue_give(&disk->device->queues[queue_idx], &request->chain,
+			               request->in_bytes);
+		}
+		free_request(disk, request);
+		request = next;
+	}
+	queue->first = request;
+}
+
+static void end(struct blk_request *request, enum blk_result result)
+{
+	if (result != BLK_S_OK) {
+		request->in_bytes = 1;
+	}
+	/* While the request is out, the device does not become idle, so the memory is still there. */
+	__atomic_store_n(request->status, (uint8_t)result, __ATOMIC_RELEASE);
+	request->is_done = true;
+	if (!request->disk->is_working) {
+		virtio_device_poke(request->disk->device);
+	}
+}
+
+static void block_done(struct block_request *block, enum block_status status)
+{
+	struct blk_request *request = block->owner;
+
+	if (status == BLOCK_OK && request->must_flush) {
+		request->must_flush = false;
+		block->operation = BLOCK_FLUSH;
+		block_submit(request->disk->params.disk, block);
+		return;
+	}
+	end(request, status == BLOCK_OK            ? BLK_S_OK
+	             : status == BLOCK_UNSUPPORTED ? BLK_S_UNSUPP
+	                                           : BLK_S_IOERR);
+}
+
+/* ---- requests ------------------------------------------------------------------------------------ */
+
+/* Takes `bytes` off the front of the readable pieces. */
+static void skip_out(struct virtqueue_chain *chain, struct block_piece **pieces, uint32_t bytes)
+{
+	chain->out_bytes -= bytes;
+	while (bytes > 0) {
+		struct block_piece *piece = *pieces;
+		uint32_t part = piece->bytes < bytes ? piece->bytes : bytes;
+
+		piece->address = (uint8_t *)piece->address + part;
+		piece->bytes -= part;
+		bytes -= part;
+		if (piece->bytes == 0) {
+			(*pieces)++;
+			chain->out_count--;
+		}
+	}
+}
+
+/* Takes the status byte off the end of the writable pieces. */
+static uint8_t *take_status(struct virtqueue_chain *chain, struct block_piece *in)
+{
+	struct block_piece *last = &in[chain->in_count - 1];
+	uint8_t *status = (uint8_t *)last->address + last->bytes - 1;
+
+	last->bytes--;
+	chain->in_bytes--;
+	if (last->bytes == 0) {
+		chain->in_count--;
+	}
+	return status;
+}
+
+static void transfer(struct blk_request *request, enum block_operation operation,
+                     const struct blk_header *header, const struct block_piece *out)
+{
+	struct blk_disk *disk = request->disk;
+	struct virtqueue_chain *chain = &request->chain;
+	bool is_read = operation == BLOCK_READ;
+	uint32_t bytes = is_read ? chain->in_bytes : chain->out_bytes;
+
+	if (bytes == 0 || bytes % BLOCK_SECTOR_BYTES != 0) {
+		end(request, BLK_S_IOERR);
+		return;
+	}
+	request->block.operation = operation;
+	request->block.sector = header->sector;
+	request->block.sectors_count = bytes / BLOCK_SECTOR_BYTES;
+	request->block.pieces = is_read ? out + chain->out_count : out;
+	request->block.pieces_count = is_read ? chain->in_count : chain->out_count;
+	request->in_bytes = is_read ? bytes + 1 : 1;
+	request->must_flush = !is_read && (disk->device->features & BLK_F_FLUSH) == 0 &&
+	                      (disk->params.disk->flags & BLOCK_CAN_FLUSH) != 0;
+	block_submit(disk->params.disk, &request->block);
+}
+
+static void erase(struct blk_request *request, enum block_operation operation,
+                  const struct block_piece *out)
+{
+	struct blk_disk *disk = request->disk;
+	struct virtqueue_chain *chain = &request->chain;
+	struct block_request payload = { .pieces = out, .pieces_count = chain->out_count };
+	struct blk_range range;
+
+	if (chain->out_bytes != sizeof(range)) {
+		end(request, BLK_S_UNSUPP);
+		return;
+	}
+	block_copy_from_pieces(&payload, 0, &range, sizeof(range));
+	if ((range.flags & ~1u) != 0 || (operation == BLOCK_DISCARD && range.flags != 0)) {
+		end(request, BLK_S_UNSUPP);
+		return;
+	}
+	if (range.sectors_count > BLK_DISCARD_MAX) {
+		end(request, BLK_S_IOERR);
+		return;
+	}
+	request->block.operation = operation;
+	request->block.sector = range.sector;
+	request->block.sectors_count = range.sectors_count;
+	request->block.pieces_count = 0;
+	request->must_flush = (disk->device->features & BLK_F_FLUSH) == 0 &&
+	                      (disk->params.disk->flags & BLOCK_CAN_FLUSH) != 0;
+	block_submit(disk->params.disk, &request->block);
+}
+
+static void get_id(struct blk_request *request, const struct block_piece *in)
+{
+	struct block_request target = { .pieces = in, .pieces_count = request->chain.in_count };
+	uint32_t bytes = request->chain.in_bytes;
+
+	bytes = bytes < sizeof(request->disk->params.serial)
+	                ? bytes
+	                : (uint32_t)sizeof(request->disk->params.serial);
+	block_copy_to_pieces(&target, 0, request->disk->params.serial, bytes);
+	request->in_bytes = bytes + 1;
+	end(request, BLK_S_OK);
+}
+
+static bool is_write(uint32_t type)
+{
+	return type == BLK_T_OUT || type == BLK_T_DISCARD || type == BLK_T_WRITE_ZEROES;
+}
+
+/* Carries out one chain, whose header and status are checked to be there. */
+static void run(struct blk_request *request)
+{
+	struct blk_disk *disk = request->disk;
+	struct virtqueue_chain *chain = &request->chain;
+	struct block_piece *out = chain->pieces;
+	struct blk_header header;
+
+	virtqueue_read(chain, 0, &header, sizeof(header));
+	request->status = take_status(chain, out + chain->out_count);
+	skip_out(chain, &out, sizeof(header));
+	request->in_bytes = 1;
+	request->is_done = false;
+	request->must_flush = false;
+	if (disk->params.is_read_only && is_write(header.type)) {
+		end(request, BLK_S_IOERR);
+		return;
+	}
+	switch (header.type) {
+	case BLK_T_IN:
+		transfer(request, BLOCK_READ, &header, out);
+		break;
+	case BLK_T_OUT:
+		transfer(request, BLOCK_WRITE, &header, out);
+		break;
+	case BLK_T_FLUSH:
+		request->block.operation = BLOCK_FLUSH;
+		request->block.sectors_count = 0;
+		request->block.pieces_count = 0;
+		block_submit(disk->params.disk, &request->block);
+		break;
+	case BLK_T_GET_ID:
+		get_id(request, out + chain->out_count);
+		break;
+	case BLK_T_DISCARD:
+		erase(request, BLOCK_DISCARD, out);
+		break;
+	case BLK_T_WRITE_ZEROES:
+		erase(request, BLOCK_WRITE_ZEROES, out);
+		break;
+	default:
+		end(request, BLK_S_UNSUPP);
+		break;
+	}
+}
+
+/* One more request for the free list; false if there are enough, or no memory. */
+static bool grow(struct blk_disk *disk)
+{
+	struct blk_request *request;
+
+	if (disk->requests_count == BLK_REQUESTS_MAX) {
+		return false;
+	}
+	request = calloc(1, sizeof(*request));
+	if (request == NULL) {
+		return false;
+	}
+	disk->requests_count++;
+	request->disk = disk;
+	request->block.owner = request;
+	request->block.done = block_done;
+	request->next = disk->free;
+	disk->free = request;
+	return true;
+}
+
+static struct blk_request *allocate(struct blk_disk *disk)
+{
+	struct blk_request *request;
+
+	if (disk->free == NULL && !grow(disk)) {
+		return NULL;
+	}
+	request = disk->free;
+	disk->free = request->next;
+	disk->under_way++;
+	return request;
+}
+
+static void append(struct blk_queue *queue, struct blk_request *request)
+{
+	request->next = NULL;
+	if (queue->first == NULL) {
+		queue->first = request;
+	} else {
+		queue->last->next = request;
+	}
+	queue->last = request;
+}
+
+enum blk_step {
+	BLK_STEP_DONE,
+	BLK_STEP_EMPTY,
+	BLK_STEP_FULL, /* all requests are under way */
+};
+
+/* Takes the next chain of a queue and begins it. */
+static enum blk_step run_one(struct blk_disk *disk, uint32_t queue_idx)
+{
+	struct virtio_device *device = disk->device;
+	struct virtqueue *queue = &device->queues[queue_idx];
+	struct blk_request *request = allocate(disk);
+
+	if (request == NULL) {
+		return BLK_STEP_FULL;
+	}
+	if (!virtqueue_take(queue, &request->chain)) {
+		free_request(disk, request);
+		return BLK_STEP_EMPTY;
+	}
+	device->counters.chains++;
+	if (request->chain.out_bytes < sizeof(struct blk_header) || request->chain.in_bytes < 1) {
+		free_request(disk, request);
+		virtio_device_break(device, "a disk request without header or status");
+		return BLK_STEP_EMPTY;
+	}
+	request->queue_idx = queue_idx;
+	append(&disk->queues[queue_idx], request);
+	run(request);
+	give_ended(disk, queue_idx);
+	return BLK_STEP_DONE;
+}
+
+/* One queue's turn; true if there is more to do. */
+static bool work_queue(struct blk_disk *disk, uint32_t queue_idx)
+{
+	struct virtio_device *device = disk->device;
+	struct virtqueue *queue = &device->queues[queue_idx];
+	enum blk_step step = BLK_STEP_DONE;
+	uint32_t left = BLK_TURN;
+
+	give_ended(disk, queue_idx);
+	virtqueue_kicks_off(queue);
+	for (; left > 0 && step == BLK_STEP_DONE; left--) {
+		step = run_one(disk, queue_idx);
+	}
+	if (!device->is_running || virtio_device_check_queue(device, queue)) {
+		return false;
+	}
+	virtio_device_interrupt(device, queue_idx);
+	if (step == BLK_STEP_FULL) {
+		/* The next end of a request brings us here again: no kick is needed. */
+		return false;
+	}
+	return step == BLK_STEP_DONE || virtqueue_kicks_on(queue);
+}
+
+static bool work(struct virtio_device *device)
+{
+	struct blk_disk *disk = device->own;
+	bool is_more = false;
+	uint32_t i;
+
+	disk->is_working = true;
+	for (i = 0; i < device->queues_count && device->is_running; i++) {
+		if (device->queues[i].size != 0) {
+			is_more |= work_queue(disk, i);
+		}
+	}
+	disk->is_working = false;
+	return is_more && device->is_running;
+}
+
+/* ---- life -------------------------------------------------------------------------------------------- */
+
+static void start(struct virtio_device *device)
+{
+	(void)device;
+}
+
+static void stop(struct virtio_device *device)
+{
+	(void)device;
+}
+
+static bool is_idle(const struct virtio_device *device)
+{
+	struct blk_disk *disk = device->own;
+	uint32_t i;
+
+	/* Here and not in done(): a stopped device gets no turn. */
+	for (i = 0; i < VIO_QUEUES_MAX && !device->is_running; i++) {
+		give_ended(disk, i);
+	}
+	return disk->under_way == 0;
+}
+
+static void free_disk(struct blk_disk *disk)
+{
+	while (disk->free != NULL) {
+		struct blk_request *request = disk->free;
+
+		disk->free = request->next;
+		free(request);
+	}
+	free(disk);
+}
+
+static void destroy(struct virtio_device *device)
+{
+	struct blk_disk *disk = device->own;
+
+	if (disk->params.gone != NULL) {
+		disk->params.gone(disk->params.owner);
+	}
+	free_disk(disk);
+}
+
+static const struct virtio_operations operations = {
+	.name = "blk",
+	.start = start,
+	.work = work,
+	.stop = stop,
+	.is_idle = is_idle,
+	.destroy = destroy,
+};
+
+static void fill_config(const struct blk_params *params, struct blk_config *config)
+{
+	const struct block_device *disk = params->disk;
+	uint32_t sector = disk->sector_bytes;
+
+	memset(config, 0, sizeof(*config));
+	config->capacity = disk->sectors_count;
+	config->seg_max = BLK_SEG_MAX;
+	config->blk_size = sector;
+	config->min_io_size = 1;
+	config->opt_io_size = disk->optimal_bytes / sector;
+	config->num_queues = (uint16_t)params->queues_count;
+	config->max_discard_sectors = BLK_DISCARD_MAX;
+	config->max_discard_seg = 1;
+	config->discard_sector_alignment = sector / BLOCK_SECTOR_BYTES;
+	config->max_write_zeroes_sectors = BLK_DISCARD_MAX;
+	config->max_write_zeroes_seg = 1;
+}
+
+static uint64_t features_of(const struct blk_params *params)
+{
+	uint32_t flags = params->disk->flags;
+	uint64_t features = BLK_F_SEG_MAX | BLK_F_BLK_SIZE | BLK_F_TOPOLOGY | BLK_F_FLUSH;
+
+	if (params->is_read_only || (flags & BLOCK_IS_READ_ONLY) != 0) {
+		features |= BLK_F_RO;
+	} else {
+		features |= (flags & BLOCK_CAN_DISCARD) != 0 ? BLK_F_DISCARD : 0;
+		features |= (flags & BLOCK_CAN_WRITE_ZEROES) != 0 ? BLK_F_WRITE_ZEROES : 0;
+	}
+	return features | (params->queues_count > 1 ? BLK_F_MQ : 0);
+}
+
+struct virtio_device *blk_add(uint32_t slot, uint32_t idx, const struct blk_params *params)
+{
+	struct blk_config config;
+	struct virtio_offer offer = {
+		.type = VIRTIO_TYPE_BLOCK,
+		.features = features_of(params),
+		.queues_count = params->queues_count,
+		.queue_size_max = BLK_QUEUE_SIZE,
+		.config = &config,
+		.config_bytes = sizeof(config) - 4,
+	};
+	struct blk_disk *disk = calloc(1, sizeof(*disk));
+	struct virtio_device *device;
+
+	/* One request there always is, so that a queue can always go on. */
+	if (disk == NULL || !grow(disk)) {
+		free(disk);
+		return NULL;
+	}
+	disk->params = *params;
+	disk->params.is_read_only = (offer.features & BLK_F_RO) != 0;
+	fill_config(params, &config);
+	device = virtio_device_add(slot, idx, &operations, disk, &offer);
+	if (device == NULL) {
+		free_disk(disk);
+		return NULL;
+	}
+	disk->device = device;
+	return device;
+}

@@ -1,0 +1,396 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * virtio-net (virtio 1.2 5.1): frames between a guest's queues and a port of a switch.
+ *
+ * A frame that the guest sends goes to the switch with its pieces in the guest's memory; a frame for the
+ * guest is copied from the sender's pieces into the guest's buffers: one copy from guest to guest. The header's
+ * offload fields are the guest's word and are checked by whoever acts on them. A guest without room for a
+ * frame loses it.
+ */
+#include "mgmt/virtio/net.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "mgmt/virtio/net_internal.h"
+
+#define NET_QUEUE_SIZE 1024u
+#define NET_TURN       128u /* frames a queue sends in one turn */
+#define NET_MERGED_MAX 64u  /* buffers of one received frame */
+
+/* ---- from the switch to the guest --------------------------------------------------------------------- */
+
+/* Where a frame is being put: buffers taken so far, and the first one for the header. */
+struct filler {
+	struct virtqueue *queue;
+	struct virtqueue_done done[NET_MERGED_MAX];
+	uint32_t count;
+	uint32_t offset; /* in the present chain */
+	bool is_merging;
+};
+
+/* One thread: one frame at a time. */
+static struct virtqueue_chain first_chain;
+static struct virtqueue_chain more_chain;
+static struct filler filler;
+
+static struct virtqueue_chain *present_chain(void)
+{
+	return filler.count == 1 ? &first_chain : &more_chain;
+}
+
+static bool next_chain(void)
+{
+	struct virtqueue_chain *chain = filler.count == 0 ? &first_chain : &more_chain;
+
+	if (filler.count == NET_MERGED_MAX || (filler.count == 1 && !filler.is_merging) ||
+	    !virtqueue_take(filler.queue, chain)) {
+		return false;
+	}
+	filler.done[filler.count] = (struct virtqueue_done){ chain->id, chain->slots, 0 };
+	filler.count++;
+	filler.offset = 0;
+	return true;
+}
+
+/* Puts bytes into the buffers; false if they are not enough. */
+static bool put(const void *from, uint32_t bytes)
+{
+	const uint8_t *at = from;
+
+	while (bytes > 0) {
+		uint32_t part = virtqueue_write(present_chain(), filler.offset, at, bytes);
+
+		filler.offset += part;
+		filler.done[filler.count - 1].bytes += part;
+		at += part;
+		bytes -= part;
+		if (bytes > 0 && !next_chain()) {
+			return false;
+		}
+	}
+	return true;
+}
+
+static bool put_frame(const struct switch_frame *frame)
+{
+	static const uint8_t blank[NET_HEADER_BYTES];
+	uint32_t i;
+
+	if (!put(blank, NET_HEADER_BYTES) || !put(frame->head, frame->head_bytes)) {
+		return false;
+	}
+	for (i = 0; i < frame->pieces_count; i++) {
+		if (!put(frame->pieces[i].address, frame->pieces[i].bytes)) {
+			return false;
+		}
+	}
+	return true;
+}
+
+static void put_header(const struct switch_frame *frame)
+{
+	const struct switch_offload *offload = &frame->offload;
+	struct net_header header = {
+		.flags = offload->flags,
+		.gso_type = offload->gso_type,
+		.hdr_len = offload->header_bytes,
+		.gso_size = offload->segment_bytes,
+		.csum_start = offload->csum_start,
+		.csum_offset = offload->csum_offset,
+		.num_buffers = (uint16_t)filler.count,
+	};
+
+	virtqueue_write(&first_chain, 0, &header, sizeof(header));
+}
+
+/* The pair that a frame goes to: one flow stays on one pair. */
+static uint32_t pair_of(const struct net *net, const struct switch_frame *frame)
+{
+	uint32_t hash = 0;
+	uint32_t i;
+
+	if (net->pairs == 1 || frame->head_bytes < 42) {
+		return 0;
+	}
+	for (i = 26; i < 38; i += 4) {
+		uint32_t word;
+
+		memcpy(&word, frame->head + i, sizeof(word));
+		hash ^= word;
+	}
+	hash ^= hash >> 16;
+	hash ^= hash >> 8;
+	return (hash & 0xffu) % net->pairs;
+}
+
+static bool deliver(void *owner, const struct switch_frame *frame)
+{
+	struct net *net = owner;
+	struct virtio_device *device = net->device;
+	struct virtqueue_mark mark;
+	uint32_t pair;
+
+	if (device == NULL || !device->is_running) {
+		return false;
+	}
+	if (!net_filter_passes(net, frame)) {
+		return true;
+	}
+	pair = pair_of(net, frame);
+	filler.queue = &device->queues[2 * pair];
+	filler.count = 0;
+	filler.is_merging = (device->features & NET_F_MRG_RXBUF) != 0;
+	if (filler.queue->size == 0) {
+		return false;
+	}
+	mark = virtqueue_mark(filler.queue);
+	if (!next_chain() || first_chain.in_bytes < NET_HEADER_BYTES || !put_frame(frame)) {
+		if (virtio_device_check_queue(device, filler.queue)) {
+			return false;
+		}
+		if (filler.count != 0 && first_chain.in_bytes < NET_HEADER_BYTES) {
+			virtio_device_break(device, "a receive buffer has no room for the header");
+			return false;
+		}
+		virtqueue_rewind(filler.queue, mark);
+		return false;
+	}
+	put_header(frame);
+	virtqueue_give_all(filler.queue, filler.done, filler.count);
+	return true;
+}
+
+static void flush(void *owner)
+{
+	struct net *net = owner;
+	uint32_t i;
+
+	for (i = 0; net->device != NULL && i < net->pairs; i++) {
+		virtio_device_interrupt(net->device, 2 * i);
+	}
+}
+
+/* ---- from the guest to the switch ----------------------------------------------------------------------- */
+
+static struct virtqueue_chain send_chain;
+
+/* Fills the frame from the chain; false if the driver broke the rules (a frame that is merely not good is
+ * dropped by the switch). */
+static bool make_frame(struct net *net, struct switch_frame *frame)
+{
+	static struct switch_piece pieces[VIRTQUEUE_PIECES_MAX];
+	static struct switch_piece rest[SWITCH_PIECES_MAX];
+	struct net_header header;
+	uint32_t skip = NET_HEADER_BYTES;
+	uint32_t count = 0;
+	uint32_t i;
+
+	if (send_chain.out_bytes <= NET_HEADER_BYTES || send_chain.in_count != 0) {
+		virtio_device_break(net->device,
+		                    "a frame without header, or with writable buffers");
+		return false;
+	}
+	virtqueue_read(&send_chain, 0, &header, sizeof(header));
+	for (i = 0; i < send_chain.out_count; i++) {
+		const struct block_piece *piece = &send_chain.pieces[i];
+
+		if (skip >= piece->bytes) {
+			skip -= piece->bytes;
+			continue;
+		}
+		pieces[count].address = (const uint8_t *)piece->address + skip;
+		pieces[count].bytes = piece->bytes - skip;
+		count++;
+		skip = 0;
+	}
+	frame->offload = (struct switch_offload){
+		.flags = header.flags & NET_HDR_NEEDS_CSUM,
+		.gso_type = header.gso_type,
+		.header_bytes = header.hdr_len,
+		.segment_bytes = header.gso_size,
+		.csum_start = header.csum_start,
+		.csum_offset = header.csum_offset,
+	};
+	if (!switch_frame_set(frame, pieces, count, rest)) {
+		frame->bytes = 0;
+	}
+	return true;
+}
+
+static bool send_one(struct net *net, struct virtqueue *queue)
+{
+	static struct switch_frame frame;
+
+	if (!virtqueue_take(queue, &send_chain)) {
+		return false;
+	}
+	net->device->counters.chains++;
+	if (!make_frame(net, &frame)) {
+		return false;
+	}
+	if (frame.bytes != 0) {
+		switch_input(net->port, &frame);
+	}
+	virtqueue_give(queue, &send_chain, 0);
+	return true;
+}
+
+/* One pair's turn; true if there is more to send. */
+static bool work_pair(struct net *net, uint32_t pair)
+{
+	struct virtio_device *device = net->device;
+	struct virtqueue *queue = &device->queues[2 * pair + 1];
+	uint32_t left = NET_TURN;
+
+	virtqueue_kicks_off(&device->queues[2 * pair]);
+	if (queue->size == 0) {
+		return false;
+	}
+	virtqueue_kicks_off(queue);
+	while (left > 0 && device->is_running && send_one(net, queue)) {
+		left--;
+	}
+	if (!device->is_running || virtio_device_check_queue(device, queue)) {
+		return false;
+	}
+	virtio_device_interrupt(device, 2 * pair + 1);
+	return left == 0 || virtqueue_kicks_on(queue);
+}
+
+static bool work(struct virtio_device *device)
+{
+	struct net *net = device->own;
+	bool is_more = false;
+	uint32_t pair;
+
+	for (pair = 0; pair < net->pairs && device->is_running; pair++) {
+		is_more |= work_pair(net, pair);
+	}
+	if (device->is_running && (device->features & NET_F_CTRL_VQ) != 0) {
+		is_more |= net_control_work(net);
+	}
+	return is_more && device->is_running;
+}
+
+/* ---- life -------------------------------------------------------------------------------------------------- */
+
+static uint32_t port_flags(uint64_t features)
+{
+	uint32_t flags = 0;
+
+	if ((features & NET_F_GUEST_CSUM) != 0) {
+		flags |= SWITCH_PORT_OFFLOAD;
+		if ((features & (NET_F_GUEST_TSO4 | NET_F_GUEST_TSO6)) ==
+		    (NET_F_GUEST_TSO4 | NET_F_GUEST_TSO6)) {
+			flags |= SWITCH_PORT_TSO;
+		}
+	}
+	return flags;
+}
+
+static void start(struct virtio_device *device)
+{
+	struct net *net = device->own;
+
+	net->pairs = 1;
+	net_filter_reset(net);
+	net->control_idx = (device->features & NET_F_MQ) != 0 ? 2 * net->params.pairs_count : 2;
+	if (net->port != NULL) {
+		switch_port_set_flags(net->port, port_flags(device->features));
+		switch_port_set_link(net->port, true);
+	}
+}
+
+static void stop(struct virtio_device *device)
+{
+	struct net *net = device->own;
+
+	if (net->port != NULL) {
+		switch_port_set_link(net->port, false);
+	}
+}
+
+static void destroy(struct virtio_device *device)
+{
+	struct net *net = device->own;
+
+	if (net->port != NULL) {
+		switch_port_remove(net->port);
+	}
+	free(net);
+}
+
+static const struct virtio_operations operations = {
+	.name = "net",
+	.start = start,
+	.work = work,
+	.stop = stop,
+	.is_idle = NULL,
+	.destroy = destroy,
+};
+
+static bool add_port(struct net *net)
+{
+	struct switch_owner owner = { .deliver = deliver, .flush = flush, .owner = net };
+	const struct net_params *params = &net->params;
+
+	memcpy(owner.name, params->port_name, sizeof(owner.name));
+	memcpy(owner.mac, params->mac, sizeof(owner.mac));
+	net->port = switch_port_add(params->switch_name, &owner);
+	if (net->port == NULL) {
+		return false;
+	}
+	switch_port_set_vlan(net->port, params->vlan, params->is_trunk);
+	switch_port_set_rate(net->port, params->rate_kbit);
+	switch_port_set_link(net->port, false);
+	return true;
+}
+
+static uint64_t features_of(const struct net_params *params)
+{
+	return NET_F_CSUM | NET_F_GUEST_CSUM | NET_F_MAC | NET_F_GUEST_TSO4 | NET_F_GUEST_TSO6 |
+	       NET_F_GUEST_ECN | NET_F_HOST_TSO4 | NET_F_HOST_TSO6 | NET_F_HOST_ECN |
+	       NET_F_MRG_RXBUF | NET_F_STATUS | NET_F_CTRL_VQ | NET_F_CTRL_RX | NET_F_CTRL_VLAN |
+	       NET_F_CTRL_MAC_ADDR | (params->pairs_count > 1 ? NET_F_MQ : 0);
+}
+
+struct virtio_device *net_add(uint32_t slot, uint32_t idx, const struct net_params *params)
+{
+	struct net_config config = { .status = NET_STATUS_LINK_UP,
+		                     .max_virtqueue_pairs = (uint16_t)params->pairs_count };
+	struct virtio_offer offer = {
+		.type = VIRTIO_TYPE_NET,
+		.features = features_of(params),
+		.queues_count = 2 * params->pairs_count + 1,
+		.queue_size_max = NET_QUEUE_SIZE,
+		.config = &config,
+		.config_bytes = sizeof(config),
+	};
+	struct net *net = calloc(1, sizeof(*net));
+	struct virtio_device *device;
+
+	if (net == NULL) {
+		return NULL;
+	}
+	memcpy(config.mac, params->mac, sizeof(config.mac));
+	net->params = *params;
+	net->pairs = 1;
+	if (!add_port(net)) {
+		free(net);
+		return NULL;
+	}
+	device = virtio_device_add(slot, idx, &operations, net, &offer);
+	if (device == NULL) {
+		switch_port_remove(net->port);
+		free(net);
+		return NULL;
+	}
+	net->device = device;
+	return device;
+}
+
+struct switch_port *net_port(const struct virtio_device *device)
+{
+	return device->operations == &operations ? ((struct net *)device->own)->port : NULL;
+}

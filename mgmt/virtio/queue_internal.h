@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What queue.c and the two ring formats share. Everybody else includes queue.h. */
+#pragma once
+
+#include "mgmt/virtio/queue.h"
+
+/* A descriptor's private copy, the same for both formats. */
+struct queue_desc {
+	uint64_t address;
+	uint32_t bytes;
+	uint16_t flags;
+	uint16_t next; /* split: next; packed: buffer id */
+};
+
+/* Sixteen bytes anywhere in guest memory: an indirect table need not be aligned. */
+struct queue_desc_words {
+	uint64_t address;
+	uint64_t rest;
+} __attribute__((packed));
+
+/* Reads a descriptor exactly once. */
+static inline struct queue_desc queue_read_desc(const void *at)
+{
+	const volatile struct queue_desc_words *words = at;
+	uint64_t first = words->address;
+	uint64_t second = words->rest;
+	struct queue_desc desc = {
+		.address = first,
+		.bytes = (uint32_t)second,
+		.flags = (uint16_t)(second >> 32),
+		.next = (uint16_t)(second >> 48),
+	};
+
+	return desc;
+}
+
+/* True if the step from `old` to `now` passes `event` (virtio 1.2 2.7.7.1). */
+static inline bool queue_passes(uint16_t event, uint16_t now, uint16_t old)
+{
+	return (uint16_t)(now - event - 1) < (uint16_t)(now - old);
+}
+
+/* Checks a descriptor and adds it to the chain; false: the queue is broken. */
+bool queue_add_piece(struct virtqueue *queue, struct virtqueue_chain *chain,
+                     const struct queue_desc *desc);
+
+/* The checked table of an indirect descriptor; NULL: the queue is broken. */
+const uint8_t *queue_indirect_table(struct virtqueue *queue, const struct queue_desc *desc,
+                                    uint32_t *count);
+
+void queue_split_resume(struct virtqueue *queue);
+bool queue_split_take(struct virtqueue *queue, struct virtqueue_chain *chain);
+void queue_split_give(struct virtqueue *queue, const struct virtqueue_done *done, uint32_t count);
+bool queue_split_needs_interrupt(struct virtqueue *queue);
+void queue_split_kicks_off(struct virtqueue *queue);
+bool queue_split_kicks_on(struct virtqueue *queue);
+
+void queue_packed_resume(struct virtqueue *queue);
+bool queue_packed_take(struct virtqueue *queue, struct virtqueue_chain *chain);
+void queue_packed_give(struct virtqueue *queue, const struct virtqueue_done *done, uint32_t count);
+bool queue_packed_needs_interrupt(struct virtqueue *queue);
+void queue_packed_kicks_off(struct virtqueue *queue);
+bool queue_packed_kicks_on(struct virtqueue *queue);

@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * Split virtqueues (virtio 1.2 2.7): descriptor table, available ring, used ring.
+ *
+ * Chains are taken and given back in the same order, so chain n of the available ring is entry n of
+ * the used ring, and used->idx is where a new mgmt goes on.
+ */
+#include "mgmt/virtio/queue_internal.h"
+
+static uint16_t load16(const uint16_t *at)
+{
+	return __atomic_load_n(at, __ATOMIC_ACQUIRE);
+}
+
+static uint16_t *used_event(const struct virtqueue *queue)
+{
+	return &queue->driver->ring[queue->size];
+}
+
+static uint16_t *avail_event(const struct virtqueue *queue)
+{
+	return (uint16_t *)(void *)&queue->device->ring[queue->size];
+}
+
+void queue_split_resume(struct virtqueue *queue)
+{
+	queue->next_used = load16(&queue->device->idx);
+	queue->next_available = queue->next_used;
+	queue->available = queue->next_used;
+}
+
+/* True if there is a chain to take. */
+static bool has_chain(struct virtqueue *queue)
+{
+	if (queue->available != queue->next_available) {
+		return true;
+	}
+	queue->available = load16(&queue->driver->idx);
+	if ((uint16_t)(queue->available - queue->next_used) > queue->size) {
+		virtqueue_break(queue, "the available ring holds more than the queue's size");
+		return false;
+	}
+	return queue->available != queue->next_available;
+}
+
+/* Follows a chain in a table of `count` descriptors; each step adds a piece, so it is bounded. */
+static bool walk(struct virtqueue *queue, struct virtqueue_chain *chain, const uint8_t *table,
+                 uint32_t count, struct queue_desc desc)
+{
+	for (;;) {
+		if ((desc.flags & VIRTQ_DESC_INDIRECT) != 0) {
+			virtqueue_break(queue, "an indirect descriptor inside a chain's table");
+			return false;
+		}
+		if (!queue_add_piece(queue, chain, &desc)) {
+			return false;
+		}
+		if ((desc.flags & VIRTQ_DESC_NEXT) == 0) {
+			return true;
+		}
+		if (desc.next >= count) {
+			virtqueue_break(queue, "a descriptor's next is outside its table");
+			return false;
+		}
+		desc = queue_read_desc(table + 16u * desc.next);
+	}
+}
+
+/* Direct descriptors may be followed by one indirect table (virtio 1.2 2.7.5.3.2). */
+static bool walk_direct(struct virtqueue *queue, struct virtqueue_chain *chain, uint16_t head)
+{
+	const uint8_t *table = (const uint8_t *)queue->descriptors;
+	struct queue_desc desc = queue_read_desc(table + 16u * head);
+
+	while ((desc.flags & (VIRTQ_DESC_NEXT | VIRTQ_DESC_INDIRECT)) == VIRTQ_DESC_NEXT) {
+		if (!queue_add_piece(queue, chain, &desc)) {
+			return false;
+		}
+		if (desc.next >= queue->size) {
+			virtqueue_break(queue, "a descriptor's next is outside its table");
+			return false;
+		}
+		desc = queue_read_desc(table + 16u * desc.next);
+	}
+	if ((desc.flags & VIRTQ_DESC_INDIRECT) != 0) {
+		uint32_t count;
+
+		table = queue_indirect_table(queue, &desc, &count);
+		return table != NULL && walk(queue, chain, table, count, queue_read_desc(table));
+	}
+	return queue_add_piece(queue, chain, &desc);
+}
+
+bool queue_split_take(struct virtqueue *queue, struct virtqueue_chain *chain)
+{
+	uint16_t head;
+
+	if (!has_chain(queue)) {
+		return false;
+	}
+	head = load16(&queue->driver->ring[queue->next_available & (queue->size - 1)]);
+	if (head >= queue->size) {
+		virtqueue_break(queue, "the available ring names a descriptor that does not exist");
+		return false;
+	}
+	chain->id = head;
+	if (!walk_direct(queue, chain, head)) {
+		return false;
+	}
+	queue->next_available++;
+	return true;
+}
+
+void queue_split_give(struct virtqueue *queue, const struct virtqueue_done *done, uint32_t count)
+{
+	uint32_t i;
+
+	for (i = 0; i < count; i++) {
+		struct virtq_used_elem *elem =
+			&queue->device->ring[queue->next_used & (queue->size - 1)];
+
+		elem->id = done[i].id;
+		elem->bytes = done[i].bytes;
+		queue->next_used++;
+	}
+	queue->added = (uint16_t)(queue->added + count);
+	__atomic_store_n(&queue->device->idx, queue->next_used, __ATOMIC_RELEASE);
+}
+
+bool queue_split_needs_interrupt(struct virtqueue *queue)
+{
+	if (queue->has_event_idx) {
+		return queue_passes(load16(used_event(queue)), queue->next_used,
+		                    (uint16_t)(queue->next_used - queue->added));
+	}
+	return (load16(&queue->driver->flags) & VIRTQ_AVAIL_NO_INTERRUPT) == 0;
+}
+
+void queue_split_kicks_off(struct virtqueue *queue)
+{
+	/* With EVENT_IDX the index that was asked for is passed already: no kick comes. */
+	if (!queue->has_event_idx) {
+		__atomic_store_n(&queue->device->flags, VIRTQ_USED_NO_NOTIFY, __ATOMIC_RELAXED);
+	}
+}
+
+bool queue_split_kicks_on(struct virtqueue *queue)
+{
+	if (queue->has_event_idx) {
+		__atomic_store_n(avail_event(queue), queue->next_available, __ATOMIC_RELAXED);
+	} else {
+		__atomic_store_n(&queue->device->flags, 0, __ATOMIC_RELAXED);
+	}
+	/* The driver looks at this after it has stored its index; we look at its index after this. */
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	return has_chain(queue);
+}

@@ -1,0 +1,156 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Linux guests use their virtio disks and networks, and do not notice when mgmt is replaced."""
+import hashlib
+from pathlib import Path
+
+import pytest
+
+from machine import BUILD
+
+PATTERN = b"".join(hashlib.sha256(b"%d" % i).digest() for i in range(65536))  # 2 MiB
+NETWORK = {"alpha": "10.0.0.1", "beta": "10.0.0.2"}
+
+
+@pytest.fixture(scope="module")
+def pair(platform, log_folder):
+    """One machine with both guests at their prompts."""
+    from conftest import start_machine
+    image = log_folder / "pattern.img"
+    image.write_bytes(PATTERN)
+    arguments = ["--boot", "kernel" if platform == "qemu" else "iso",
+                 "--config", Path(__file__).parent / "data" / "devices.cfg",
+                 "--file", f"vmlinuz={BUILD / 'third_party/linux-cloud/vmlinuz'}",
+                 "--file", f"demo.cpio.gz={BUILD / 'demo/demo.cpio.gz'}",
+                 "--file", f"pattern.img={image}"]
+    machine = start_machine(platform, log_folder, "devices", [str(a) for a in arguments], 900)
+    try:
+        machine.wait_for_shell()
+        for name in NETWORK:
+            with machine.console(name) as console:
+                console.wait_for_prompt(300)
+        yield machine
+    finally:
+        machine.close()
+
+
+def digest(console, device, kib, seconds=60):
+    """SHA-256 of the first KiB of a device, read past the page cache."""
+    console.read("echo 3 >/proc/sys/vm/drop_caches")
+    return console.read(f"dd if={device} bs=1k count={kib} 2>/dev/null | sha256sum",
+                        seconds).split()[0]
+
+
+def fill(console, device, mib, seconds=60):
+    """Writes random data to a device, flushes it; returns its SHA-256."""
+    console.read(f"dd if=/dev/urandom of=/tmp/data bs=1M count={mib} 2>/dev/null", seconds)
+    console.read(f"dd if=/tmp/data of={device} bs=64k conv=fsync 2>/dev/null", seconds)
+    return console.read("sha256sum /tmp/data", seconds).split()[0]
+
+
+def test_disk_keeps_what_is_written(pair):
+    with pair.console("alpha") as console:
+        assert fill(console, "/dev/vda", 4) == digest(console, "/dev/vda", 4096)
+
+
+def test_file_system_on_a_disk(pair):
+    with pair.console("alpha") as console:
+        console.read("mke2fs /dev/vda >/dev/null 2>&1 && mkdir -p /tmp/m")
+        console.read("mount -t ext4 /dev/vda /tmp/m && cp /bin/busybox /tmp/m && umount /tmp/m")
+        console.read("mount -t ext4 /dev/vda /tmp/m && cmp /bin/busybox /tmp/m/busybox")
+        console.read("umount /tmp/m && e2fsck -fn /dev/vda >/dev/null 2>&1 || "
+                     "! which e2fsck >/dev/null")
+
+
+def test_kinds_of_disks(pair):
+    whole = hashlib.sha256(PATTERN).hexdigest()
+    with pair.console("alpha") as console:
+        for device in ("vdb", "vdc", "vdd"):
+            assert digest(console, f"/dev/{device}", len(PATTERN) // 1024) == whole, device
+        assert console.read("cat /sys/block/vdb/ro /sys/block/vdc/ro").split() == ["1", "0"]
+        assert console.read("cat /sys/block/vdb/serial") == "patterned"
+        assert console.read("cat /sys/block/vda/serial") == "alpha-0"
+        written = fill(console, "/dev/vdc", 1)
+        assert digest(console, "/dev/vdc", 1024) == written
+        # Half a block: the rest of it still comes from the file.
+        console.read("printf x | dd of=/dev/vdc bs=1 seek=1500000 conv=notrunc,fsync 2>/dev/null")
+        expected = bytearray(PATTERN)
+        expected[1500000] = ord("x")
+        tail = hashlib.sha256(bytes(expected[1 << 20:])).hexdigest()
+        console.read("echo 3 >/proc/sys/vm/drop_caches")
+        assert console.read("dd if=/dev/vdc bs=1M skip=1 2>/dev/null | sha256sum").split()[0] == tail
+        # The others have not changed.
+        for device in ("vdb", "vdd"):
+            assert digest(console, f"/dev/{device}", len(PATTERN) // 1024) == whole, device
+        assert fill(console, "/dev/vdd", 1) == digest(console, "/dev/vdd", 1024)
+
+
+def test_disks_outlive_a_kill(pair):
+    with pair.console("beta") as console:
+        written = fill(console, "/dev/vda", 2)
+    pair.command("kill beta")
+    pair.wait_for_state("beta", ("off",))
+    pair.command("start beta", 60)
+    with pair.console("beta") as console:
+        console.wait_for_prompt(300)
+        assert digest(console, "/dev/vda", 2048) == written
+
+
+def test_guests_ping_each_other(pair):
+    for name, other in (("alpha", "beta"), ("beta", "alpha")):
+        with pair.console(name) as console:
+            answer = console.read(f"ping -c 3 {NETWORK[other]}", 60)
+            assert "3 packets received, 0% packet loss" in answer
+            assert "64 bytes" in console.read(f"ping -c 1 -s 1400 {NETWORK[other]} | "
+                                              "sed s/1408/64/", 60)
+
+
+def test_tcp_stream(pair):
+    """Large segments, with checksum and segmentation left to the receiver."""
+    with pair.console("beta") as console:
+        console.read("(nc -l -p 7000 >/tmp/got; sha256sum /tmp/got >/tmp/sum) >/dev/null 2>&1 "
+                     "& true")
+    with pair.console("alpha") as console:
+        console.read("dd if=/dev/urandom of=/tmp/data bs=1M count=4 2>/dev/null")
+        sent = console.read("sha256sum /tmp/data").split()[0]
+        console.read(f"nc {NETWORK['beta']} 7000 </tmp/data", 120)
+    with pair.console("beta") as console:
+        console.read("until [ -s /tmp/sum ]; do sleep 0.2; done", 60)
+        assert console.read("cat /tmp/sum").split()[0] == sent
+
+
+@pytest.mark.parametrize("times", [3])
+def test_mgmt_is_replaced_while_data_flows(pair, times):
+    """Each new mgmt goes on where the one before died: no error, no lost write, no lost link."""
+    with pair.console("beta") as console:
+        console.read(f"ping -i 0.2 {NETWORK['alpha']} >/tmp/ping 2>&1 & true")
+    with pair.console("alpha") as console:
+        console.read("(i=0; while [ ! -e /tmp/stop ]; do i=$((i+1)); "
+                     "dd if=/dev/urandom of=/tmp/d bs=64k count=8 2>/dev/null; "
+                     "dd if=/tmp/d of=/dev/vda bs=64k conv=fsync 2>>/tmp/errors || echo write; "
+                     "echo 3 >/proc/sys/vm/drop_caches; "
+                     "dd if=/dev/vda bs=64k count=8 2>/dev/null | cmp - /tmp/d || echo differs; "
+                     "echo $i >/tmp/rounds; done) >/tmp/bad 2>&1 & true")
+    for _ in range(times):
+        pair.send("host restart-mgmt\r")
+        pair.expect("mgmt was started again", 60)
+        pair.wait_for_shell()
+        with pair.console("alpha") as console:
+            before = int(console.read("cat /tmp/rounds || echo 0"))
+            console.read(f"while [ $(cat /tmp/rounds) -lt {before + 3} ]; do sleep 0.2; done", 120)
+    with pair.console("alpha") as console:
+        console.read("touch /tmp/stop; wait; sleep 1")
+        assert console.read("cat /tmp/bad") == ""
+        assert console.read("dmesg | grep -i -E 'i/o error|blocked for|needs reset' | cat") == ""
+    with pair.console("beta") as console:
+        console.read("killall -INT ping; sleep 1")
+        assert int(console.read("grep -c 'bytes from' /tmp/ping")) >= times
+        assert "3 packets received, 0% packet loss" in console.read(
+            f"ping -c 3 {NETWORK['alpha']}", 60)
+
+
+def test_disks_are_given_back(pair):
+    free = pair.free_memory()
+    pair.command("kill alpha")
+    pair.wait_for_state("alpha", ("off",))
+    pair.command("delete alpha")
+    assert pair.free_memory() > free + (160 << 20)
