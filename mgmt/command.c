@@ -125,6 +125,8 @@ static uint32_t take_option(struct verb_call *call, const struct verb_word *word
 		call->is_verbose = true;
 	} else if (letter == 'f') {
 		call->is_following = true;
+	} else if (letter == 'h') {
+		call->has_histogram = true;
 	} else if (left < 2 || !read_number(words[1].text, &call->wait_seconds)) {
 		usage_error(call->verb, result, "-w needs a number of seconds");
 		return 0;

@@ -90,6 +90,12 @@ void stats_tick(void)
 	}
 }
 
+uint64_t stats_per_second(uint64_t count, uint64_t span_tsc)
+{
+	return (uint64_t)((unsigned __int128)count * machine_tsc_hz() /
+	                  (span_tsc + (span_tsc == 0)));
+}
+
 bool stats_read(const struct guest *guest, int vcpu_idx, struct stats_rates *rates)
 {
 	static struct sample now;
@@ -110,8 +116,6 @@ bool stats_read(const struct guest *guest, int vcpu_idx, struct stats_rates *rat
 	}
 	span = now.tsc > since ? now.tsc - since : 1;
 	rates->cpu_tenths = (uint32_t)((to.guest_tsc - from.guest_tsc) * 1000 / span);
-	rates->exits_per_second = (uint64_t)((unsigned __int128)(to.exits_count -
-	                                                         from.exits_count) *
-	                                     machine_tsc_hz() / span);
+	rates->exits_per_second = stats_per_second(to.exits_count - from.exits_count, span);
 	return true;
 }

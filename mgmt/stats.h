@@ -27,3 +27,10 @@ bool stats_read(const struct guest *guest, int vcpu_idx, struct stats_rates *rat
 struct bh_vcpu_stats;
 uint64_t stats_count_exits(const struct bh_vcpu_stats *stats);
 uint64_t stats_count_injections(const struct bh_vcpu_stats *stats);
+
+/* Counters of all vCPUs into all[BH_MAX_VCPUS]; false, with an error in the result, if the guest has none now. */
+struct result;
+bool stats_read_all(const struct guest *guest, struct bh_vcpu_stats *all, struct result *result);
+
+/* A count over a span of ticks as a rate. */
+uint64_t stats_per_second(uint64_t count, uint64_t span_tsc);

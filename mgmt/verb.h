@@ -52,9 +52,10 @@ struct verb_call {
 	struct shell *shell;
 	const char *line; /* the whole line as typed */
 	bool is_json;
-	bool is_verbose;   /* -v */
-	bool is_following; /* -f */
-	bool has_wait;     /* -w SECONDS */
+	bool is_verbose;    /* -v */
+	bool is_following;  /* -f */
+	bool has_histogram; /* -h, --histogram */
+	bool has_wait;      /* -w SECONDS */
 	uint32_t wait_seconds;
 	struct guest *guest; /* the first VERB_ARG_GUEST, or NULL */
 	uint32_t vcpu_idx;
@@ -65,7 +66,7 @@ struct verb_call {
 struct verb {
 	const char *name;
 	const char *aliases; /* separated by spaces */
-	const char *options; /* letters of v, f, w */
+	const char *options; /* letters of v, f, h, w */
 	struct verb_arg args[VERB_ARGS_MAX];
 	const char *help;
 	const char *example;
@@ -122,7 +123,6 @@ void verb_vcpus(struct verb_call *call, struct result *result);
 void verb_files(struct verb_call *call, struct result *result);
 void verb_log(struct verb_call *call, struct result *result);
 void verb_events(struct verb_call *call, struct result *result);
-void verb_exits(struct verb_call *call, struct result *result);
 void verb_stats(struct verb_call *call, struct result *result);
 
 /* verbs_devices.c, verbs_net.c: the machine's devices and network. */
@@ -130,6 +130,11 @@ void verb_devices(struct verb_call *call, struct result *result);
 void verb_fetch(struct verb_call *call, struct result *result);
 void verb_ping(struct verb_call *call, struct result *result);
 void verb_net(struct verb_call *call, struct result *result);
+
+/* verbs_stats.c: how often and how long. */
+void verb_exits(struct verb_call *call, struct result *result);
+void verb_latency(struct verb_call *call, struct result *result);
+void verb_top(struct verb_call *call, struct result *result);
 
 /* verbs.c */
 void verb_help(struct verb_call *call, struct result *result);

@@ -71,8 +71,16 @@ const struct verb verbs[] = {
 	{ "events", "event", "f", { { NULL, VERB_ARG_NONE, false, NULL } },
 	  "show what happened to guests; with -f also what comes, until Ctrl-C", "events -f",
 	  verb_events },
-	{ "exits", "", "", { GUEST_ARG },
-	  "count a guest's exits by reason and virtual CPU", "exits web", verb_exits },
+	{ "top", "xentop esxtop", "w", { { NULL, VERB_ARG_NONE, false, NULL } },
+	  "show all guests' load, again every 2 seconds (-w: so many) until Ctrl-C; with --json once",
+	  "top -w 5", verb_top },
+	{ "exits", "", "hw", { GUEST_ARG },
+	  "count a guest's exits by reason and virtual CPU; with -w those of the next SECONDS, "
+	  "with --histogram how long they took",
+	  "exits web -w 5", verb_exits },
+	{ "latency", "", "", { GUEST_ARG },
+	  "show how long exits took, and wakes from HLT, in nanoseconds", "latency web",
+	  verb_latency },
 	{ "stats", "dominfo domstats", "", { GUEST_ARG },
 	  "show all figures of a guest", "stats web --json", verb_stats },
 	{ "devices", "lspci", "", { { NULL, VERB_ARG_NONE, false, NULL } },
@@ -151,6 +159,7 @@ void verb_usage(const struct verb *verb, char *out, size_t size)
 		used = append(out, size, used,
 		              verb->options[i] == 'w'   ? " [-w SECONDS]"
 		              : verb->options[i] == 'f' ? " [-f]"
+		              : verb->options[i] == 'h' ? " [--histogram]"
 		                                        : " [-v]");
 	}
 }

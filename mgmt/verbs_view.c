@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Verbs that only look: info, list, vcpus, files, log, events, exits, stats. They change nothing
+ * Verbs that only look: info, list, vcpus, files, log, events, stats. They change nothing
  * but which news count as seen.
  */
 #include <stdio.h>
@@ -465,100 +465,7 @@ void verb_events(struct verb_call *call, struct result *result)
 	}
 }
 
-/* ---- exits and stats ------------------------------------------------------------------------- */
-
-static const char *const reason_names[BH_REASON_COUNT] = {
-	[BH_REASON_IO] = "io",
-	[BH_REASON_MMIO] = "mmio",
-	[BH_REASON_CPUID] = "cpuid",
-	[BH_REASON_MSR_READ] = "msr-read",
-	[BH_REASON_MSR_WRITE] = "msr-write",
-	[BH_REASON_HLT] = "hlt",
-	[BH_REASON_HYPERCALL] = "hypercall",
-	[BH_REASON_INTERRUPT] = "interrupt",
-	[BH_REASON_INTERRUPT_WINDOW] = "interrupt-window",
-	[BH_REASON_NMI] = "nmi",
-	[BH_REASON_EXCEPTION] = "exception",
-	[BH_REASON_CR] = "cr",
-	[BH_REASON_DR] = "dr",
-	[BH_REASON_XSETBV] = "xsetbv",
-	[BH_REASON_INVALIDATE] = "invalidate",
-	[BH_REASON_APIC] = "apic",
-	[BH_REASON_EOI] = "eoi",
-	[BH_REASON_PAUSE] = "pause",
-	[BH_REASON_TASK_SWITCH] = "task-switch",
-	[BH_REASON_SHUTDOWN] = "shutdown",
-	[BH_REASON_PRIVILEGED] = "privileged",
-	[BH_REASON_DOORBELL] = "doorbell",
-	[BH_REASON_OTHER] = "other",
-};
-
-#define EXITS_VCPUS_MAX 16u
-
-static const struct result_column exit_columns[2 + EXITS_VCPUS_MAX] = {
-	{ "REASON", "reason", RESULT_TEXT }, { "TOTAL", "total", RESULT_COUNT },
-	{ "V0", "vcpu0", RESULT_COUNT },     { "V1", "vcpu1", RESULT_COUNT },
-	{ "V2", "vcpu2", RESULT_COUNT },     { "V3", "vcpu3", RESULT_COUNT },
-	{ "V4", "vcpu4", RESULT_COUNT },     { "V5", "vcpu5", RESULT_COUNT },
-	{ "V6", "vcpu6", RESULT_COUNT },     { "V7", "vcpu7", RESULT_COUNT },
-	{ "V8", "vcpu8", RESULT_COUNT },     { "V9", "vcpu9", RESULT_COUNT },
-	{ "V10", "vcpu10", RESULT_COUNT },   { "V11", "vcpu11", RESULT_COUNT },
-	{ "V12", "vcpu12", RESULT_COUNT },   { "V13", "vcpu13", RESULT_COUNT },
-	{ "V14", "vcpu14", RESULT_COUNT },   { "V15", "vcpu15", RESULT_COUNT },
-};
-
-/* Counters of all vCPUs; false with an error if the guest has none now. */
-static bool read_all(const struct guest *guest, struct bh_vcpu_stats *all, struct result *result)
-{
-	uint32_t i;
-
-	if (!partition_has_vmm(guest)) {
-		result_error(result, guest->config.name, "counters last as long as the partition",
-		             "the guest is %s", partition_state_name(guest->state));
-		return false;
-	}
-	for (i = 0; i < guest->vcpus_count; i++) {
-		int error = machine_vcpu_stats(partition_slot(guest), i, &all[i]);
-
-		if (error != BH_OK) {
-			result_error(result, guest->config.name, "",
-			             "the kernel gives no counters (error %d)", error);
-			return false;
-		}
-	}
-	return true;
-}
-
-void verb_exits(struct verb_call *call, struct result *result)
-{
-	static struct bh_vcpu_stats all[BH_MAX_VCPUS];
-	const struct guest *guest = call->guest;
-	uint32_t columns = guest->vcpus_count < EXITS_VCPUS_MAX ? guest->vcpus_count
-	                                                        : EXITS_VCPUS_MAX;
-	uint32_t reason;
-	uint32_t i;
-
-	if (!read_all(guest, all, result)) {
-		return;
-	}
-	/* The first vCPUs have a column each; TOTAL counts all. */
-	result_begin(result, "exits", RESULT_TABLE, exit_columns, 2 + columns);
-	for (reason = 0; reason < BH_REASON_COUNT; reason++) {
-		uint64_t total = 0;
-
-		for (i = 0; i < guest->vcpus_count; i++) {
-			total += all[i].exits[reason];
-		}
-		if (total == 0) {
-			continue;
-		}
-		result_text(result, reason_names[reason]);
-		result_value(result, total);
-		for (i = 0; i < columns; i++) {
-			result_value(result, all[i].exits[reason]);
-		}
-	}
-}
+/* ---- stats ----------------------------------------------------------------------------------- */
 
 static const struct result_column stats_columns[] = {
 	{ "name", "name", RESULT_TEXT },
@@ -607,7 +514,7 @@ void verb_stats(struct verb_call *call, struct result *result)
 	struct stats_rates rates = { 0, 0 };
 	static struct bh_vcpu_stats sum;
 
-	if (!read_all(guest, all, result)) {
+	if (!stats_read_all(guest, all, result)) {
 		return;
 	}
 	channel = machine_vmm_channel(slot);

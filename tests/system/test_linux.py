@@ -148,6 +148,15 @@ def test_exits_and_stats(demo):
     assert exits, "no exits were counted"
     assert "rip" in demo.command("regs alpha 0")
     assert demo.query("stats alpha")
+    spans = demo.query("latency alpha")
+    assert {"kernel", "vmm"} == {span["where"] for span in spans}, spans
+    assert all(0 < span["mean_ns"] <= span["max_ns"] and span["p50_ns"] <= span["p99_ns"] for span in spans), spans
+    rows = demo.query("exits alpha --histogram")
+    for span in spans:
+        same = [row for row in rows if (row["reason"], row["where"]) == (span["reason"], span["where"])]
+        assert sum(row["count"] for row in same) >= span["count"]
+    assert "exits_per_second" in demo.query("exits alpha -w 1")[0]
+    assert {"alpha", "beta"} <= {row["name"] for row in demo.query("top")}
 
 
 def test_list_columns(demo):

@@ -3,7 +3,7 @@
 import re
 
 VERBS = ("help info list create delete start stop kill reboot reset pause resume console vcpus set "
-         "show load check files regs log events exits stats host version").split()
+         "show load check files regs log events top exits latency stats host version").split()
 
 
 def test_help_names_every_verb(lab):

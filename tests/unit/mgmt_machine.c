@@ -14,6 +14,7 @@
 #include "mgmt/serial.h"
 
 uint64_t fake_now;
+uint64_t fake_exits_more;
 uint64_t fake_memory_free;
 int fake_create_error;
 bool fake_root_is_slow;
@@ -87,6 +88,7 @@ void fake_reset(void)
 	add_file("gone", "", 0, true);
 	info.starts_count = 1;
 	fake_now = 1000 * FAKE_HZ;
+	fake_exits_more = 0;
 	fake_memory_free = FAKE_MEMORY;
 	fake_create_error = BH_OK;
 	fake_root_is_slow = false;
@@ -351,9 +353,16 @@ int machine_vcpu_stats(uint32_t slot, uint32_t vcpu_idx, struct bh_vcpu_stats *s
 {
 	check(status.slots[slot].state != ROOT_SLOT_FREE, "counters of a free slot");
 	memset(stats, 0, sizeof(*stats));
-	stats->exits[BH_REASON_IO] = 100 + vcpu_idx;
+	stats->exits[BH_REASON_IO] = 100 + vcpu_idx + fake_exits_more;
 	stats->exits[BH_REASON_HLT] = 7;
-	stats->guest_tsc = 5000;
+	stats->guest_tsc = 5000 + fake_exits_more * 1000;
+	stats->vmm_exits = fake_exits_more / 2;
+	/* 90 of up to 512 ticks and 10 of up to 2048, by the VMM; and one wake. */
+	stats->time[2 * BH_REASON_IO + 1] = (struct bh_time){ .total_tsc = 40000,
+		                                              .max_tsc = 1900,
+		                                              .histogram = { [1] = 90, [3] = 10 } };
+	stats->wake =
+		(struct bh_time){ .total_tsc = 300, .max_tsc = 300, .histogram = { [1] = 1 } };
 	return BH_OK;
 }
 

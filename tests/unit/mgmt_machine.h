@@ -14,6 +14,7 @@
 #define FAKE_HZ     1000000ull
 
 extern uint64_t fake_now;
+extern uint64_t fake_exits_more; /* each vCPU's I/O exits beyond the first 100 */
 extern uint64_t fake_memory_free;
 extern int fake_create_error;         /* what root answers to the next CREATE */
 extern bool fake_root_is_slow;        /* root answers nothing */

@@ -2,7 +2,7 @@
 /*
  * The shell from bytes to bytes, over the tests' machine: verbs, errors, sections, waits, consoles.
  */
-// sources: mgmt/shell.c mgmt/command.c mgmt/verbs.c mgmt/verbs_define.c mgmt/verbs_control.c mgmt/verbs_view.c mgmt/verbs_devices.c mgmt/verbs_net.c mgmt/net/url.c mgmt/kept.c tests/unit/mgmt_net.c mgmt/stats.c mgmt/line.c mgmt/partition.c mgmt/guest_devices.c mgmt/guest_disks.c mgmt/block/*.c mgmt/virtio/*.c mgmt/switch/*.c mgmt/partition_poll.c mgmt/partition_start.c mgmt/placement.c mgmt/ledger.c mgmt/console.c mgmt/config.c mgmt/config_keys.c mgmt/config_value.c mgmt/config_devices.c mgmt/config_net.c mgmt/result.c mgmt/result_print.c tests/unit/mgmt_machine.c
+// sources: mgmt/shell.c mgmt/command.c mgmt/verbs.c mgmt/verbs_define.c mgmt/verbs_control.c mgmt/verbs_view.c mgmt/verbs_stats.c mgmt/verbs_devices.c mgmt/verbs_net.c mgmt/net/url.c mgmt/kept.c tests/unit/mgmt_net.c mgmt/stats.c mgmt/line.c mgmt/partition.c mgmt/guest_devices.c mgmt/guest_disks.c mgmt/block/*.c mgmt/virtio/*.c mgmt/switch/*.c mgmt/partition_poll.c mgmt/partition_start.c mgmt/placement.c mgmt/ledger.c mgmt/console.c mgmt/config.c mgmt/config_keys.c mgmt/config_value.c mgmt/config_devices.c mgmt/config_net.c mgmt/result.c mgmt/result_print.c tests/unit/mgmt_machine.c
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -249,6 +249,65 @@ static void follows_logs(void **state)
 	assert_shows("\x03", "^C\nbulkhead> ");
 }
 
+static void shows_how_often_and_how_long(void **state)
+{
+	(void)state;
+	assert_shows("create a vcpus=2 kernel=vmlinuz\r", "defined");
+	assert_shows("exits a\r", "error: a: the guest is defined; ");
+	assert_shows("latency a\r", "error: a: the guest is defined; ");
+	assert_shows("start a\r", "running");
+	/* FAKE_HZ is 1 MHz: a tick is a microsecond. */
+	assert_shows("latency a\r",
+	             "\nREASON  WHERE   COUNT  MEAN-ns  P50-ns   P99-ns   MAX-ns  TIME%\n"
+	             "io      vmm       200   400000  512000  1900000  1900000   99.2\n"
+	             "wake    kernel      2   300000  300000   300000   300000    0.7\n");
+	assert_shows("latency a --json\r",
+	             "{\"reason\": \"io\", \"where\": \"vmm\", \"count\": 200, "
+	             "\"mean_ns\": 400000, \"p50_ns\": 512000");
+	assert_shows(
+		"exits a --histogram\r",
+		"io      vmm       512000    180    90.0  ####################################\n"
+		"io      vmm      1900000     20    10.0  ####\n");
+	assert_shows("exits a -w 5 --histogram\r", "error: exits: ");
+	type("exits a -w 10\r");
+	assert_null(strstr(output, "bulkhead> "));
+	fake_exits_more = 40;
+	fake_now += 10 * FAKE_HZ;
+	assert_shows("", "REASON  EXITS  EXIT/s  SHARE%\nio         80       8   100.0\n");
+	type("exits a -w 10\r");
+	assert_shows("\x03", "not waiting any longer");
+	type("exits a -w 10\r");
+	assert_shows("\x03kill a\r", "guest a is off");
+}
+
+static void shows_load_until_it_is_ended(void **state)
+{
+	(void)state;
+	assert_shows("create a vcpus=2 memory=64M kernel=vmlinuz\r", "defined");
+	assert_shows("create b kernel=vmlinuz\r", "defined");
+	assert_shows("start a\r", "running");
+	assert_shows("top -w 0\r", "error: top: -w 0 is no period; meant is 1 to 60\n");
+	type("top -w 1\r");
+	assert_non_null(strstr(output, "\x1b[H\x1b[Jbulkhead: up "));
+	assert_non_null(
+		strstr(output, "a     running     2   64M     -      -       -      -      -\n"));
+	fake_exits_more = 1000;
+	type("");
+	assert_string_equal(output, "");
+	fake_now += FAKE_HZ;
+	type("");
+	/* 2 vCPUs with 1,000 exits each, half of them to the VMM, and all of the second. */
+	assert_non_null(
+		strstr(output, "a     running     2   64M  200.0    0.0    2000   1000      0\n"));
+	assert_non_null(strstr(output, "b     defined"));
+	assert_shows("\x03", "^C\nbulkhead> ");
+	type("top --json\r");
+	assert_null(strstr(output, "["));
+	fake_now += 2 * FAKE_HZ;
+	assert_shows("", "{\"id\": 1, \"name\": \"a\", \"state\": \"running\"");
+	assert_non_null(strstr(output, "\"exits_per_second\": 0"));
+}
+
 static void shows_news_before_a_prompt(void **state)
 {
 	(void)state;
@@ -361,6 +420,8 @@ int main(void)
 		cmocka_unit_test_setup(waits_for_the_power_button, setup),
 		cmocka_unit_test_setup(connects_to_a_console, setup),
 		cmocka_unit_test_setup(follows_logs, setup),
+		cmocka_unit_test_setup(shows_how_often_and_how_long, setup),
+		cmocka_unit_test_setup(shows_load_until_it_is_ended, setup),
 		cmocka_unit_test_setup(shows_news_before_a_prompt, setup),
 		cmocka_unit_test_setup(completes, setup),
 		cmocka_unit_test_setup(every_verb_has_help_and_example, setup),
