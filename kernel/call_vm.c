@@ -83,7 +83,7 @@ int64_t call_vcpu_page(struct call *call)
 	if (which > BH_VCPU_PAGE_STATS) {
 		return BH_ERR_INVALID;
 	}
-	struct region *region = region_create(call->caller, vcpu->pages[which], PAGE_SIZE,
+	struct region *region = region_create(call->caller, vcpu_page(vcpu, which), PAGE_SIZE,
 	                                      REGION_BORROWED);
 
 	call->made = region != NULL ? &region->object : NULL;
@@ -94,16 +94,19 @@ int64_t call_vcpu_page(struct call *call)
 
 int64_t call_vcpu_kick(struct call *call)
 {
-	vcpu_kick(vcpu_of(call->object));
+	vcpu_request(vcpu_of(call->object), VCPU_REQUEST_KICK);
 	return BH_OK;
 }
 
 int64_t call_vcpu_extint(struct call *call)
 {
+	struct vcpu *vcpu = vcpu_of(call->object);
+
 	if (call->arg[1] > 1) {
 		return BH_ERR_INVALID;
 	}
-	vcpu_set_extint(vcpu_of(call->object), call->arg[1] == 1);
+	__atomic_store_n(&vcpu->lapic.is_extint_asserted, call->arg[1] == 1, __ATOMIC_RELEASE);
+	vcpu_request(vcpu, VCPU_REQUEST_EXTINT);
 	return BH_OK;
 }
 

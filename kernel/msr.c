@@ -12,16 +12,11 @@
 
 #define MSR_X2APIC_LAST 0x8ffu
 
+/* Eight memory types of 0, 1, 4 to 7: no byte above 7, and bit 1 never without bit 2. */
 static bool is_pat(uint64_t value)
 {
-	for (uint32_t i = 0; i < 8; i++) {
-		uint64_t type = (value >> (8 * i)) & 0xff;
-
-		if (type > 7 || type == 2 || type == 3) {
-			return false;
-		}
-	}
-	return true;
+	return (value & ~0x0707070707070707ull) == 0 &&
+	       (value >> 1 & ~(value >> 2) & 0x0101010101010101ull) == 0;
 }
 
 static void move_tsc(struct vcpu *vcpu, uint64_t ticks)

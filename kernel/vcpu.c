@@ -15,7 +15,8 @@
 #include "kernel/vcpu_state.h"
 #include "kernel/vlapic.h"
 
-#define VM_ORDER 1u
+#define VM_ORDER   1u
+#define VCPU_ORDER 3u /* its record, and the pages behind it */
 
 static uint32_t vm_id_next = 1;
 
@@ -53,62 +54,27 @@ void vm_destroy(struct vm *vm)
 	quota_pages_free(vm->object.payer, VM_ORDER, virt_to_phys(vm));
 }
 
-static uint32_t page_order(uint32_t page)
-{
-	return page == VCPU_PAGE_FPU && arch_fpu_size > PAGE_SIZE ? 1 : 0;
-}
-
-static void pages_free(struct vcpu *vcpu)
-{
-	struct domain *payer = vcpu->object.payer;
-
-	for (uint32_t i = 0; i < VCPU_PAGE_COUNT; i++) {
-		if (vcpu->pages[i].raw != 0) {
-			quota_pages_free(payer, page_order(i), vcpu->pages[i]);
-		}
-	}
-	quota_pages_free(payer, 0, virt_to_phys(vcpu));
-}
-
-static int pages_allocate(struct vcpu *vcpu)
-{
-	for (uint32_t i = 0; i < VCPU_PAGE_COUNT; i++) {
-		int error = quota_pages_allocate(vcpu->object.payer, page_order(i),
-		                                 &vcpu->pages[i]);
-
-		if (error != BH_OK) {
-			return error;
-		}
-	}
-	vcpu->fpu = phys_to_virt(vcpu->pages[VCPU_PAGE_FPU]);
-	vcpu->run = phys_to_virt(vcpu->pages[BH_VCPU_PAGE_RUN]);
-	vcpu->stats = phys_to_virt(vcpu->pages[BH_VCPU_PAGE_STATS]);
-	vcpu->lapic.regs = phys_to_virt(vcpu->pages[BH_VCPU_PAGE_LAPIC]);
-	vcpu->hvm_page = vcpu->pages[VCPU_PAGE_HVM];
-	vcpu->hvm_state = phys_to_virt(vcpu->hvm_page);
-	return BH_OK;
-}
-
 int vcpu_create(struct domain *payer, struct vm *vm, uint32_t idx, struct vcpu **out)
 {
-	hpa_t page;
-	struct vcpu *vcpu;
-	int error = quota_pages_allocate(payer, 0, &page);
+	hpa_t block;
+	int error = quota_pages_allocate(payer, VCPU_ORDER, &block);
 
 	if (error != BH_OK) {
 		return error;
 	}
-	vcpu = phys_to_virt(page);
+	struct vcpu *vcpu = phys_to_virt(block);
+
 	vcpu->object.payer = payer;
 	vcpu->vm = vm;
 	vcpu->cpuid = vm->cpuid;
 	vcpu->idx = idx;
 	vcpu->tsc_offset = vm->tsc_offset;
-	error = pages_allocate(vcpu);
-	if (error != BH_OK) {
-		pages_free(vcpu);
-		return error;
-	}
+	vcpu->run = phys_to_virt(vcpu_page(vcpu, BH_VCPU_PAGE_RUN));
+	vcpu->lapic.regs = phys_to_virt(vcpu_page(vcpu, BH_VCPU_PAGE_LAPIC));
+	vcpu->stats = phys_to_virt(vcpu_page(vcpu, BH_VCPU_PAGE_STATS));
+	vcpu->hvm_page = vcpu_page(vcpu, VCPU_PAGE_HVM);
+	vcpu->hvm_state = phys_to_virt(vcpu->hvm_page);
+	vcpu->fpu = phys_to_virt(vcpu_page(vcpu, VCPU_PAGE_FPU));
 	vcpu->run->tsc_offset = vcpu->tsc_offset;
 	vlapic_timer_init(vcpu);
 	vcpu_make_current(vcpu);
@@ -127,7 +93,7 @@ int vcpu_create(struct domain *payer, struct vm *vm, uint32_t idx, struct vcpu *
 /* It is on no pCPU (vcpu_unload) and no other pCPU can find it any more. */
 void vcpu_destroy(struct vcpu *vcpu)
 {
-	pages_free(vcpu);
+	quota_pages_free(vcpu->object.payer, VCPU_ORDER, virt_to_phys(vcpu));
 }
 
 /* ---- on and off a pCPU ---- */
@@ -214,17 +180,6 @@ void vcpu_request(struct vcpu *vcpu, uint32_t bits)
 	}
 }
 
-void vcpu_kick(struct vcpu *vcpu)
-{
-	vcpu_request(vcpu, VCPU_REQUEST_KICK);
-}
-
-void vcpu_set_extint(struct vcpu *vcpu, bool level)
-{
-	__atomic_store_n(&vcpu->lapic.is_extint_asserted, level, __ATOMIC_RELEASE);
-	vcpu_request(vcpu, VCPU_REQUEST_EXTINT);
-}
-
 void vm_flush(struct vm *vm)
 {
 	struct vcpu *vcpu;
@@ -236,29 +191,6 @@ void vm_flush(struct vm *vm)
 }
 
 /* ---- vcpu_run ---- */
-
-bool vcpu_inject_is_valid(uint32_t inject)
-{
-	uint32_t vector = inject & 0xff;
-
-	if (inject == 0) {
-		return true;
-	}
-	if ((inject & BH_INJECT_VALID) == 0 ||
-	    (inject & ~(BH_INJECT_VALID | BH_INJECT_ERROR_CODE | 0x7ffu)) != 0) {
-		return false;
-	}
-	switch (inject & 0x700u) {
-	case BH_INJECT_TYPE_INTERRUPT:
-		return (inject & BH_INJECT_ERROR_CODE) == 0;
-	case BH_INJECT_TYPE_NMI:
-		return vector == 2 && (inject & BH_INJECT_ERROR_CODE) == 0;
-	case BH_INJECT_TYPE_EXCEPTION:
-		return vector < 32 && vector != 2;
-	default:
-		return false;
-	}
-}
 
 /* The VMM has decided: EDX:EAX and on, or #GP(0). The exit was the last one, so its record still says where the next instruction is. */
 static out_of_line void take_msr_answer(struct vcpu *vcpu, uint8_t answer)
@@ -313,31 +245,21 @@ static void take_answer(struct vcpu *vcpu)
 	}
 }
 
-static int take_injection(struct vcpu *vcpu, uint32_t inject)
+/* Type and vector are what the CPU accepts at entry, or the entry is refused. */
+static void take_injection(struct vcpu *vcpu, uint32_t inject)
 {
-	uint32_t error_code = vcpu->run->inject_error_code;
-
-	if (!vcpu_inject_is_valid(inject)) {
-		return BH_ERR_INVALID;
-	}
 	vcpu->run->inject = 0;
-	if ((inject & 0x700) == BH_INJECT_TYPE_EXCEPTION) {
-		if ((inject & 0xff) == VECTOR_PF) {
+	if ((inject & HVM_EVENT_TYPE) == BH_INJECT_TYPE_EXCEPTION) {
+		if ((inject & HVM_EVENT_VECTOR) == VECTOR_PF) {
 			hvm_set(vcpu, HVM_CR2, vcpu->run->inject_cr2);
 		}
-		vcpu_raise(vcpu, inject & 0xff, error_code);
-		return BH_OK;
-	}
-	if ((inject & 0x700) == BH_INJECT_TYPE_NMI) {
+		vcpu_raise(vcpu, inject & HVM_EVENT_VECTOR, vcpu->run->inject_error_code);
+	} else if ((inject & HVM_EVENT_TYPE) == BH_INJECT_TYPE_NMI) {
 		vcpu_request_self(vcpu, VCPU_REQUEST_NMI);
-		return BH_OK;
+	} else {
+		vcpu->inject = inject & BH_INJECT_MASK;
+		vcpu_request_self(vcpu, VCPU_REQUEST_INJECT);
 	}
-	if (vcpu->inject != 0) {
-		return BH_ERR_STATE;
-	}
-	vcpu->inject = inject;
-	vcpu_request_self(vcpu, VCPU_REQUEST_INJECT);
-	return BH_OK;
 }
 
 /* What the VMM left in the run page that is not there in the usual case. Each field is read once. */
@@ -346,7 +268,6 @@ static int take_answers(struct vcpu *vcpu)
 	struct bh_run *run = vcpu->run;
 	uint32_t dirty = __atomic_load_n(&run->state_dirty, __ATOMIC_RELAXED);
 	uint32_t inject = __atomic_load_n(&run->inject, __ATOMIC_RELAXED);
-	int error = BH_OK;
 
 	if (dirty == BH_STATE_WANTED) {
 		run->state_dirty = 0;
@@ -359,8 +280,8 @@ static int take_answers(struct vcpu *vcpu)
 	}
 	if (dirty != 0) {
 		struct bh_cpu_state state = run->state; /* a copy: the page may change under us */
+		int error = vcpu_cpu_state_set(vcpu, dirty, &state);
 
-		error = vcpu_cpu_state_set(vcpu, dirty, &state);
 		if (error != BH_OK) {
 			return error;
 		}
@@ -371,7 +292,10 @@ static int take_answers(struct vcpu *vcpu)
 		/* Registers that do not exist ignore writes in xAPIC mode. */
 		(void)!vlapic_write(vcpu, run->lapic_offset & 0xff0u, run->lapic_value);
 	}
-	return inject != 0 ? take_injection(vcpu, inject) : BH_OK;
+	if ((inject & BH_INJECT_VALID) != 0) {
+		take_injection(vcpu, inject);
+	}
+	return BH_OK;
 }
 
 static int begin(struct vcpu *vcpu, struct cpu *cpu)

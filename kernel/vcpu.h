@@ -85,10 +85,9 @@ struct vm_exit {
 	uint32_t error_code; /* ... with this */
 };
 
-/* After enum bh_vcpu_page: not to be seen by the VMM. */
-#define VCPU_PAGE_FPU   3u
-#define VCPU_PAGE_HVM   4u /* VMCB or VMCS */
-#define VCPU_PAGE_COUNT 5u
+/* After enum bh_vcpu_page, in the same block: not to be seen by the VMM. */
+#define VCPU_PAGE_HVM 3u /* VMCB or VMCS */
+#define VCPU_PAGE_FPU 4u /* up to three */
 
 /* vcpu->answer. For a port read it is the width: that many bytes of run.io.value go to RAX. */
 #define VCPU_ANSWER_NONE  0u
@@ -121,8 +120,7 @@ struct vcpu {
 	uint32_t in_guest;  /* entering or in the guest: notify the pCPU */
 	uint32_t is_halted; /* its thread waits in HLT or for SIPI: wake the thread */
 
-	hpa_t pages[VCPU_PAGE_COUNT]; /* by enum bh_vcpu_page, and VCPU_PAGE_FPU */
-	void *fpu;                    /* guest FPU state, arch_fpu_size */
+	void *fpu; /* guest FPU state, arch_fpu_size */
 	uint64_t xcr0;
 	uint64_t cr2; /* VMX: not in the VMCS */
 	uint64_t dr[4];
@@ -166,6 +164,11 @@ static inline struct vcpu *vcpu_of(struct object *object)
 	return container_of(object, struct vcpu, object);
 }
 
+static inline hpa_t vcpu_page(const struct vcpu *vcpu, uint64_t page)
+{
+	return HPA(virt_to_phys(vcpu).raw + (1 + page) * PAGE_SIZE);
+}
+
 static inline struct vcpu *vm_vcpu(const struct vm *vm, uint64_t idx)
 {
 	return idx < vm->vcpus_max ? __atomic_load_n(&vm->vcpus[idx], __ATOMIC_ACQUIRE) : NULL;
@@ -195,7 +198,6 @@ int vcpu_run_begin(struct vcpu *vcpu) must_check;
 /* The way out of the kernel into a guest (from kernel_leave, current->vcpu == vcpu). Returns when there is other work: either the pCPU's
  * work word is set / the thread waits now (current->vcpu stays), or the exit is for the VMM (current->vcpu is NULL, RAX of the frame set). */
 void vcpu_enter(struct vcpu *vcpu);
-void vcpu_kick(struct vcpu *vcpu);
 /* The same from the vCPU's own exit path, which looks before the next entry. */
 static inline void vcpu_request_self(struct vcpu *vcpu, uint32_t bits)
 {
@@ -212,7 +214,5 @@ int vm_msi_deliver(struct vm *vm, uint64_t address, uint32_t data) must_check;
 void vm_flush(struct vm *vm);
 /* The thread of a vCPU is destroyed or its vm dies: out of the guest, unload from its pCPU. On that pCPU. */
 void vcpu_unload(struct vcpu *vcpu);
-/* Level of the external-interrupt line into LINT0 (the 8259's INT). Any pCPU. */
-void vcpu_set_extint(struct vcpu *vcpu, bool level);
 /* Give the guest an exception at the next entry: benign ones replace nothing, a second contributory fault becomes #DF (SDM 3A 6.15). */
 void vcpu_raise(struct vcpu *vcpu, uint32_t vector, uint32_t error_code);

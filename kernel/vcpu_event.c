@@ -14,24 +14,23 @@
 #define NMI_PENDING_MAX     2u
 #define WINDOW_ANY_PRIORITY 16u
 
-static bool has_error_code(uint32_t vector)
+/* Sets of exceptions (SDM 3A tables 6-1 and 6-5). */
+#define CONTRIBUTORY \
+	(BIT(VECTOR_DE) | BIT(VECTOR_TS) | BIT(VECTOR_NP) | BIT(VECTOR_SS) | BIT(VECTOR_GP))
+#define WITH_ERROR_CODE                                                                        \
+	((CONTRIBUTORY & ~BIT(VECTOR_DE)) | BIT(VECTOR_DF) | BIT(VECTOR_PF) | BIT(VECTOR_AC) | \
+	 BIT(VECTOR_CP))
+
+static bool is_in(uint64_t set, uint32_t vector)
 {
-	return vector == VECTOR_DF || (vector >= VECTOR_TS && vector <= VECTOR_PF) ||
-	       vector == VECTOR_AC || vector == VECTOR_CP;
+	return (set >> (vector & 63) & 1) != 0;
 }
 
-static bool is_contributory(uint32_t vector)
-{
-	return vector == VECTOR_DE || (vector >= VECTOR_TS && vector <= VECTOR_GP);
-}
-
-/* Both in the course of one delivery make a double fault (SDM 3A table 6-5). */
+/* Both in the course of one delivery make a double fault. */
 static bool makes_double_fault(uint32_t first, uint32_t second)
 {
-	if (first == VECTOR_PF) {
-		return second == VECTOR_PF || is_contributory(second);
-	}
-	return is_contributory(first) && is_contributory(second);
+	return (first == VECTOR_PF && second == VECTOR_PF) ||
+	       (is_in(CONTRIBUTORY | BIT(VECTOR_PF), first) && is_in(CONTRIBUTORY, second));
 }
 
 void vcpu_raise(struct vcpu *vcpu, uint32_t vector, uint32_t error_code)
@@ -55,8 +54,8 @@ void vcpu_raise(struct vcpu *vcpu, uint32_t vector, uint32_t error_code)
 		vlapic_untake(vcpu, old & 0xff);
 	}
 	vcpu->inject = BH_INJECT_VALID | BH_INJECT_TYPE_EXCEPTION | vector |
-	               (has_error_code(vector) ? BH_INJECT_ERROR_CODE : 0);
-	vcpu->inject_error_code = has_error_code(vector) ? error_code : 0;
+	               (is_in(WITH_ERROR_CODE, vector) ? BH_INJECT_ERROR_CODE : 0);
+	vcpu->inject_error_code = error_code;
 }
 
 static void inject(struct vcpu *vcpu, uint32_t event, uint32_t error_code)
@@ -129,13 +128,6 @@ static bool deliver_events(struct vcpu *vcpu)
 	return true;
 }
 
-/* The local APIC's part; the VMM does the registers (SDM 3A 8.4.2). */
-static bool do_init(struct vcpu *vcpu)
-{
-	vlapic_reset(vcpu, true);
-	return vcpu_return(vcpu, BH_EXIT_INIT, 0);
-}
-
 static bool report_eoi(struct vcpu *vcpu)
 {
 	for (uint32_t i = 0; i < ARRAY_SIZE(vcpu->lapic.eoi_level); i++) {
@@ -165,7 +157,8 @@ static bool requests_rare(struct vcpu *vcpu, uint32_t bits)
 	}
 	if ((bits & VCPU_REQUEST_INIT) != 0) {
 		vcpu_request_self(vcpu, (rest & ~VCPU_REQUEST_NMI) | (bits & VCPU_REQUEST_SIPI));
-		return do_init(vcpu);
+		vlapic_reset(vcpu, true); /* the VMM does the registers (SDM 3A 8.4.2) */
+		return vcpu_return(vcpu, BH_EXIT_INIT, 0);
 	}
 	if ((bits & VCPU_REQUEST_SIPI) != 0 && vcpu->activity == BH_ACTIVITY_WAIT_SIPI) {
 		vcpu_request_self(vcpu, rest);

@@ -38,20 +38,6 @@ static bool exit_io(struct vcpu *vcpu, const struct vm_exit *exit)
 	return vcpu_return_plain(vcpu, BH_EXIT_IO, 0);
 }
 
-/* Mapped meanwhile, or never walked before: the access works now. */
-static bool is_accessible(struct vcpu *vcpu, const struct vm_exit *exit)
-{
-	uint32_t needed = exit->is_fetch   ? PTABLE_EXECUTE
-	                  : exit->is_write ? PTABLE_WRITE
-	                                   : PTABLE_READ;
-	uint32_t flags;
-	uint64_t left;
-	hpa_t pa;
-
-	return ptable_lookup(&vcpu->vm->npt, exit->gpa.raw, &pa, &flags, &left) &&
-	       (flags & needed) != 0;
-}
-
 static bool exit_mmio(struct vcpu *vcpu, const struct vm_exit *exit)
 {
 	struct bh_exit_mmio *mmio = &vcpu->run->mmio;
@@ -61,8 +47,6 @@ static bool exit_mmio(struct vcpu *vcpu, const struct vm_exit *exit)
 			vlapic_register_refresh(vcpu, exit->gpa.raw % PAGE_SIZE & ~0xfull);
 		}
 		vcpu->stats->exits[BH_REASON_APIC]++;
-	} else if (is_accessible(vcpu, exit)) {
-		return true;
 	}
 	if (unlikely(exit->is_delivery)) {
 		/* Descriptor table or stack is not there: a CPU would read ones from it, fault again, and shut down. */
@@ -82,13 +66,6 @@ static bool exit_mmio(struct vcpu *vcpu, const struct vm_exit *exit)
 	vcpu->answer = VCPU_ANSWER_MMIO;
 	return vcpu_return(vcpu, BH_EXIT_MMIO,
 	                   exit->is_64 ? BH_STATE_GPR | BH_STATE_CONTROL : BH_STATE_EMULATE);
-}
-
-/* One of the leaves that the vendor's fast path has not answered. */
-static bool exit_cpuid(struct vcpu *vcpu)
-{
-	hvm->skip_instruction(vcpu, 0);
-	return vcpu_return(vcpu, BH_EXIT_CPUID, BH_STATE_GPR | BH_STATE_CONTROL);
 }
 
 static bool return_msr(struct vcpu *vcpu, uint32_t msr, bool is_write, uint64_t value)
@@ -165,12 +142,6 @@ static bool exit_xsetbv(struct vcpu *vcpu)
 	return true;
 }
 
-static bool exit_exception(struct vcpu *vcpu, const struct vm_exit *exit)
-{
-	vcpu_raise(vcpu, exit->vector, exit->error_code);
-	return true;
-}
-
 /* A guest CPU that spins for a lock: others on this pCPU may hold it. */
 static bool exit_pause(struct vcpu *vcpu)
 {
@@ -196,7 +167,8 @@ static out_of_line bool handle_rest(struct vcpu *vcpu, const struct vm_exit *exi
 	case BH_REASON_MMIO:
 		return exit_mmio(vcpu, exit);
 	case BH_REASON_CPUID:
-		return exit_cpuid(vcpu);
+		hvm->skip_instruction(vcpu, 0); /* a leaf that the fast path has not answered */
+		return vcpu_return(vcpu, BH_EXIT_CPUID, BH_STATE_GPR | BH_STATE_CONTROL);
 	case BH_REASON_MSR_READ:
 	case BH_REASON_MSR_WRITE:
 		return exit_msr(vcpu, exit);
@@ -220,7 +192,8 @@ static out_of_line bool handle_rest(struct vcpu *vcpu, const struct vm_exit *exi
 		return exit_pause(vcpu);
 	case BH_REASON_EXCEPTION:
 	case BH_REASON_PRIVILEGED:
-		return exit_exception(vcpu, exit);
+		vcpu_raise(vcpu, exit->vector, exit->error_code);
+		return true;
 	case BH_REASON_SHUTDOWN:
 		return vcpu_return(vcpu, BH_EXIT_SHUTDOWN, BH_STATE_EMULATE);
 	case BH_REASON_NMI:

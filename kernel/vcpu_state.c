@@ -156,8 +156,7 @@ static bool check_rest(const struct bh_vcpu_state *state)
 		}
 	}
 	if ((groups & BH_STATE_EVENTS) != 0 &&
-	    (state->activity > BH_ACTIVITY_WAIT_SIPI || state->interrupt_shadow > 2 ||
-	     !vcpu_inject_is_valid(state->inject))) {
+	    (state->activity > BH_ACTIVITY_WAIT_SIPI || state->interrupt_shadow > 2)) {
 		return false;
 	}
 	if ((groups & BH_STATE_LAPIC) != 0 &&
@@ -179,7 +178,7 @@ static void set_msrs(struct vcpu *vcpu, const struct bh_vcpu_state *state)
 
 static void set_events(struct vcpu *vcpu, const struct bh_vcpu_state *state)
 {
-	vcpu->inject = state->inject;
+	vcpu->inject = state->inject & BH_INJECT_MASK;
 	vcpu->inject_error_code = state->inject_error_code;
 	hvm_set(vcpu, HVM_SHADOW,
 	        state->interrupt_shadow | (state->is_nmi_blocked != 0 ? HVM_SHADOW_NMI : 0));

@@ -9,8 +9,6 @@ void vcpu_cpu_state_get(struct vcpu *vcpu, uint32_t groups, struct bh_cpu_state 
 /* Not XCR0. INVALID: what would harm the host, and nothing has changed. What the CPU cannot hold it refuses at the next entry. */
 int vcpu_cpu_state_set(struct vcpu *vcpu, uint32_t groups,
                        const struct bh_cpu_state *state) must_check;
-/* A record for injection as the ABI allows it: type and vector that go together, nothing else set. 0 is valid. */
-bool vcpu_inject_is_valid(uint32_t inject);
 /* This pCPU's current vCPU from now on: the previous one's debug registers saved, this one's loaded. Binds vcpu->cpu if it has none. */
 void vcpu_make_current(struct vcpu *vcpu);
 /* DR0-3 and, where the vendor does not switch it, DR6: CPU to record and back. The vCPU is current. */

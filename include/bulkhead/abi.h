@@ -353,6 +353,7 @@ _Static_assert(sizeof(struct bh_segment_state) == 16, "ABI");
 
 /* An event to inject, in the layout of SDM 3C table 25-17 (vector 7:0, type 10:8, error code valid 11, valid 31). */
 #define BH_INJECT_VALID          (1u << 31)
+#define BH_INJECT_MASK           (BH_INJECT_VALID | BH_INJECT_ERROR_CODE | 0x7ffu)
 #define BH_INJECT_ERROR_CODE     (1u << 11)
 #define BH_INJECT_TYPE_INTERRUPT (0u << 8)
 #define BH_INJECT_TYPE_NMI       (2u << 8)

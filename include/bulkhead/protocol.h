@@ -245,7 +245,7 @@ struct root_partition_params {
 	uint16_t pcpus[BH_MAX_VCPUS]; /* pCPU of each vCPU */
 	struct {
 		uint64_t size_bytes; /* of a file in kept memory */
-		uint32_t file_idx;   /* in mgmt_info.files, or BH_FILE_KEPT + index of kept memory */
+		uint32_t file_idx; /* in mgmt_info.files, or BH_FILE_KEPT + index of kept memory */
 		char string[BH_NAME_MAX *
 		            2]; /* name, or name and arguments of a multiboot module */
 	} files[BH_FILES_MAX];

@@ -48,29 +48,20 @@ void vm_destroy(struct vm *vm)
 
 int vcpu_create(struct domain *payer, struct vm *vm, uint32_t idx, struct vcpu **out)
 {
-	hpa_t pages[5];
+	hpa_t block;
 	struct vcpu *vcpu;
+	int error = quota_pages_allocate(payer, 3, &block);
 
-	for (uint32_t i = 0; i < 5; i++) {
-		int error = quota_pages_allocate(payer, 0, &pages[i]);
-
-		if (error < 0) {
-			while (i-- > 0) {
-				quota_pages_free(payer, 0, pages[i]);
-			}
-			return error;
-		}
+	if (error < 0) {
+		return error;
 	}
-	vcpu = phys_to_virt(pages[0]);
+	vcpu = phys_to_virt(block);
 	vcpu->vm = vm;
 	vcpu->idx = idx;
 	vcpu->object.payer = payer;
-	vcpu->pages[BH_VCPU_PAGE_RUN] = pages[1];
-	vcpu->pages[BH_VCPU_PAGE_STATS] = pages[2];
-	vcpu->pages[BH_VCPU_PAGE_LAPIC] = pages[3];
-	vcpu->run = phys_to_virt(pages[1]);
-	vcpu->stats = phys_to_virt(pages[2]);
-	vcpu->fpu = phys_to_virt(pages[4]);
+	vcpu->run = phys_to_virt(vcpu_page(vcpu, BH_VCPU_PAGE_RUN));
+	vcpu->stats = phys_to_virt(vcpu_page(vcpu, BH_VCPU_PAGE_STATS));
+	vcpu->fpu = phys_to_virt(vcpu_page(vcpu, VCPU_PAGE_FPU));
 	vcpu->xcr0 = 1;
 	vm->vcpus[idx] = vcpu;
 	*out = vcpu;
@@ -79,14 +70,8 @@ int vcpu_create(struct domain *payer, struct vm *vm, uint32_t idx, struct vcpu *
 
 void vcpu_destroy(struct vcpu *vcpu)
 {
-	struct domain *payer = vcpu->object.payer;
-
 	CHECK(vcpu->thread == NULL);
-	quota_pages_free(payer, 0, vcpu->pages[BH_VCPU_PAGE_RUN]);
-	quota_pages_free(payer, 0, vcpu->pages[BH_VCPU_PAGE_STATS]);
-	quota_pages_free(payer, 0, vcpu->pages[BH_VCPU_PAGE_LAPIC]);
-	quota_pages_free(payer, 0, virt_to_phys(vcpu->fpu));
-	quota_pages_free(payer, 0, virt_to_phys(vcpu));
+	quota_pages_free(vcpu->object.payer, 3, virt_to_phys(vcpu));
 }
 
 int vcpu_run_begin(struct vcpu *vcpu)
@@ -119,9 +104,9 @@ void vcpu_enter(struct vcpu *vcpu)
 	arch_user_frame(cpu_self())->rax = 0;
 }
 
-void vcpu_kick(struct vcpu *vcpu)
+void vcpu_request(struct vcpu *vcpu, uint32_t bits)
 {
-	vcpu->requests |= VCPU_REQUEST_KICK;
+	vcpu->requests |= bits;
 	if (vcpu->thread != NULL) {
 		thread_wake(vcpu->thread);
 	}
@@ -192,9 +177,4 @@ void vm_flush(struct vm *vm)
 	CHECK(vm->object.type == BH_OBJECT_VM);
 	fake_vm_flushes++;
 	message_sync();
-}
-
-void vcpu_set_extint(struct vcpu *vcpu, bool level)
-{
-	vcpu->lapic.is_extint_asserted = level;
 }

@@ -91,7 +91,7 @@ static void vmx_vcpu_init(struct vcpu *vcpu)
 	vmcs_write(VMCS_CR0_MASK, CR0_HOST_OWNED);
 	vmcs_write(VMCS_CR4_MASK, ~vmx_caps.cr4_owned);
 	vmcs_write(VMCS_MSR_BITMAP, image_to_phys(msr_bitmap).raw);
-	vmcs_write(VMCS_VIRTUAL_APIC_PAGE, vcpu->pages[BH_VCPU_PAGE_LAPIC].raw);
+	vmcs_write(VMCS_VIRTUAL_APIC_PAGE, vcpu_page(vcpu, BH_VCPU_PAGE_LAPIC).raw);
 	vmcs_write(VMCS_EPT_POINTER, vmx_ept_pointer(vcpu->vm));
 	vmcs_write(VMCS_LINK_POINTER, ~0ull);
 	if ((vmx_caps.controls[VMX_CPU2] & CPU2_XSAVES) != 0) {
