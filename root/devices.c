@@ -72,7 +72,7 @@ static int memory_attach_mgmt(const struct partition *partition, uint64_t va)
 
 	for (uint32_t i = partition->memory_first; i < partition->memory_end && error == BH_OK;
 	     i++) {
-		struct bh_region_info info;
+		struct bh_region_info info = { 0 };
 
 		error = bh_region_info(partition->owned.handles[i], &info);
 		if (error == BH_OK) {
