@@ -13,7 +13,7 @@
 
 /* Each turn is an exit to the VMM, or a good while of pausing: enough for any machine that is not stuck. */
 #define PATIENCE_EXITS 2000000u
-#define PATIENCE_LOOPS 4000000u
+#define PATIENCE_LOOPS 400000u
 #define PAUSES         100u
 
 struct queue queues[QUEUES_MAX];
@@ -312,12 +312,17 @@ static int64_t packed_take(struct queue *queue)
 	return desc->length;
 }
 
+int64_t queue_take(struct queue *queue)
+{
+	return queue->is_packed ? packed_take(queue) : split_take(queue);
+}
+
 int64_t queue_wait(struct queue *queue)
 {
 	int64_t length = -1;
 
 	for (uint32_t i = 0; i < PATIENCE_LOOPS && length < 0; i++) {
-		length = queue->is_packed ? packed_take(queue) : split_take(queue);
+		length = queue_take(queue);
 		for (uint32_t n = 0; n < PAUSES && length < 0; n++) {
 			__asm__ volatile("pause");
 		}

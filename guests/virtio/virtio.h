@@ -96,6 +96,8 @@ void queue_put(struct queue *queue, const struct segment *segments, uint32_t cou
                struct desc *table);
 /* The next chain that came back: its length by the device, or -1 if nothing comes. */
 int64_t queue_wait(struct queue *queue);
+/* The same without waiting. */
+int64_t queue_take(struct queue *queue);
 
 /* ---- the tests ---- */
 
