@@ -9,25 +9,26 @@
 #include "kernel/object.h"
 #include "kernel/string.h"
 
-#define TABLE_LENGTH_MAX   0x200000u /* no sane table that we read is larger */
-#define BIOS_AREA          0xe0000u
-#define BIOS_AREA_END      0x100000u
-#define EBDA_POINTER       0x40eu
-#define EBDA_SEARCH_BYTES  1024u
-#define RSDP1_BYTES        20u
+#define TABLE_LENGTH_MAX    0x200000u /* no sane table that we read is larger */
+#define BIOS_AREA           0xe0000u
+#define BIOS_AREA_END       0x100000u
+#define EBDA_POINTER        0x40eu
+#define EBDA_SEARCH_BYTES   1024u
+#define RSDP1_BYTES         20u
 
-#define MADT_RECORDS       44u
-#define MADT_LAPIC         0u
-#define MADT_IOAPIC        1u
-#define MADT_X2APIC        9u
-#define MADT_ENABLED       1u
-#define FADT_PM_TIMER      76u
-#define SPCR_TYPE          36u
-#define SPCR_TYPE_16450    1u
-#define SPCR_ADDRESS_SPACE 40u
-#define SPCR_SPACE_PORT    1u
-#define SPCR_ADDRESS       44u
-#define SPCR_BAUD          58u
+#define MADT_RECORDS        44u
+#define MADT_LAPIC          0u
+#define MADT_LAPIC_ID_SHIFT 24
+#define MADT_IOAPIC         1u
+#define MADT_X2APIC         9u
+#define MADT_ENABLED        1u
+#define FADT_PM_TIMER       76u
+#define SPCR_TYPE           36u
+#define SPCR_TYPE_16450     1u
+#define SPCR_ADDRESS_SPACE  40u
+#define SPCR_SPACE_PORT     1u
+#define SPCR_ADDRESS        44u
+#define SPCR_BAUD           58u
 
 struct rsdp {
 	char signature[8];
@@ -109,18 +110,18 @@ static const struct table *table_open(uint64_t pa)
 	return NULL;
 }
 
-/* A little-endian field of a table or record of `length` bytes; 0 where it does not reach. */
-static uint64_t field(const void *record, uint32_t length, uint32_t offset, uint32_t bytes)
+/* A little-endian field of a table; 0 where it does not reach. */
+static uint64_t field(const struct table *table, uint32_t offset, uint32_t bytes)
 {
 	uint64_t value = 0;
 
-	if (offset + bytes <= length) {
-		memcpy(&value, (const uint8_t *)record + offset, bytes);
+	if (offset + bytes <= table->length) {
+		memcpy(&value, (const uint8_t *)table + offset, bytes);
 	}
 	return value;
 }
 
-static void cpu_add(uint64_t apic_id, uint64_t flags)
+static void cpu_add(uint32_t apic_id, uint32_t flags)
 {
 	bool is_known = (flags & MADT_ENABLED) == 0;
 
@@ -131,29 +132,22 @@ static void cpu_add(uint64_t apic_id, uint64_t flags)
 	if (!is_known && acpi.cpus_count == BH_MAX_CPUS) {
 		acpi.cpus_ignored++;
 	} else if (!is_known) {
-		acpi.apic_ids[acpi.cpus_count++] = (uint32_t)apic_id;
+		acpi.apic_ids[acpi.cpus_count++] = apic_id;
 	}
 }
 
 static void madt_record_read(const uint8_t *record, uint32_t length)
 {
-	switch (record[0]) {
-	case MADT_LAPIC:
-		cpu_add(field(record, length, 3, 1), field(record, length, 4, 4));
-		break;
-	case MADT_X2APIC:
-		cpu_add(field(record, length, 4, 4), field(record, length, 8, 4));
-		break;
-	case MADT_IOAPIC:
-		if (acpi.ioapics_count < ACPI_IOAPICS_MAX) {
-			acpi.ioapics[acpi.ioapics_count].base = (uint32_t)field(record, length, 4,
-			                                                        4);
-			acpi.ioapics[acpi.ioapics_count++].gsi_base = (uint32_t)field(record,
-			                                                              length, 8, 4);
-		}
-		break;
-	default:
-		break;
+	uint32_t words[4] = { 0 }; /* of a record that is too short the rest is zero */
+
+	memcpy(words, record, length < sizeof(words) ? length : sizeof(words));
+	if (record[0] == MADT_LAPIC) {
+		cpu_add(words[0] >> MADT_LAPIC_ID_SHIFT, words[1]);
+	} else if (record[0] == MADT_X2APIC) {
+		cpu_add(words[1], words[2]);
+	} else if (record[0] == MADT_IOAPIC && acpi.ioapics_count < ACPI_IOAPICS_MAX) {
+		acpi.ioapics[acpi.ioapics_count].base = words[1];
+		acpi.ioapics[acpi.ioapics_count++].gsi_base = words[2];
 	}
 }
 
@@ -174,12 +168,11 @@ static void madt_read(const struct table *madt)
 static void spcr_read(const struct table *spcr)
 {
 	static const uint32_t bauds[] = { [3] = 9600, [4] = 19200, [6] = 57600, [7] = 115200 };
-	uint64_t baud = field(spcr, spcr->length, SPCR_BAUD, 1);
-	uint64_t address = field(spcr, spcr->length, SPCR_ADDRESS, 8);
+	uint64_t baud = field(spcr, SPCR_BAUD, 1);
+	uint64_t address = field(spcr, SPCR_ADDRESS, 8);
 
-	if (field(spcr, spcr->length, SPCR_TYPE, 1) > SPCR_TYPE_16450 ||
-	    field(spcr, spcr->length, SPCR_ADDRESS_SPACE, 1) != SPCR_SPACE_PORT ||
-	    address > 0xfff8) {
+	if (field(spcr, SPCR_TYPE, 1) > SPCR_TYPE_16450 ||
+	    field(spcr, SPCR_ADDRESS_SPACE, 1) != SPCR_SPACE_PORT || address > 0xfff8) {
 		log_print("ACPI: SPCR names no 16550 at a port: not used");
 		return;
 	}
@@ -197,7 +190,7 @@ static void table_read(uint64_t pa)
 	if (memcmp(table->signature, "APIC", 4) == 0) {
 		madt_read(table);
 	} else if (memcmp(table->signature, "FACP", 4) == 0) {
-		acpi.pm_timer_port = (uint16_t)field(table, table->length, FADT_PM_TIMER, 4);
+		acpi.pm_timer_port = (uint16_t)field(table, FADT_PM_TIMER, 4);
 	} else if (memcmp(table->signature, "SPCR", 4) == 0) {
 		spcr_read(table);
 	}
@@ -224,6 +217,6 @@ void acpi_init(void)
 	}
 	for (uint32_t at = sizeof(*root); root != NULL && at + entry_bytes <= root->length;
 	     at += entry_bytes) {
-		table_read(field(root, root->length, at, entry_bytes));
+		table_read(field(root, at, entry_bytes));
 	}
 }

@@ -28,8 +28,8 @@ struct feature_record {
 static const struct feature_record records[] = { FEATURE_LIST(FEATURE_RECORD) };
 #undef FEATURE_RECORD
 
-uint64_t feature_bits[(FEATURE_COUNT + 63) / 64];
-static bool is_masked[FEATURE_COUNT];
+uint64_t feature_bits;
+static uint64_t masked_bits;
 
 static bool record_is_present(const struct feature_record *record)
 {
@@ -47,7 +47,7 @@ static void mask_name(const char *name, size_t length)
 	for (uint32_t i = 0; i < FEATURE_COUNT; i++) {
 		if (strncmp(records[i].name, name, length) == 0 &&
 		    records[i].name[length] == '\0') {
-			is_masked[i] = true;
+			masked_bits |= BIT(i);
 			return;
 		}
 	}
@@ -56,14 +56,7 @@ static void mask_name(const char *name, size_t length)
 
 void feature_found(enum feature feature)
 {
-	if (!is_masked[feature]) {
-		feature_bits[feature / 64] |= BIT(feature % 64);
-	}
-}
-
-void feature_drop(enum feature feature)
-{
-	feature_bits[feature / 64] &= ~BIT(feature % 64);
+	feature_bits |= BIT(feature) & ~masked_bits;
 }
 
 void feature_detect(const char *mask)

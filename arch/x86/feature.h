@@ -21,10 +21,8 @@
 	X(SMAP, "smap", 0x7, 0, EBX, 20)                                 \
 	X(UMIP, "umip", 0x7, 0, ECX, 2)                                  \
 	X(PKU, "pku", 0x7, 0, ECX, 3)                                    \
-	X(IBRS, "ibrs", 0x7, 0, EDX, 26)                                 \
 	X(PAGE_1G, "page1g", 0x80000001, 0, EDX, 26)                     \
 	X(RDTSCP, "rdtscp", 0x80000001, 0, EDX, 27)                      \
-	X(IBPB, "ibpb", 0x80000008, 0, EBX, 12)                          \
 	X(SVM, "svm", 0x80000001, 0, ECX, 2)                             \
 	X(SVM_NPT, "npt", 0x8000000a, 0, EDX, 0)                         \
 	X(SVM_NRIPS, "nrips", 0x8000000a, 0, EDX, 3)                     \
@@ -41,18 +39,11 @@
 	X(VMX_VPID, "vpid", 0, 0, EAX, 0)                                \
 	X(VMX_UNRESTRICTED, "unrestricted", 0, 0, EAX, 0)                \
 	X(VMX_VIRTUAL_APIC, "tprshadow", 0, 0, EAX, 0)                   \
-	X(VMX_APICV, "apicv", 0, 0, EAX, 0)                              \
-	X(VMX_APIC_REGISTERS, "apicregs", 0, 0, EAX, 0)                  \
-	X(VMX_X2APIC_MODE, "vx2apic", 0, 0, EAX, 0)                      \
-	X(VMX_POSTED, "posted", 0, 0, EAX, 0)                            \
 	X(VMX_PREEMPTION_TIMER, "preempt", 0, 0, EAX, 0)                 \
-	X(VMX_PML, "pml", 0, 0, EAX, 0)                                  \
-	X(VMX_TSC_SCALING, "vtscscale", 0, 0, EAX, 0)                    \
 	X(VMX_XSAVES, "vxsaves", 0, 0, EAX, 0)                           \
 	X(VMX_INVPCID, "vinvpcid", 0, 0, EAX, 0)                         \
 	X(VMX_RDTSCP, "vrdtscp", 0, 0, EAX, 0)                           \
 	X(VMX_PAUSE_LOOP, "ple", 0, 0, EAX, 0)                           \
-	X(VMX_MBEC, "mbec", 0, 0, EAX, 0)                                \
 	X(VMX_VIRTUAL_NMI, "vnmis", 0, 0, EAX, 0)
 
 #define FEATURE_ENUMERATOR(symbol, name, leaf, subleaf, reg, bit) FEATURE_##symbol,
@@ -61,19 +52,18 @@ enum feature {
 };
 #undef FEATURE_ENUMERATOR
 
-extern uint64_t feature_bits[(FEATURE_COUNT + 63) / 64];
+extern uint64_t feature_bits;
+_Static_assert(FEATURE_COUNT <= 64, "one word");
 
 static inline bool feature_has(enum feature feature)
 {
-	return (feature_bits[feature / 64] >> (feature % 64)) & 1;
+	return (feature_bits >> feature) & 1;
 }
 
 /* Fill the table from CPUID, less what `mask` names (comma-separated, up to a blank or NUL; NULL: nothing). Boot pCPU, once. */
 void feature_detect(const char *mask);
 /* A feature that CPUID does not tell: set it, unless it is masked. */
 void feature_found(enum feature feature);
-/* It is there but cannot be used (firmware, another feature missing). */
-void feature_drop(enum feature feature);
 /* Names of all features found, blank-separated, for bh_info.features. */
 void feature_names(char *text, size_t size);
 /* Physical address width, in bits (CPUID 80000008h). */

@@ -8,68 +8,47 @@
 #include "arch/x86/reg/cr.h"
 #include "arch/x86/start.h"
 #include "kernel/string.h"
+#include "kernel/xcr0.h"
 
-#define XCR0_X87     BIT(0)
-#define XCR0_SSE     BIT(1)
-#define XCR0_AVX     BIT(2)
-#define XCR0_AVX512  GENMASK(7, 5)
+#define CPUID_XSAVE  0xdu
 #define XCR0_PKRU    BIT(9)
-
 #define FXSAVE_BYTES 512u
-#define FCW_OFFSET   0u
-#define MXCSR_OFFSET 24u
+#define FCW_WORD     0u /* of 32 bits in an area; the upper half is FSW */
+#define MXCSR_WORD   6u
 #define FCW_INIT     0x37fu
 #define MXCSR_INIT   0x1f80u
 
 uint32_t arch_fpu_size;
 uint64_t arch_xcr0_supported;
 
-static void components_find(void)
-{
-	struct cpuid_result leaf = cpuid_read(0xd, 0);
-	uint64_t supported = (leaf.eax | (uint64_t)leaf.edx << 32) & (XCR0_X87 | XCR0_SSE);
-
-	if (feature_has(FEATURE_AVX)) {
-		supported |= leaf.eax & XCR0_AVX;
-	}
-	if ((supported & XCR0_AVX) && feature_has(FEATURE_AVX512F) &&
-	    (leaf.eax & XCR0_AVX512) == XCR0_AVX512) {
-		supported |= XCR0_AVX512;
-	}
-	if (feature_has(FEATURE_PKU)) {
-		supported |= leaf.eax & XCR0_PKRU;
-	}
-	arch_xcr0_supported = supported;
-}
-
 void fpu_cpu_init(struct cpu *cpu)
 {
-	uint32_t mxcsr = MXCSR_INIT;
+	uint64_t supported = XCR0_X87 | XCR0_SSE;
+	uint32_t size = FXSAVE_BYTES, mxcsr = MXCSR_INIT;
 
-	if (!feature_has(FEATURE_XSAVE)) {
-		arch_xcr0_supported = XCR0_X87 | XCR0_SSE;
-		arch_fpu_size = FXSAVE_BYTES;
-	} else {
-		if (arch_fpu_size == 0) {
-			components_find();
-		}
-		xcr0_write(arch_xcr0_supported);
-		cpu->xcr0 = arch_xcr0_supported;
+	if (feature_has(FEATURE_XSAVE)) {
+		supported |= feature_has(FEATURE_PKU) ? XCR0_PKRU : 0;
+		supported |= feature_has(FEATURE_AVX) ? XCR0_AVX : 0;
+		supported |= (supported & XCR0_AVX) && feature_has(FEATURE_AVX512F) ? XCR0_AVX512
+		                                                                    : 0;
+		supported &= cpuid_read(CPUID_XSAVE, 0).eax;
+		xcr0_write(supported);
+		cpu->xcr0 = supported;
 		/* EBX follows XCR0: the size for what is enabled now. */
-		arch_fpu_size = ALIGN_UP(cpuid_read(0xd, 0).ebx, 64u);
+		size = ALIGN_UP(cpuid_read(CPUID_XSAVE, 0).ebx, 64u);
 	}
+	arch_xcr0_supported = supported;
+	arch_fpu_size = size;
 	__asm__ volatile("fninit\n\tldmxcsr %0" : : "m"(mxcsr));
 }
 
 void arch_fpu_init_area(void *area)
 {
-	uint8_t *bytes = area;
-	uint16_t fcw = FCW_INIT;
-	uint32_t mxcsr = MXCSR_INIT;
+	uint32_t *words = area;
 
 	memset(area, 0, arch_fpu_size);
-	memcpy(bytes + FCW_OFFSET, &fcw, sizeof(fcw));
-	memcpy(bytes + MXCSR_OFFSET, &mxcsr, sizeof(mxcsr));
+	words[FCW_WORD] = FCW_INIT;
+	words[MXCSR_WORD] = MXCSR_INIT;
 }
 
 void arch_xcr0_load(uint64_t xcr0)

@@ -45,7 +45,6 @@
 #define EFER_LMA       REG_BIT(10)
 #define EFER_NXE       REG_BIT(11)
 #define EFER_SVME      REG_BIT(12)
-#define EFER_FFXSR     REG_BIT(14)
 
 #define RFLAGS_FIXED   REG_BIT(1)
 #define RFLAGS_TF      REG_BIT(8)
@@ -54,7 +53,6 @@
 #define RFLAGS_IOPL    (REG_BIT(12) | REG_BIT(13))
 #define RFLAGS_NT      REG_BIT(14)
 #define RFLAGS_RF      REG_BIT(16)
-#define RFLAGS_VM      REG_BIT(17)
 #define RFLAGS_AC      REG_BIT(18)
 
 #define PTE_PRESENT    REG_BIT(0)
@@ -68,7 +66,3 @@
 #define PTE_GLOBAL     REG_BIT(8)
 #define PTE_NX         (1ull << 63)
 #define PTE_ADDRESS    0x000ffffffffff000ull
-
-#define PF_PRESENT     REG_BIT(0)
-#define PF_USER        REG_BIT(2)
-#define PF_RESERVED    REG_BIT(3)

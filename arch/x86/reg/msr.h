@@ -10,8 +10,6 @@
 #define APIC_BASE_ADDRESS         0x000ffffffffff000
 #define MSR_FEATURE_CONTROL       0x3a
 #define MSR_TSC_ADJUST            0x3bu
-#define MSR_SPEC_CTRL             0x48
-#define MSR_PRED_CMD              0x49
 #define MSR_SYSENTER_CS           0x174
 #define MSR_SYSENTER_ESP          0x175
 #define MSR_SYSENTER_EIP          0x176
@@ -21,9 +19,7 @@
 #define MSR_MCG_STATUS            0x17a
 #define MCG_STATUS_RIPV           0x1
 #define MSR_MCG_CTL               0x17b
-#define MSR_MISC_ENABLE           0x1a0
 #define MSR_PAT                   0x277
-#define MSR_MTRR_DEF_TYPE         0x2ff
 #define MSR_MC0_CTL               0x400 /* + 4 * bank, as the next two */
 #define MSR_MC0_STATUS            0x401
 #define MC_STATUS_CONTEXT_CORRUPT BIT(57)
@@ -33,7 +29,6 @@
 #define MSR_MC0_ADDRESS           0x402
 #define MSR_TSC_DEADLINE          0x6e0
 #define MSR_X2APIC                0x800 /* + register offset / 16 */
-#define MSR_XSS                   0xda0
 #define MSR_EFER                  0xc0000080
 #define MSR_STAR                  0xc0000081
 #define MSR_LSTAR                 0xc0000082
