@@ -31,14 +31,15 @@ static uint32_t records_place(const struct boot_info *info, uint64_t size)
 	panic("too little memory: no free range of %lu KiB for the page records", size >> 10);
 }
 
-/* The ranges are sorted and do not overlap (arch/x86/memory_map.c). */
+/* The ranges do not overlap (arch/x86/memory_map.c). */
 static void memory_start(const struct boot_info *info)
 {
 	uint64_t limit = 0;
 
 	for (uint32_t i = 0; i < info->memory_count; i++) {
-		limit = is_ram(&info->memory[i]) ? info->memory[i].base + info->memory[i].size
-		                                 : limit;
+		uint64_t end = info->memory[i].base + info->memory[i].size;
+
+		limit = is_ram(&info->memory[i]) && end > limit ? end : limit;
 	}
 	uint64_t records_bytes = memory_records_bytes(limit);
 	uint32_t place = records_place(info, records_bytes);
