@@ -31,7 +31,9 @@ struct device {
 	char reason[DEVICE_REASON_SIZE]; /* why it failed */
 	enum device_state state;
 	bool has_interrupt;
-	uint64_t deadline_tsc; /* service() is called then at the latest */
+	bool has_msix;              /* its interrupts are entry 0 of the MSI-X table */
+	const char *interrupt_kind; /* for the verb devices */
+	uint64_t deadline_tsc;      /* service() is called then at the latest */
 	uint64_t interrupts_count;
 	uint32_t resets_count;
 	/* Memory for the device, set by mgmt before start(). */
@@ -44,6 +46,7 @@ struct device {
 
 struct driver {
 	const char *name;
+	bool has_no_msix;   /* the driver does not set up what MSI-X needs of the device */
 	uint64_t dma_bytes; /* what driver_dma() may take for one device */
 	bool (*matches)(const struct pci_function *pci);
 	/* BARs are read, decoding and bus mastering are on. May end with driver_fail(). */

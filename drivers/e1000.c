@@ -484,6 +484,7 @@ static void e1000_start(struct device *device)
 
 const struct driver driver_e1000 = {
 	.name = "e1000",
+	.has_no_msix = true, /* 82574L: wants its own vector table filled (DS 7.4.3) */
 	.dma_bytes = 2 * 4096 + (RX_COUNT + TX_COUNT) * BUFFER_BYTES,
 	.matches = e1000_matches,
 	.start = e1000_start,

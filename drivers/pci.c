@@ -223,3 +223,41 @@ bool pci_enable_msi(const struct pci_function *function, uint64_t address, uint3
 	pci_set_command(function, PCI_COMMAND_NO_INTX, 0);
 	return true;
 }
+
+bool pci_msix_table(const struct pci_function *function, uint32_t *bar_idx, uint32_t *offset,
+                    uint32_t *entries)
+{
+	uint32_t at = pci_find_capability(function, PCI_CAP_MSIX, 0);
+	uint32_t where;
+
+	if (at == 0) {
+		return false;
+	}
+	where = pci_read(function, at + PCI_MSIX_TABLE, 4);
+	*bar_idx = where & 7u;
+	*offset = where & ~7u;
+	*entries = (pci_read(function, at + PCI_MSIX_CONTROL, 2) & PCI_MSIX_SIZE) + 1;
+	return *bar_idx < PCI_BARS &&
+	       (uint64_t)*offset + 16ull * *entries <= function->bar[*bar_idx].bytes;
+}
+
+void pci_enable_msix(const struct pci_function *function, volatile uint32_t *table,
+                     uint64_t address, uint32_t data)
+{
+	uint32_t at = pci_find_capability(function, PCI_CAP_MSIX, 0);
+	uint32_t control = pci_read(function, at + PCI_MSIX_CONTROL, 2);
+	uint32_t i;
+
+	/* Masked as a whole while the entries are written (6.8.3.5). */
+	pci_write(function, at + PCI_MSIX_CONTROL, 2,
+	          control | PCI_MSIX_ENABLE | PCI_MSIX_MASK_ALL);
+	for (i = 0; i <= (control & PCI_MSIX_SIZE); i++) {
+		table[4 * i] = i == 0 ? (uint32_t)address : 0;
+		table[4 * i + 1] = i == 0 ? (uint32_t)(address >> 32) : 0;
+		table[4 * i + 2] = i == 0 ? data : 0;
+		table[4 * i + 3] = i == 0 ? 0 : 1;
+	}
+	pci_write(function, at + PCI_MSIX_CONTROL, 2,
+	          (control & ~PCI_MSIX_MASK_ALL) | PCI_MSIX_ENABLE);
+	pci_set_command(function, PCI_COMMAND_NO_INTX, 0);
+}

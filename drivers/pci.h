@@ -54,6 +54,7 @@
 #define PCI_MSIX_CONTROL  0x02u
 #define PCI_MSIX_ENABLE   0x8000u
 #define PCI_MSIX_MASK_ALL 0x4000u
+#define PCI_MSIX_SIZE     0x07ffu
 #define PCI_MSIX_TABLE    0x04u
 
 #define PCI_CLASS_DISPLAY 0x03u
@@ -101,6 +102,14 @@ void pci_set_command(const struct pci_function *function, uint32_t set, uint32_t
 
 /* Offset of the next capability with this id after offset `after` (0: the first), or 0. */
 uint32_t pci_find_capability(const struct pci_function *function, uint8_t id, uint32_t after);
+
+/* Fills entry 0 of the MSI-X table, masks the others, and turns MSI-X on. The table lies in a BAR: pci_msix_table(). */
+void pci_enable_msix(const struct pci_function *function, volatile uint32_t *table,
+                     uint64_t address, uint32_t data);
+
+/* BAR, offset and entries of the MSI-X table; false if there is none. */
+bool pci_msix_table(const struct pci_function *function, uint32_t *bar_idx, uint32_t *offset,
+                    uint32_t *entries);
 
 /* Writes the message of vector 0 and turns MSI on; false if the function has no MSI. */
 bool pci_enable_msi(const struct pci_function *function, uint64_t address, uint32_t data);

@@ -23,6 +23,9 @@
 #define DEVICE_FEATURE        4u
 #define DRIVER_FEATURE_SELECT 8u
 #define DRIVER_FEATURE        12u
+#define CONFIG_VECTOR         16u
+#define QUEUE_VECTOR          26u
+#define NO_VECTOR             0xffffu
 #define QUEUES_COUNT          18u
 #define DEVICE_STATUS         20u
 #define QUEUE_SELECT          22u
@@ -167,6 +170,7 @@ bool virtio_begin(struct virtio *virtio, uint64_t wanted)
 		}
 	}
 	write8(virtio->common, DEVICE_STATUS, status);
+	write16(virtio->common, CONFIG_VECTOR, virtio->device->has_msix ? 0 : NO_VECTOR);
 	virtio->features = read_features(virtio) & (wanted | VIRTIO_F_VERSION_1);
 	if ((virtio->features & VIRTIO_F_VERSION_1) == 0) {
 		return refuse(virtio, "it is a legacy device (disable-legacy=on is needed)");
@@ -233,6 +237,7 @@ bool virtio_queue_begin(struct virtio *virtio, struct virtio_queue *queue, uint1
 	write64(virtio->common, QUEUE_DESCRIPTORS, queue->physical);
 	write64(virtio->common, QUEUE_DRIVER, queue->physical + AVAIL_OFFSET);
 	write64(virtio->common, QUEUE_DEVICE, queue->physical + USED_OFFSET);
+	write16(virtio->common, QUEUE_VECTOR, virtio->device->has_msix ? 0 : NO_VECTOR);
 	write16(virtio->common, QUEUE_ENABLE, 1);
 	return true;
 }

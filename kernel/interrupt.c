@@ -21,7 +21,7 @@ int64_t call_interrupt_bind(struct call *call)
 		return error;
 	}
 	if (event == NULL || gsi >= INTERRUPT_GSIS ||
-	    (flags & ~(uint64_t)(BH_IRQ_LEVEL | BH_IRQ_LOW)) != 0) {
+	    (flags & ~(uint64_t)(BH_IRQ_LEVEL | BH_IRQ_LOW | BH_IRQ_MESSAGE)) != 0) {
 		return BH_ERR_INVALID;
 	}
 	if (interrupts[gsi] != NULL) {
@@ -29,6 +29,10 @@ int64_t call_interrupt_bind(struct call *call)
 	}
 	error = arch_gsi_route((uint32_t)gsi, (flags & BH_IRQ_LEVEL) != 0,
 	                       (flags & BH_IRQ_LOW) != 0, cpu_self());
+	if ((flags & BH_IRQ_MESSAGE) !=
+	    0) { /* its vector is free exactly if no pin has the number */
+		error = error == BH_ERR_NOT_FOUND && gsi < BH_MESSAGES_END ? BH_OK : BH_ERR_INVALID;
+	}
 	if (error < 0) {
 		return error;
 	}

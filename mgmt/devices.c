@@ -8,6 +8,7 @@
  */
 #include "mgmt/devices.h"
 
+#include <cpuid.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -25,6 +26,7 @@
 
 struct line {
 	uint32_t gsi;
+	bool is_message;
 	bh_handle_t interrupt;
 };
 
@@ -128,48 +130,106 @@ uint64_t driver_ms_to_tsc(uint64_t ms)
 
 /* ---- interrupts ------------------------------------------------------------------------------ */
 
-static int64_t bind_line(uint32_t gsi, uint32_t bit)
+/* Binds the number to the next event bit; the line's index + 1, or 0. */
+static uint32_t bind_line(uint32_t gsi, uint32_t flags)
 {
-	int64_t event = bh_event_create(MGMT_HANDLE_EVENTS, bit);
 	int64_t interrupt;
+	int64_t event;
 
-	if (event <= 0) {
-		return event;
+	if (lines_count == DEVICES_LINES_MAX) {
+		return 0;
 	}
-	interrupt = bh_interrupt_bind(MGMT_HANDLE_HOST, gsi, (bh_handle_t)event,
-	                              BH_IRQ_LEVEL | BH_IRQ_LOW);
+	event = bh_event_create(MGMT_HANDLE_EVENTS, DEVICES_EVENT + lines_count);
+	if (event <= 0) {
+		return 0;
+	}
+	interrupt = bh_interrupt_bind(MGMT_HANDLE_HOST, gsi, (bh_handle_t)event, flags);
 	if (interrupt <= 0) {
 		bh_handle_close((bh_handle_t)event);
+		return 0;
 	}
-	return interrupt;
+	lines[lines_count] = (struct line){ .gsi = gsi,
+		                            .interrupt = (bh_handle_t)interrupt,
+		                            .is_message = (flags & BH_IRQ_MESSAGE) != 0 };
+	return ++lines_count;
+}
+
+/* A number for a message: from the end, where no I/O APIC has pins. */
+static uint32_t bind_message(uint32_t *data)
+{
+	uint32_t number = BH_MESSAGES_END;
+	uint32_t line = 0;
+
+	while (line == 0 && number > BH_MESSAGES_END - 2 * DEVICES_LINES_MAX) {
+		line = bind_line(--number, BH_IRQ_MESSAGE);
+	}
+	*data = BH_MESSAGE_DATA + number;
+	return line;
+}
+
+/* The local APIC's id of this pCPU, on which mgmt stays (SDM 2A, CPUID, leaves 1 and 0Bh). */
+static uint32_t own_apic_id(void)
+{
+	uint32_t eax, ebx, ecx, edx;
+
+	if (__get_cpuid_count(0x0b, 0, &eax, &ebx, &ecx, &edx) != 0 && ebx != 0) {
+		return edx;
+	}
+	__cpuid(1, eax, ebx, ecx, edx);
+	return ebx >> 24;
+}
+
+/* MSI-X before MSI. */
+static bool attach_message(uint32_t idx)
+{
+	struct device *device = &devices[idx];
+	uint32_t apic_id = own_apic_id();
+	uint64_t address = BH_MESSAGE_ADDRESS + ((uint64_t)apic_id << 12);
+	volatile uint8_t *table = NULL;
+	uint32_t bar, offset, entries, data;
+	bool is_msix = !device->driver->has_no_msix &&
+	               pci_msix_table(device->pci, &bar, &offset, &entries);
+
+	if (apic_id > 0xfe ||
+	    (!is_msix && pci_find_capability(device->pci, PCI_CAP_MSI, 0) == 0)) {
+		return false;
+	}
+	if (is_msix) {
+		table = driver_map_bar(device, bar, offset + 16ull * entries);
+	}
+	device_line[idx] = bind_message(&data);
+	if (device_line[idx] == 0) {
+		return false;
+	}
+	if (table != NULL) {
+		pci_set_command(device->pci, PCI_COMMAND_MEMORY, 0);
+		pci_enable_msix(device->pci, (volatile uint32_t *)(table + offset), address, data);
+		device->has_msix = true;
+		device->interrupt_kind = "MSI-X";
+		return true;
+	}
+	if (is_msix) {
+		return false; /* the table cannot be mapped */
+	}
+	device->interrupt_kind = "MSI";
+	return pci_enable_msi(device->pci, address, data);
 }
 
 /* The line that firmware chose; functions share them. Without one the device is polled. */
-static void attach_line(uint32_t idx)
+static bool attach_pin(uint32_t idx)
 {
 	const struct pci_function *pci = devices[idx].pci;
 	uint32_t gsi = pci->interrupt_line;
-	int64_t interrupt;
 	uint32_t i;
 
 	if (pci->interrupt_pin == 0 || gsi == 0 || gsi == 0xff) {
-		return;
+		return false;
 	}
-	for (i = 0; i < lines_count && lines[i].gsi != gsi; i++) {
+	for (i = 0; i < lines_count && (lines[i].gsi != gsi || lines[i].is_message); i++) {
 	}
-	if (i == lines_count) {
-		if (lines_count == DEVICES_LINES_MAX) {
-			return;
-		}
-		interrupt = bind_line(gsi, DEVICES_EVENT + i);
-		if (interrupt <= 0) {
-			return;
-		}
-		lines[i] = (struct line){ .gsi = gsi, .interrupt = (bh_handle_t)interrupt };
-		lines_count++;
-	}
-	device_line[idx] = i + 1;
-	devices[idx].has_interrupt = true;
+	device_line[idx] = i < lines_count ? i + 1 : bind_line(gsi, BH_IRQ_LEVEL | BH_IRQ_LOW);
+	devices[idx].interrupt_kind = "INTx";
+	return device_line[idx] != 0;
 }
 
 /* ---- binding --------------------------------------------------------------------------------- */
@@ -208,9 +268,13 @@ static void start_device(uint32_t idx)
 	struct device *device = &devices[idx];
 
 	pci_read_bars(device->pci);
-	attach_line(idx);
+	device->interrupt_kind = "polled";
+	device->has_interrupt = attach_message(idx) || attach_pin(idx);
 	pci_set_command(device->pci, PCI_COMMAND_MEMORY | PCI_COMMAND_PORTS | PCI_COMMAND_MASTER,
-	                device->has_interrupt ? PCI_COMMAND_NO_INTX : 0);
+	                0);
+	if (device->has_interrupt && !lines[device_line[idx] - 1].is_message) {
+		pci_set_command(device->pci, 0, PCI_COMMAND_NO_INTX);
+	}
 	device->driver->start(device);
 }
 
@@ -285,7 +349,7 @@ void devices_service(const uint64_t *bits)
 		device->driver->service(device);
 	}
 	for (i = 0; i < lines_count; i++) {
-		if (has_event(bits, DEVICES_EVENT + i)) {
+		if (!lines[i].is_message && has_event(bits, DEVICES_EVENT + i)) {
 			bh_interrupt_ack(lines[i].interrupt);
 		}
 	}

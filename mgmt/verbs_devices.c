@@ -9,11 +9,11 @@
 #include "mgmt/verb.h"
 
 static const struct result_column device_columns[] = {
-	{ "PCI", "address", RESULT_TEXT },      { "ID", "id", RESULT_TEXT },
-	{ "CLASS", "class", RESULT_TEXT },      { "DRIVER", "driver", RESULT_TEXT },
-	{ "NAME", "name", RESULT_TEXT },        { "STATE", "state", RESULT_TEXT },
-	{ "IRQS", "interrupts", RESULT_COUNT }, { "RESETS", "resets", RESULT_COUNT },
-	{ "ABOUT", "about", RESULT_TEXT },
+	{ "PCI", "address", RESULT_TEXT },        { "ID", "id", RESULT_TEXT },
+	{ "CLASS", "class", RESULT_TEXT },        { "DRIVER", "driver", RESULT_TEXT },
+	{ "NAME", "name", RESULT_TEXT },          { "STATE", "state", RESULT_TEXT },
+	{ "IRQ", "interrupt_kind", RESULT_TEXT }, { "IRQS", "interrupts", RESULT_COUNT },
+	{ "RESETS", "resets", RESULT_COUNT },     { "ABOUT", "about", RESULT_TEXT },
 };
 
 static const char *state_name(const struct device *device)
@@ -28,6 +28,7 @@ static void put_device(struct result *result, const struct device *device)
 	result_text(result, device->driver->name);
 	result_text(result, device->name);
 	result_text(result, state_name(device));
+	result_text(result, device->interrupt_kind != NULL ? device->interrupt_kind : "");
 	result_value(result, device->interrupts_count);
 	result_value(result, device->resets_count);
 	result_text(result, device->state == DEVICE_FAILED ? device->reason : device->about);

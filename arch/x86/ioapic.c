@@ -109,6 +109,10 @@ static void entry_write(const struct ioapic *ioapic, uint32_t reg, uint32_t targ
 	spinlock_drop(&lock);
 }
 
+_Static_assert(BH_MESSAGE_DATA == VECTOR_GSI_FIRST &&
+                       BH_MESSAGE_DATA + BH_MESSAGES_END == VECTOR_GSI_LAST + 1,
+               "what a function writes is the number's vector");
+
 int arch_gsi_route(uint32_t gsi, bool is_level, bool is_low, struct cpu *target)
 {
 	uint32_t reg;

@@ -555,6 +555,14 @@ _Static_assert(sizeof(struct bh_vcpu_stats) <= 4096, "ABI");
 
 #define BH_IRQ_LEVEL 0x1u /* level-triggered; edge else */
 #define BH_IRQ_LOW   0x2u /* active low; high else */
+/*
+ * A message (MSI, MSI-X) in place of a pin: the number is below BH_MESSAGES_END and no I/O APIC's (INVALID else), and the function writes
+ * BH_MESSAGE_DATA + number to BH_MESSAGE_ADDRESS + (APIC id of the caller's pCPU << 12). Never masked.
+ */
+#define BH_IRQ_MESSAGE     0x4u
+#define BH_MESSAGES_END    0xb0u
+#define BH_MESSAGE_DATA    0x30u
+#define BH_MESSAGE_ADDRESS 0xfee00000u
 
 enum bh_vendor {
 	BH_VENDOR_NONE = 0,

@@ -11,7 +11,8 @@ import pytest
 from machine import GUESTS, ROOT
 
 CONFIG = ROOT / "tests/system/data/net.cfg"
-NICS = {"qemu": ["e1000", "e1000e", "virtio-net-pci,disable-legacy=on"], "bochs": ["e1000"]}
+NICS = {"qemu": ["e1000", "e1000e", "virtio-net-pci,disable-legacy=on",
+                 "virtio-net-pci,disable-legacy=on,vectors=0"], "bochs": ["e1000"]}
 
 
 def pytest_generate_tests(metafunc):

@@ -172,6 +172,8 @@ static void test_capabilities(void **state)
 {
 	struct space *space = add(0x0010, 0x8086, 0x10d3, 0);
 	struct pci_function function;
+	uint32_t table[8];
+	uint32_t bar, offset, entries;
 
 	space->bytes[PCI_CAPABILITIES] = 0x52; /* the low two bits are reserved */
 	memcpy(space->bytes + 0x50, (uint8_t[]){ PCI_CAP_VENDOR, 0x60 }, 2);
@@ -189,6 +191,21 @@ static void test_capabilities(void **state)
 	assert_int_equal(read_config(NULL, 0x0010, 0x64, 4), 0xfee01000u);
 	assert_int_equal(read_config(NULL, 0x0010, 0x6c, 2), 0x41);
 	assert_int_equal(read_config(NULL, 0x0010, 0x62, 2), 0x87);
+	space->bytes[0x61] = 0x80; /* MSI, then MSI-X: two entries at 800h of BAR 1 */
+	memcpy(space->bytes + 0x80, (uint8_t[]){ PCI_CAP_MSIX, 0x70, 1, 0, 1, 8, 0, 0 }, 8);
+	assert_false(pci_msix_table(&function, &bar, &offset, &entries)); /* beyond the BAR */
+	function.bar[1].bytes = 0x820;
+	assert_true(pci_msix_table(&function, &bar, &offset, &entries));
+	assert_int_equal(bar, 1);
+	assert_int_equal(offset, 0x800);
+	assert_int_equal(entries, 2);
+	pci_enable_msix(&function, table, 0xfee02000u, 0x42);
+	assert_int_equal(table[0], 0xfee02000u);
+	assert_int_equal(table[2], 0x42);
+	assert_int_equal(table[3], 0);
+	assert_int_equal(table[7], 1); /* masked */
+	assert_int_equal(read_config(NULL, 0x0010, 0x82, 2), 0x8001);
+	space->bytes[0x61] = 0x70;
 	space->bytes[0x71] = 0x50; /* a loop */
 	assert_int_equal(pci_find_capability(&function, PCI_CAP_MSIX, 0), 0);
 	space->bytes[0x51] = 0x10; /* into the header */
