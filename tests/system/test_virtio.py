@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Virtio devices from a driver of our own: good and broken rings, neighbours, restarts of mgmt."""
+import re
+import time
+
+from machine import Machine, clean
+
+OPTIONS = "memory=16M kernel=virtio debug-exit=yes on-crash=preserve on-reboot=preserve"
+REASONS = [
+    "holds more than the queue's size", "descriptor that does not exist", "outside its table",
+    "too many descriptors", "outside the guest's memory", "length is not allowed",
+    "readable descriptor follows", "without VIRTIO_F_INDIRECT_DESC", "indirect descriptor",
+]
+
+
+def start(machine: Machine, name, cmdline, *keys):
+    machine.command(f'create {name} {OPTIONS} cmdline="{cmdline}" ' + " ".join(keys))
+    machine.command(f"start {name}")
+
+
+def end(machine: Machine, name, seconds=300):
+    """Waits for the guest's verdict; gives its console text."""
+    machine.wait_for_state(name, ("off", "crashed"), seconds)
+    machine.drain()
+    machine.send(f"console {name}\r")
+    machine.expect(r"virtio: (PASS|FAIL), [^\n]*\n", 30)
+    text = clean(machine.child.before + machine.child.after)
+    machine.send("\x1d")
+    machine.expect("bulkhead> ")
+    machine.drain(0.2)
+    assert "virtio: PASS" in text, text
+    return text
+
+
+def remove(machine: Machine, *names):
+    for name in names:
+        machine.command(f"kill {name}", is_error_fine=True)
+        machine.command(f"delete {name}")
+
+
+def test_rings(lab):
+    """Both kinds of rings, interrupts; then every kind of broken ring, each with a reason."""
+    free = lab.free_memory()
+    start(lab, "rings", "need=blk,net", "disk=ram:1M", "net=rings")
+    text = end(lab, "rings")
+    for part in ("split: done", "packed, indirect, event index: done", "packed chain without end",
+                 "changes after the kick", "kicks", "resets"):
+        assert part in text, text
+    remove(lab, "rings")
+    assert lab.free_memory() >= free - (1 << 20)  # the switch stays
+
+
+def test_broken_rings_are_told(lab):
+    start(lab, "liar", "need=blk", "disk=ram:1M")
+    end(lab, "liar")
+    events = lab.command("events", 60)
+    assert re.search(r"blk device 0 is stopped until its driver resets it", events), events
+    assert any(reason in events for reason in REASONS), events
+    remove(lab, "liar")
+
+
+def test_neighbours_go_on(lab):
+    """One guest's broken rings; another's reads and writes."""
+    start(lab, "good", "need=blk break=no rounds=1500", "disk=ram:1M")
+    start(lab, "liar", "need=blk", "disk=ram:1M")
+    end(lab, "liar")
+    assert "broken: " not in end(lab, "good")
+    remove(lab, "good", "liar")
+
+
+def test_restarts_of_mgmt(lab):
+    """mgmt is started again while a guest writes and reads; the guest sees a pause and no error."""
+    start(lab, "steady", "need=blk break=no rounds=3000", "disk=ram:1M")
+    for _ in range(3):
+        time.sleep(1)
+        lab.send("host restart-mgmt\r")
+        lab.expect("starting it again|verbs", 60)
+        lab.wait_for_shell()
+    end(lab, "steady")
+    remove(lab, "steady")
+
+
+def test_no_devices(lab):
+    """A guest without the keys has no device and no hot-plug slots."""
+    start(lab, "bare", "")
+    assert "block:" not in end(lab, "bare")
+    remove(lab, "bare")
