@@ -159,17 +159,11 @@ struct vmcb {
 	uint64_t g_pat, debugctl, br_from, br_to, last_exception_from, last_exception_to;
 	uint8_t reserved_698[0x1000 - 0x698];
 };
-_Static_assert(offsetof(struct vmcb, pause_threshold) == 0x03c, "APM 2 B");
 _Static_assert(offsetof(struct vmcb, asid) == 0x058, "APM 2 B");
 _Static_assert(offsetof(struct vmcb, exit_code) == 0x070, "APM 2 B");
-_Static_assert(offsetof(struct vmcb, np_enable) == 0x090, "APM 2 B");
 _Static_assert(offsetof(struct vmcb, event_inject) == 0x0a8, "APM 2 B");
-_Static_assert(offsetof(struct vmcb, next_rip) == 0x0c8, "APM 2 B");
 _Static_assert(offsetof(struct vmcb, es) == 0x400, "APM 2 B");
-_Static_assert(offsetof(struct vmcb, tr) == 0x490, "APM 2 B");
 _Static_assert(offsetof(struct vmcb, efer) == 0x4d0, "APM 2 B");
 _Static_assert(offsetof(struct vmcb, rip) == 0x578, "APM 2 B");
-_Static_assert(offsetof(struct vmcb, rax) == 0x5f8, "APM 2 B");
-_Static_assert(offsetof(struct vmcb, cr2) == 0x640, "APM 2 B");
 _Static_assert(offsetof(struct vmcb, g_pat) == 0x668, "APM 2 B");
 _Static_assert(sizeof(struct vmcb) == 4096, "APM 2 B");

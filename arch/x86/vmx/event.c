@@ -25,7 +25,7 @@ uint32_t vmx_ready(struct vcpu *vcpu)
 	    (vmcs_read(VMCS_GUEST_RFLAGS) & RFLAGS_IF) != 0) {
 		ready = HVM_READY_INTERRUPT;
 	}
-	if ((blocking & (INTERRUPTIBILITY_MOV_SS | INTERRUPTIBILITY_NMI)) == 0) {
+	if ((blocking & (HVM_SHADOW_MOV_SS | INTERRUPTIBILITY_NMI)) == 0) {
 		ready |= HVM_READY_NMI;
 	}
 	return ready;

@@ -165,7 +165,6 @@
 
 /* Guest interruptibility (SDM 3C table 24-3): the low bits are HVM_SHADOW_STI and _MOV_SS. */
 #define INTERRUPTIBILITY_SHADOW   0x3u
-#define INTERRUPTIBILITY_MOV_SS   0x2u
 #define INTERRUPTIBILITY_NMI      0x8u
 #define PENDING_DEBUG_SINGLE_STEP BIT(14)
 
