@@ -114,6 +114,7 @@ struct config_host {
 	struct config_address net_address;
 	char net_gateway[CONFIG_IP_SIZE];
 	char net_dns[CONFIG_IP_SIZE];
+	struct config_texts uplinks; /* each: a NIC and a switch */
 };
 
 struct config_guest {

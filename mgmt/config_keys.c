@@ -46,6 +46,9 @@ const struct config_key config_keys[] = {
 	ROW("dns", "nameserver", HOST(net_dns), CONFIG_TYPE_IP, 0, 0, 0, "",
 	    "an IPv4 address, or none",
 	    "server that is asked for names, unless DHCP names one"),
+	ROW("uplink", "", HOST(uplinks), CONFIG_TYPE_TEXTS, 0, 3, CONFIG_RAMDISK_SIZE - 1, "",
+	    "a NIC and a switch, such as e1000-1 lan2 (the verb devices lists the NICs)",
+	    "put a NIC on a switch; may be given again"),
 
 	ROW("name", "", GUEST(name), CONFIG_TYPE_NAME, CONFIG_KEY_HIDDEN,
 	    1, CONFIG_NAME_SIZE - 1, "",

@@ -22,11 +22,15 @@
 #include "mgmt/machine.h"
 #include "mgmt/pci.h"
 
-#define BAR_VA_BASE 0x0000600000000000ull /* behind what root maps (MGMT_VA_KEPT) */
+#define STORM_PER_SECOND 200000u
+#define BAR_VA_BASE      0x0000600000000000ull /* behind what root maps (MGMT_VA_KEPT) */
 
 struct line {
 	uint32_t gsi;
 	bool is_message;
+	bool is_off; /* it did not end: its devices are polled */
+	uint64_t since_tsc;
+	uint32_t count; /* since then */
 	bh_handle_t interrupt;
 };
 
@@ -76,11 +80,12 @@ void driver_say(const struct device *device, const char *format, ...)
 void *driver_dma(struct device *device, uint64_t bytes, uint64_t *physical)
 {
 	uint64_t size = (bytes + BH_PAGE_SIZE - 1) & ~(BH_PAGE_SIZE - 1);
-	uint8_t *at = device->dma + device->dma_used;
+	uint8_t *at;
 
 	if (device->dma == NULL || size > device->dma_bytes - device->dma_used) {
 		return NULL;
 	}
+	at = device->dma + device->dma_used;
 	*physical = device->dma_physical + device->dma_used;
 	device->dma_used += size;
 	memset(at, 0, size);
@@ -190,8 +195,7 @@ static bool attach_message(uint32_t idx)
 	bool is_msix = !device->driver->has_no_msix &&
 	               pci_msix_table(device->pci, &bar, &offset, &entries);
 
-	if (apic_id > 0xfe ||
-	    (!is_msix && pci_find_capability(device->pci, PCI_CAP_MSI, 0) == 0)) {
+	if (apic_id > 0xfe || (!is_msix && pci_find_capability(device->pci, PCI_CAP_MSI, 0) == 0)) {
 		return false;
 	}
 	if (is_msix) {
@@ -332,6 +336,33 @@ static bool has_event(const uint64_t *bits, uint32_t bit)
 	return (bits[bit / 64] >> (bit % 64) & 1) != 0;
 }
 
+/* A pin that a device without a driver holds would fire for ever: it stays masked then. */
+static void acknowledge(uint32_t idx)
+{
+	struct line *line = &lines[idx];
+	uint64_t now = bh_tsc();
+	uint32_t i;
+
+	if (now - line->since_tsc > bh_info()->tsc_hz) {
+		line->since_tsc = now;
+		line->count = 0;
+	}
+	if (++line->count < STORM_PER_SECOND) {
+		bh_interrupt_ack(line->interrupt);
+		return;
+	}
+	line->is_off = true;
+	for (i = 0; i < devices_count; i++) {
+		if (device_line[i] == idx + 1) {
+			devices[i].has_interrupt = false;
+			devices[i].interrupt_kind = "polled";
+			devices[i].deadline_tsc = now;
+			driver_say(&devices[i], "interrupt %u does not end: polled from now on",
+			           (unsigned int)line->gsi);
+		}
+	}
+}
+
 void devices_service(const uint64_t *bits)
 {
 	uint64_t now = bh_tsc();
@@ -349,8 +380,9 @@ void devices_service(const uint64_t *bits)
 		device->driver->service(device);
 	}
 	for (i = 0; i < lines_count; i++) {
-		if (!lines[i].is_message && has_event(bits, DEVICES_EVENT + i)) {
-			bh_interrupt_ack(lines[i].interrupt);
+		if (!lines[i].is_message && !lines[i].is_off &&
+		    has_event(bits, DEVICES_EVENT + i)) {
+			acknowledge(i);
 		}
 	}
 }

@@ -59,7 +59,7 @@ static bool read_physical(void *context, uint64_t address, void *out, uint32_t s
 
 static bool find_power(struct acpi_power *power)
 {
-	struct bh_host_info host;
+	struct bh_host_info host = { 0 };
 
 	return bh_host_info(MGMT_HANDLE_HOST, &host) == BH_OK && host.acpi_root != 0 &&
 	       acpi_find_power(host.acpi_root, read_physical, NULL, power);
@@ -67,7 +67,7 @@ static bool find_power(struct acpi_power *power)
 
 void host_read_acpi(struct acpi_machine *machine)
 {
-	struct bh_host_info host;
+	struct bh_host_info host = { 0 };
 
 	acpi_read_machine(bh_host_info(MGMT_HANDLE_HOST, &host) == BH_OK ? host.acpi_root : 0,
 	                  read_physical, NULL, machine);

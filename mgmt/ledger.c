@@ -68,6 +68,19 @@ bool ledger_check(struct guest *guest)
 	return true;
 }
 
+static void end_host_texts(struct config_host *host)
+{
+	uint32_t i;
+
+	host->name[sizeof(host->name) - 1] = '\0';
+	host->net_switch[sizeof(host->net_switch) - 1] = '\0';
+	host->net_gateway[sizeof(host->net_gateway) - 1] = '\0';
+	host->net_dns[sizeof(host->net_dns) - 1] = '\0';
+	for (i = 0; i < CONFIG_RAMDISKS_MAX; i++) {
+		host->uplinks.text[i][CONFIG_RAMDISK_SIZE - 1] = '\0';
+	}
+}
+
 bool ledger_open(struct ledger *ledger)
 {
 	uint32_t i;
@@ -81,7 +94,7 @@ bool ledger_open(struct ledger *ledger)
 		ledger->magic = LEDGER_MAGIC;
 		return false;
 	}
-	ledger->host.name[sizeof(ledger->host.name) - 1] = '\0';
+	end_host_texts(&ledger->host);
 	for (i = 0; i < LEDGER_EVENTS; i++) {
 		ledger->events[i].guest[CONFIG_NAME_SIZE - 1] = '\0';
 		ledger->events[i].text[LEDGER_EVENT_SIZE - 1] = '\0';

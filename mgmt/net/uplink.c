@@ -68,8 +68,20 @@ static void receive(void *user, const uint8_t *bytes, uint32_t size)
 /* The switch that this NIC belongs to by the configuration, "" for none. */
 static const char *wanted_switch(const struct nic *nic)
 {
-	const char *name = machine_ledger()->host.net_switch;
+	const struct config_host *host = &machine_ledger()->host;
+	const char *nic_name = nic->device->name;
+	const char *name = host->net_switch;
+	size_t length = strlen(nic_name);
+	uint32_t i;
 
+	for (i = 0; i < host->uplinks.count && i < CONFIG_RAMDISKS_MAX; i++) {
+		const char *text = host->uplinks.text[i];
+
+		if (strncmp(text, nic_name, length) == 0 && text[length] == ' ') {
+			text += length + strspn(text + length, " ");
+			return config_name_is_valid(text) ? text : "";
+		}
+	}
 	/* Two NICs on one switch would be a loop where they are on one network. */
 	return nic == uplinks[0].nic && strcmp(name, "none") != 0 ? name : "";
 }
