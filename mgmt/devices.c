@@ -37,6 +37,8 @@ struct line {
 static const struct driver *const drivers[] = {
 	&driver_e1000,
 	&driver_virtio_net,
+	&driver_virtio_blk,
+	&driver_nvme,
 };
 #define DRIVERS (sizeof(drivers) / sizeof(drivers[0]))
 

@@ -188,3 +188,26 @@ def test_guest_from_fetched_file(boot, nic):
     machine.command("kill a", is_error_fine=True)
     machine.command("delete a")
     machine.command("files delete kernel")
+
+
+@pytest.mark.qemu_only
+@pytest.mark.parametrize("disk", ["virtio-blk-pci,disable-legacy=on", "nvme"])
+def test_disk_driver(boot, disk, tmp_path):
+    """A disk starts with its interrupts, and again after mgmt's restart."""
+    image = tmp_path / "disk.img"
+    image.write_bytes(bytes(16 << 20))
+    machine = boot("--config", str(CONFIG), "--drive", f"if=none,id=d,format=raw,file={image}",
+                   "--device", f"{disk},drive=d,serial=abc")
+    machine.wait_for_shell()
+    for start in range(2):
+        for _ in range(20):
+            row = next(row for row in machine.query("devices") if row["name"])
+            if row["state"] == "running":
+                break
+            machine.drain(0.5)
+        assert row["state"] == "running" and "16 MiB" in row["about"]
+        assert row["interrupts"] > 0 and row["interrupt_kind"] == "MSI-X"
+        if start == 0:
+            machine.send("host restart-mgmt\r")
+            machine.expect("mgmt was started again")
+            machine.wait_for_shell()
