@@ -178,11 +178,20 @@ static void throw_calls(uint32_t thread_idx)
 	__atomic_fetch_add(&done_count, 1, __ATOMIC_RELEASE);
 }
 
+/* Threads may sit in vcpu_run, in a guest that does something for ever. */
+static void kick_all(void)
+{
+	for (uint32_t i = 0; i < config->vcpus_count; i++) {
+		bh_vcpu_kick(VMM_HANDLE_VCPU + i);
+	}
+	bh_thread_yield();
+}
+
 _Noreturn void domain_thread_main(uint32_t idx)
 {
 	throw_calls(idx);
 	for (;;) {
-		bh_thread_yield();
+		kick_all(); /* main() comes last, and has nobody else to do it */
 	}
 }
 
@@ -193,12 +202,8 @@ int main(void)
 
 	channel->state = VMM_RUNNING;
 	bh_threads_release();
-	/* Threads may sit in vcpu_run or vcpu_run's HLT: kick until all are through. */
 	while (__atomic_load_n(&done_count, __ATOMIC_ACQUIRE) < threads_count) {
-		for (uint32_t i = 0; i < threads_count; i++) {
-			bh_vcpu_kick(VMM_HANDLE_VCPU + i);
-		}
-		bh_thread_yield();
+		kick_all();
 	}
 	throw_calls(0);
 	snprintf(text, sizeof(text), "nonsense: %u calls, some of them accepted: %s\r\n",
