@@ -93,10 +93,8 @@ int domain_create(struct domain *payer, const struct bh_domain_params *params, s
 	list_init(&domain->threads);
 	list_init(&domain->mappings);
 	domain->id = (uint32_t)id;
-	domain->depth = payer->depth + 1;
 	domain->quota_bytes = params->quota_bytes;
 	domain->handles_max = params->handles_max != 0 ? params->handles_max : HANDLES_USUAL;
-	domain->is_supervisor = (params->flags & BH_DOMAIN_SUPERVISES) != 0;
 	memcpy(domain->name, params->name, sizeof(domain->name));
 	domain->name[sizeof(domain->name) - 1] = '\0';
 	domains[id] = domain;
@@ -117,15 +115,11 @@ int64_t call_domain_create(struct call *call)
 	struct domain *domain;
 	int error = call_event_argument(call, params->death_event, &event);
 
-	if ((params->flags & ~(BH_DOMAIN_SEES_LOG | BH_DOMAIN_SUPERVISES)) != 0 ||
-	    params->handles_max > BH_MAX_HANDLES) {
-		return BH_ERR_INVALID;
-	}
-	if (!call->caller->is_supervisor) {
+	if (call->caller != root_domain) {
 		return BH_ERR_RIGHTS;
 	}
-	if (call->caller->depth >= DOMAIN_DEPTH_MAX) {
-		return BH_ERR_LIMIT;
+	if ((params->flags & ~BH_DOMAIN_SEES_LOG) != 0 || params->handles_max > BH_MAX_HANDLES) {
+		return BH_ERR_INVALID;
 	}
 	error = error < 0 ? error : domain_create(call->caller, params, event, &domain);
 	call->made = error < 0 ? NULL : &domain->object;

@@ -7,8 +7,7 @@
 
 #include "kernel/object.h"
 
-#define DOMAINS_MAX      1024u
-#define DOMAIN_DEPTH_MAX 8u /* of domains created by domains */
+#define DOMAINS_MAX 1024u
 
 struct handle;
 
@@ -17,8 +16,6 @@ struct domain {
 	uint32_t id;
 	/* enum bh_domain_state; set once from ALIVE, also by a thread's own pCPU (atomic) */
 	uint32_t state;
-	uint32_t depth;
-	bool is_supervisor; /* may create domains and threads, and so take CPU time */
 	uint64_t quota_bytes;
 	uint64_t used_bytes;
 	struct ptable space;

@@ -2,7 +2,7 @@
 /*
  * Handle tables, derivation, and the reaper, which takes handles away from the leaves of the tree, one bounded step at a time, without
  * recursion: it walks down to a handle without children; if that is the last one of a domain, into that domain's own handles.
- * Depth of the walk is bounded by HANDLE_DEPTH_MAX and DOMAIN_DEPTH_MAX.
+ * Depth of the walk is bounded by HANDLE_DEPTH_MAX, twice: only root makes domains.
  */
 #include "kernel/handle.h"
 

@@ -202,7 +202,7 @@ int64_t call_region_info(struct call *call)
 	call_record.region_info = (struct bh_region_info){
 		.size = region->size,
 		.zeroed_bytes = region->zeroed_bytes,
-		.physical = call->caller->is_supervisor ? region->pa.raw : 0,
+		.physical = call->caller == root_domain ? region->pa.raw : 0,
 	};
 	return BH_OK;
 }

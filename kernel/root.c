@@ -107,10 +107,8 @@ static void module_add(const struct boot_module *module, struct bh_root_info *re
 void root_create(const struct boot_info *info)
 {
 	const struct bh_domain_params params = { .quota_bytes = memory_bytes.total,
-		                                 .flags = BH_DOMAIN_SUPERVISES,
 		                                 .handles_max = BH_MAX_HANDLES,
 		                                 .name = ROOT_MODULE };
-	const struct boot_module *root = NULL;
 	hpa_t pa;
 
 	must(domain_create(&kernel_domain, &params, NULL, &root_domain), "its address space");
@@ -124,14 +122,12 @@ void root_create(const struct boot_info *info)
 		if (!module_is_root(&info->modules[i])) {
 			module_add(&info->modules[i], record);
 		} else if (!info->modules[i].is_missing) {
-			root = &info->modules[i];
+			image_run(&info->modules[i]);
 		}
 	}
-	if (root == NULL) {
+	if (root_domain->threads_alive == 0) {
 		panic("there is no boot module named `" ROOT_MODULE "`");
 	}
-	image_run(root);
-	limbo_flush();
 	/* What it has now, and all that is free: nothing is promised twice. */
 	root_domain->quota_bytes = root_domain->used_bytes + memory_bytes.free;
 	record->quota_bytes = root_domain->quota_bytes;

@@ -81,22 +81,13 @@ static void info_start(void)
 void kernel_start(const struct boot_info *info)
 {
 	sched_init();
-	sched_cpu_init(cpu_self());
+	for (uint32_t i = 0; i < cpus_count; i++) {
+		sched_cpu_init(cpus[i]);
+	}
 	domain_init_kernel();
 	memory_start(info);
 	info_start();
 	root_create(info);
 	log_print("memory: %lu KiB free of %lu KiB", memory_bytes.free >> 10,
 	          memory_bytes.total >> 10);
-}
-
-void kernel_cpu_loop(void)
-{
-	struct cpu *cpu = cpu_self();
-
-	if (cpu->run_queue.next == NULL) {
-		sched_cpu_init(cpu);
-	}
-	__atomic_store_n(&cpu->is_online, true, __ATOMIC_RELEASE);
-	arch_leave();
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the start of the kernel leaves behind for the rest of it. kernel_start() and kernel_cpu_loop() stand in arch/x86/arch.h. */
+/* What the start of the kernel leaves behind for the rest of it. kernel_start() stands in arch/x86/arch.h. */
 #pragma once
 
 #include "kernel/domain.h"

@@ -61,7 +61,7 @@ int64_t call_thread_create(struct call *call)
 	struct bh_thread_params *params = &call_record.thread;
 	struct thread *thread;
 
-	if (!call->caller->is_supervisor) {
+	if (call->caller != root_domain) {
 		return BH_ERR_RIGHTS;
 	}
 	params->pcpu = params->pcpu == BH_CPU_ANY ? cpu_self()->idx : params->pcpu;

@@ -107,7 +107,6 @@ void kernel_leave(void);
 void call_handle(struct arch_frame *frame);
 void fault_handle(struct arch_frame *frame, uint64_t fault_address);
 void interrupt_fired(uint32_t gsi);
-/* Called by arch/x86 start code on each pCPU when it is ready: never returns. The boot pCPU runs kernel_start once before it. */
+/* Called by arch/x86 start code on the boot pCPU, when the others are up and wait; then each goes on into arch_leave(). */
 struct boot_info;
 void kernel_start(const struct boot_info *info);
-_Noreturn void kernel_cpu_loop(void);

@@ -112,7 +112,7 @@ void smp_ap_start(void)
 		arch_cpu_idle();
 	}
 	smp_hvm_on();
-	kernel_cpu_loop();
+	arch_leave();
 }
 
 void smp_release(void)

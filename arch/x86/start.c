@@ -54,7 +54,7 @@ void arch_start_on_slot(void)
 	kernel_start(&boot_info);
 	smp_hvm_on();
 	smp_release();
-	kernel_cpu_loop();
+	arch_leave();
 }
 
 void arch_info_fill(struct bh_info *info)

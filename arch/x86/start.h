@@ -129,7 +129,7 @@ void time_pit_start(uint32_t hz);
 /* ---- smp.c ---- */
 /* Start all pCPUs that ACPI names, at most `limit` with this one; they wait. Boot pCPU. */
 void smp_start(uint32_t limit);
-/* Let them go on into kernel_cpu_loop(). */
+/* Let them go on into arch_leave(). */
 void smp_release(void);
 /* Turn virtualisation on for this pCPU where the machine has it. */
 void smp_hvm_on(void);

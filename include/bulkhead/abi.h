@@ -72,12 +72,12 @@ enum bh_call {
 	/* (text@, length <= 256): append one line to the kernel log, marked with the domain's id. */
 	BH_CALL_LOG_WRITE = 0,
 
-	/* (struct bh_domain_params@) -> handle. Pays params.quota_bytes out of the caller's quota. RIGHTS unless the caller supervises. */
+	/* (struct bh_domain_params@) -> handle. Pays params.quota_bytes out of the caller's quota. Only root's: RIGHTS. */
 	BH_CALL_DOMAIN_CREATE = 1,
 	/* (domain, struct bh_domain_info@). READ. */
 	BH_CALL_DOMAIN_INFO = 3,
 
-	/* (domain, struct bh_thread_params@) -> handle, derived from the domain's. CONTROL, or BH_HANDLE_SELF. RIGHTS unless the caller supervises. */
+	/* (domain, struct bh_thread_params@) -> handle, derived from the domain's. CONTROL, or BH_HANDLE_SELF. Only root's: RIGHTS. */
 	BH_CALL_THREAD_CREATE = 4,
 	/* (): end the calling thread. Does not return. The last thread's end is the domain's end. */
 	BH_CALL_THREAD_EXIT = 5,
@@ -171,8 +171,6 @@ enum bh_call {
 /* ---- domains and threads ----------------------------------------------------------------------------------- */
 
 #define BH_DOMAIN_SEES_LOG 0x1u
-#define BH_DOMAIN_SUPERVISES \
-	0x2u /* may create domains and threads; given on only by a domain that has it */
 
 struct bh_domain_params {
 	uint64_t quota_bytes;    /* kernel objects, page tables, and regions that it allocates */
@@ -231,7 +229,7 @@ _Static_assert(sizeof(struct bh_map) == 24, "ABI");
 struct bh_region_info {
 	uint64_t size;
 	uint64_t zeroed_bytes;
-	uint64_t physical; /* where it lies; 0 for domains that do not supervise */
+	uint64_t physical; /* where it lies; 0 for all but root */
 };
 _Static_assert(sizeof(struct bh_region_info) == 24, "ABI");
 

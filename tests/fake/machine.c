@@ -304,8 +304,5 @@ void fake_kernel_start(uint32_t bss_pages)
 	info.modules[1] = (struct boot_module){ MODULE_BASE + PAGE_SIZE, 2 * PAGE_SIZE + 5, "file",
 		                                0, 0 };
 	kernel_start(&info);
-	for (uint32_t i = 1; i < cpus_count; i++) {
-		sched_cpu_init(&fake_cpus[i]);
-	}
 	fake_cpu = &fake_cpus[0];
 }

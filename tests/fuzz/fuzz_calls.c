@@ -75,7 +75,7 @@ static void write_record(void)
 static void make_useful(uint32_t cpu)
 {
 	const struct bh_domain_params domain = { .quota_bytes = 256 << 10,
-		                                 .flags = next_byte() & BH_DOMAIN_SUPERVISES };
+		                                 .flags = next_byte() & BH_DOMAIN_SEES_LOG };
 	const struct bh_thread_params thread = { .entry = BH_VA_IMAGE,
 		                                 .pcpu = next_byte() % FAKE_CPUS,
 		                                 .weight = 256 };
