@@ -103,6 +103,9 @@ struct config_net {
 	bool has_mac;
 	uint8_t mac[6];
 	bool is_trunk;      /* frames of all VLANs, with their tags */
+	bool is_pinned;     /* no frame from another address */
+	bool is_isolated;   /* reaches only ports that are not */
+	bool is_mirror;     /* gets a copy of all frames of the switch */
 	uint16_t vlan;      /* access port of this VLAN; 0 = none */
 	uint32_t rate_kbit; /* each way, in kbit/s; 0 = no limit */
 };

@@ -8,7 +8,7 @@
 
 #include "mgmt/config.h"
 
-#define WORDS_MAX 6u
+#define WORDS_MAX 8u
 #define WORD_SIZE 80u
 
 /* Words between commas, without the blanks around them. Returns their count, 0 if one is too long or
@@ -225,6 +225,18 @@ static bool net_option(const char *word, struct config_net *net)
 		net->has_mac = true;
 		return parse_mac(value, net->mac);
 	}
+	if (strcmp(word, "pinned") == 0) {
+		net->is_pinned = true;
+		return true;
+	}
+	if (strcmp(word, "isolated") == 0) {
+		net->is_isolated = true;
+		return true;
+	}
+	if (strcmp(word, "mirror") == 0) {
+		net->is_mirror = true;
+		return true;
+	}
 	value = option(word, "rate");
 	if (value != NULL) {
 		return parse_rate(value, &net->rate_kbit);
@@ -294,5 +306,7 @@ void config_net_print(const struct config_net *net, char *out, size_t size)
 	if (net->rate_kbit != 0) {
 		print_rate(net->rate_kbit, rate, sizeof(rate));
 	}
-	snprintf(out, size, "%s%s%s%s", net->switch_name, mac, vlan, rate);
+	snprintf(out, size, "%s%s%s%s%s%s%s", net->switch_name, mac, vlan, rate,
+	         net->is_pinned ? ", pinned" : "", net->is_isolated ? ", isolated" : "",
+	         net->is_mirror ? ", mirror" : "");
 }

@@ -106,7 +106,8 @@ const struct config_key config_keys[] = {
 	    "or DEVICE:PARTITION",
 	    "a virtio disk; may be given again"),
 	ROW("net", "vif", GUEST(nets), CONFIG_TYPE_NETS, 0, 0, 0, "",
-	    "SWITCH[, mac=52:42:48:00:00:01][, vlan=1..4094 or trunk][, rate=100M]",
+	    "SWITCH[, mac=52:42:48:00:00:01][, vlan=1..4094 or trunk][, rate=100M][, pinned]"
+	    "[, isolated][, mirror]",
 	    "a virtio network interface on a switch; may be given again"),
 	ROW("debug-exit", "debug_exit", GUEST(has_debug_exit), CONFIG_TYPE_FLAG, 0, 0, 0, "no",
 	    FLAG_MEANT,

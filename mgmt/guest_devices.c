@@ -131,6 +131,9 @@ static bool attach_net(struct guest *guest, uint32_t i)
 	const struct config_net *net = &guest->config.nets[i];
 	struct net_params params = { .vlan = net->vlan,
 		                     .is_trunk = net->is_trunk,
+		                     .is_pinned = net->is_pinned,
+		                     .is_isolated = net->is_isolated,
+		                     .is_mirror = net->is_mirror,
 		                     .rate_kbit = net->rate_kbit,
 		                     .pairs_count = 1 };
 

@@ -129,6 +129,8 @@ void verb_stats(struct verb_call *call, struct result *result);
 void verb_devices(struct verb_call *call, struct result *result);
 void verb_fetch(struct verb_call *call, struct result *result);
 void verb_ping(struct verb_call *call, struct result *result);
+void verb_disk(struct verb_call *call, struct result *result);
+void verb_switch(struct verb_call *call, struct result *result);
 void verb_net(struct verb_call *call, struct result *result);
 
 /* verbs_stats.c: how often and how long. */

@@ -155,6 +155,12 @@ void verb_set(struct verb_call *call, struct result *result)
 	bool is_later;
 
 	memset(&line_errors, 0, sizeof(line_errors));
+	if (key != NULL && call->guest->has_partition != 0 &&
+	    (key->type == CONFIG_TYPE_DISKS || key->type == CONFIG_TYPE_NETS)) {
+		result_error(result, "set", "add one or take one away: help disk, help net",
+		             "%s cannot be set while the guest has its resources", key->name);
+		return;
+	}
 	changed = call->guest->config;
 	if (key != NULL && config_key_is_list(key)) {
 		config_value_clear(key, &changed);

@@ -1,25 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Verbs of the machine's own network: net, ping, fetch.
+ * Verbs of the machine's own network: ping, fetch.
  */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "mgmt/net/fetch.h"
-#include "mgmt/net/net.h"
 #include "mgmt/net/ping.h"
 #include "mgmt/partition.h"
 #include "mgmt/shell.h"
 #include "mgmt/verb.h"
 
 #define SHA256_PREFIX "sha256="
-
-void verb_net(struct verb_call *call, struct result *result)
-{
-	(void)call;
-	net_print_stat(result);
-}
 
 void verb_ping(struct verb_call *call, struct result *result)
 {

@@ -343,6 +343,11 @@ static bool add_port(struct net *net)
 	}
 	switch_port_set_vlan(net->port, params->vlan, params->is_trunk);
 	switch_port_set_rate(net->port, params->rate_kbit);
+	switch_port_set_pinned(net->port, params->is_pinned);
+	switch_port_set_isolated(net->port, params->is_isolated);
+	if (params->is_mirror) {
+		switch_set_mirror(params->switch_name, net->port);
+	}
 	switch_port_set_link(net->port, false);
 	return true;
 }

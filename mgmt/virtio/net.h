@@ -12,6 +12,9 @@ struct net_params {
 	char port_name[SWITCH_NAME_SIZE];
 	uint8_t mac[6];
 	bool is_trunk;
+	bool is_pinned;
+	bool is_isolated;
+	bool is_mirror;
 	uint16_t vlan;
 	uint32_t rate_kbit;
 	uint32_t pairs_count; /* queue pairs */

@@ -148,6 +148,33 @@ def test_mgmt_is_replaced_while_data_flows(pair, times):
             f"ping -c 3 {NETWORK['alpha']}", 60)
 
 
+def test_hot_plug(pair):
+    """A disk and an interface come and go while the guest runs."""
+    with pair.console("beta") as console:
+        before = console.read("ls /sys/block /sys/class/net").split()
+    pair.command("disk add beta ram:4M,serial=plugged")
+    pair.command("net add beta lan,vlan=7")
+    with pair.console("beta") as console:
+        console.read("until [ -e /sys/block/vdb ] && [ -e /sys/class/net/eth1 ]; do sleep 0.2; done",
+                     60)
+        assert console.read("cat /sys/block/vdb/serial") == "plugged"
+        assert fill(console, "/dev/vdb", 1) == digest(console, "/dev/vdb", 1024)
+        console.read("ip link set eth1 up")
+    rows = {(row["guest"], row["number"]): row for row in pair.query("disk list")}
+    assert rows["beta", 1]["state"] == "in use" and rows["beta", 1]["writes"] > 0
+    assert [row["net"] for row in pair.query("net list") if row["guest"] == "beta"] == \
+        ["lan", "lan, vlan=7"]
+    ports = {row["port"]: row for row in pair.query("switch port lan")}
+    assert ports["beta.1"]["vlan"] == "7" and ports["beta.0"]["vlan"] == "-"
+    pair.command("disk del beta 1")
+    pair.command("net del beta 1")
+    with pair.console("beta") as console:
+        console.read("while [ -e /sys/block/vdb ] || [ -e /sys/class/net/eth1 ]; do sleep 0.2; done",
+                     60)
+        assert console.read("ls /sys/block /sys/class/net").split() == before
+    assert "there" in pair.command("disk del beta 1", is_error_fine=True)
+
+
 def test_disks_are_given_back(pair):
     free = pair.free_memory()
     pair.command("kill alpha")
