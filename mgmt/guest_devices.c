@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "mgmt/block/gpt.h"
 #include "mgmt/guest_disks.h"
 #include "mgmt/machine.h"
 #include "mgmt/partition.h"
@@ -231,6 +232,7 @@ void guest_devices_poll(void)
 {
 	uint32_t slot;
 
+	gpt_poll();
 	is_waiting = false;
 	for (slot = 0; slot < BH_PARTITIONS_MAX; slot++) {
 		struct guest *guest = partition_guest(slot);

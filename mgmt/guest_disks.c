@@ -260,7 +260,11 @@ static bool is_taken(const struct block_device *device, bool is_writer)
 	uint32_t i;
 
 	for (i = 0; i < BH_PARTITIONS_MAX * CONFIG_DISKS_MAX; i++) {
-		if (disk[i].base == device && (is_writer || disk[i].is_writer)) {
+		const struct block_device *other = disk[i].base;
+
+		/* A partition and its whole device overlap. */
+		if (other != NULL && (is_writer || disk[i].is_writer) &&
+		    (other == device || other->parent == device || device->parent == other)) {
 			return true;
 		}
 	}

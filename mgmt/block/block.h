@@ -82,6 +82,8 @@ struct block_device {
 	uint64_t reads_count, writes_count, flushes_count, errors_count;
 	uint64_t read_bytes, written_bytes;
 	struct block_device *next;
+	struct block_device *parent; /* of a partition: the whole */
+	bool is_scanned;             /* its partition table was looked for */
 };
 
 /* Makes a device known: the verb devices lists it, `disk = NAME` finds it, its partition table is read. The
