@@ -14,6 +14,7 @@
 #include "mgmt/partition.h"
 #include "mgmt/virtio/blk.h"
 #include "mgmt/virtio/net.h"
+#include "mgmt/virtio/rng.h"
 
 #define DISK_QUEUES_MAX 4u
 #define RETRY_SECONDS   1u
@@ -41,7 +42,7 @@ uint32_t guest_devices_mask(const struct config_guest *config)
 	for (i = 0; i < CONFIG_NETS_MAX; i++) {
 		mask |= has_net(config, i) ? 1u << (GUEST_DEVICE_NET + i) : 0;
 	}
-	return mask;
+	return mask != 0 ? mask | 1u << GUEST_DEVICE_RNG : 0;
 }
 
 enum guest_devices_step guest_devices_prepare(struct guest *guest, char *why, size_t size)
@@ -162,6 +163,9 @@ static bool attach_missing(struct guest *guest)
 		    virtio_device_at(slot, GUEST_DEVICE_NET + i) == NULL) {
 			is_complete &= attach_net(guest, i);
 		}
+	}
+	if (virtio_device_at(slot, GUEST_DEVICE_RNG) == NULL) {
+		is_complete &= rng_add(slot, GUEST_DEVICE_RNG) != NULL;
 	}
 	return is_complete;
 }

@@ -95,6 +95,15 @@ def test_disks_outlive_a_kill(pair):
         assert digest(console, "/dev/vda", 2048) == written
 
 
+def test_random_numbers(pair):
+    with pair.console("alpha") as console:
+        assert "virtio_rng" in console.read("cat /sys/class/misc/hw_random/rng_available")
+        console.read("echo virtio_rng.0 >/sys/class/misc/hw_random/rng_current")
+        one, other = (console.read("dd if=/dev/hwrng bs=64 count=1 2>/dev/null | sha256sum")
+                      for _ in range(2))
+        assert one != other and len(one) > 64
+
+
 def test_guests_ping_each_other(pair):
     for name, other in (("alpha", "beta"), ("beta", "alpha")):
         with pair.console(name) as console:
