@@ -145,7 +145,8 @@ def test_mgmt_is_replaced_while_data_flows(pair, times):
         pair.wait_for_shell()
         with pair.console("alpha") as console:
             before = int(console.read("cat /tmp/rounds 2>/dev/null || echo 0"))
-            console.read(f"until [ "$(cat /tmp/rounds 2>/dev/null)" -ge {before + 3} ] 2>/dev/null; do sleep 0.2; done", 120)
+            console.read(f"until [ $(cat /tmp/rounds 2>/dev/null || echo 0) -ge {before + 3} ]; "
+                         "do sleep 0.2; done", 120)
     with pair.console("alpha") as console:
         console.read("touch /tmp/stop; wait; sleep 1")
         assert console.read("cat /tmp/bad") == ""
