@@ -66,7 +66,6 @@ static void info_start(void)
 	arch_info_fill(&info_page);
 	info_page.abi_version = BH_ABI_VERSION;
 	info_page.cpus_count = cpus_count;
-	info_page.hv_features = hvm_features;
 	info_page.vendor = hvm == NULL       ? BH_VENDOR_NONE
 	                   : hvm == &svm_ops ? BH_VENDOR_SVM
 	                                     : BH_VENDOR_VMX;

@@ -32,19 +32,13 @@
 	X(SVM_PAUSE_THRESHOLD, "pausethreshold", 0x8000000a, 0, EDX, 12) \
 	X(NPT_1G, "npt1g", 0, 0, EAX, 0)                                 \
 	X(VMX, "vmx", 0x1, 0, ECX, 5)                                    \
-	X(VMX_EPT, "ept", 0, 0, EAX, 0)                                  \
-	X(VMX_EPT_2M, "ept2m", 0, 0, EAX, 0)                             \
 	X(VMX_EPT_1G, "ept1g", 0, 0, EAX, 0)                             \
 	X(VMX_EPT_AD, "eptad", 0, 0, EAX, 0)                             \
-	X(VMX_VPID, "vpid", 0, 0, EAX, 0)                                \
-	X(VMX_UNRESTRICTED, "unrestricted", 0, 0, EAX, 0)                \
-	X(VMX_VIRTUAL_APIC, "tprshadow", 0, 0, EAX, 0)                   \
 	X(VMX_PREEMPTION_TIMER, "preempt", 0, 0, EAX, 0)                 \
 	X(VMX_XSAVES, "vxsaves", 0, 0, EAX, 0)                           \
 	X(VMX_INVPCID, "vinvpcid", 0, 0, EAX, 0)                         \
 	X(VMX_RDTSCP, "vrdtscp", 0, 0, EAX, 0)                           \
 	X(VMX_PAUSE_LOOP, "ple", 0, 0, EAX, 0)                           \
-	X(VMX_VIRTUAL_NMI, "vnmis", 0, 0, EAX, 0)
 
 #define FEATURE_ENUMERATOR(symbol, name, leaf, subleaf, reg, bit) FEATURE_##symbol,
 enum feature {

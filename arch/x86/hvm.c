@@ -12,7 +12,6 @@
 
 const struct hvm_ops *hvm;
 const char *hvm_reason = "the CPU has neither AMD-V nor Intel VT-x";
-uint32_t hvm_features;
 
 void hvm_probe(void)
 {

@@ -101,7 +101,6 @@ struct hvm_ops {
 extern const struct hvm_ops svm_ops, vmx_ops;
 extern const struct hvm_ops *hvm; /* NULL: this machine cannot run guests; hvm_reason says why */
 extern const char *hvm_reason;
-extern uint32_t hvm_features; /* BH_FEATURE_* */
 
 /* Choose the vendor; boot pCPU. */
 void hvm_probe(void);

@@ -574,22 +574,16 @@ struct bh_info {
 	uint32_t vendor; /* enum bh_vendor */
 	uint64_t tsc_hz;
 	uint64_t boot_tsc;    /* TSC at the kernel's first instruction */
-	uint32_t cpus_count;  /* pCPUs that run */
-	uint32_t hv_features; /* BH_FEATURE_* */
-	uint32_t xsave_size;  /* bytes of guest FPU state kept */
+	uint32_t cpus_count; /* pCPUs that run */
+	uint32_t xsave_size; /* bytes of guest FPU state kept */
 	uint32_t physical_address_bits;
+	uint32_t reserved0;
 	uint64_t xcr0_supported;
 	uint64_t reserved[4];
 	char version[64];
 	char features[512]; /* names of the CPU features in use, space-separated */
 };
 _Static_assert(sizeof(struct bh_info) <= 4096, "ABI");
-
-#define BH_FEATURE_NEXT_RIP          0x01u
-#define BH_FEATURE_DECODE_ASSIST     0x02u
-#define BH_FEATURE_APIC_ACCELERATED  0x04u
-#define BH_FEATURE_POSTED_INTERRUPTS 0x08u
-#define BH_FEATURE_INVARIANT_TSC     0x10u
 
 struct bh_host_info {
 	uint64_t memory_total; /* bytes that the kernel manages */

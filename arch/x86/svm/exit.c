@@ -48,7 +48,7 @@ void svm_skip_instruction(struct vcpu *vcpu, uint32_t length)
 		vmcb->rip = vmcb->exit_info2;
 	} else if (length != 0) {
 		vmcb->rip += length;
-	} else if (svm_has_next_rip) {
+	} else if (feature_has(FEATURE_SVM_NRIPS)) {
 		vmcb->rip = vmcb->next_rip;
 	} else {
 		vmcb->rip += simple[vmcb->exit_code - SVM_EXIT_INTR].length;
@@ -79,7 +79,7 @@ static void decode_nested_fault(const struct vmcb *vmcb, struct vm_exit *exit)
 	              (vmcb->cs.attributes & ATTRIBUTE_LONG) != 0;
 	exit->cpl = vmcb->cpl;
 	exit->instruction_length = 0;
-	if ((hvm_features & BH_FEATURE_DECODE_ASSIST) != 0 &&
+	if (feature_has(FEATURE_SVM_DECODE_ASSIST) &&
 	    vmcb->fetched_bytes <= sizeof(vmcb->instruction)) {
 		exit->instruction_length = vmcb->fetched_bytes;
 		memcpy(exit->instruction, vmcb->instruction, sizeof(vmcb->instruction));

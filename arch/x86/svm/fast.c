@@ -46,7 +46,7 @@ static out_of_line uint64_t finish_msr(struct vcpu *vcpu)
 	if (!hvm_fast_msr(vcpu, (vmcb->exit_info1 & 1) != 0, &vmcb->rax)) {
 		return 0;
 	}
-	(void)advance(vcpu, svm_has_next_rip, LENGTH_MSR);
+	(void)advance(vcpu, feature_has(FEATURE_SVM_NRIPS), LENGTH_MSR);
 	if (!hvm_fast_go_on(vcpu)) {
 		vmcb->exit_code = SVM_EXIT_DONE;
 		return 0;

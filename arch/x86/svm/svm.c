@@ -12,7 +12,6 @@
 #include "kernel/string.h"
 #include "kernel/vcpu_exit.h"
 
-bool svm_has_next_rip;
 uint64_t (*svm_exit_fast)(struct vcpu *vcpu);
 bool svm_is_tcg;
 static bool
@@ -66,12 +65,10 @@ static const char *svm_probe(void)
 	if (feature_has(FEATURE_PAGE_1G)) {
 		feature_found(FEATURE_NPT_1G);
 	}
-	svm_has_next_rip = feature_has(FEATURE_SVM_NRIPS);
-	svm_exit_fast = svm_has_next_rip ? svm_exit_fast_saved : svm_exit_fast_counted;
+	svm_exit_fast = feature_has(FEATURE_SVM_NRIPS) ? svm_exit_fast_saved
+	                                               : svm_exit_fast_counted;
 	svm_is_tcg = feature_is_tcg();
 	is_xsetbv_silent = svm_is_tcg && feature_has(FEATURE_XSAVE);
-	hvm_features = (svm_has_next_rip ? BH_FEATURE_NEXT_RIP : 0) |
-	               (feature_has(FEATURE_SVM_DECODE_ASSIST) ? BH_FEATURE_DECODE_ASSIST : 0);
 	msr_bitmap_build();
 	return NULL;
 }

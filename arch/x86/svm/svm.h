@@ -39,7 +39,6 @@ static inline void svm_changed(struct vmcb *vmcb, uint32_t clean_bits)
 	vmcb->clean &= ~clean_bits;
 }
 
-extern bool svm_has_next_rip;
 /* QEMU without acceleration: see docs/caveats.md for what it does otherwise than the manual */
 extern bool svm_is_tcg;
 

@@ -60,23 +60,17 @@ const uint16_t vmx_control_fields[VMX_CONTROL_COUNT] = {
 	VMCS_EXIT_CONTROLS, VMCS_ENTRY_CONTROLS,
 };
 
-/* What goes into the feature table, where `mask=` may have taken it away already. */
+/* Of what is only wished: into the feature table, where `mask=` may have taken it away already. */
 static const struct {
 	enum feature feature;
 	uint32_t word;
 	uint64_t bit;
 } features[] = {
-	{ FEATURE_VMX_VIRTUAL_NMI, VMX_PIN, PIN_VIRTUAL_NMI },
 	{ FEATURE_VMX_PREEMPTION_TIMER, VMX_PIN, PIN_PREEMPTION_TIMER },
-	{ FEATURE_VMX_VIRTUAL_APIC, VMX_CPU, CPU_TPR_SHADOW },
-	{ FEATURE_VMX_EPT, VMX_CPU2, CPU2_EPT },
 	{ FEATURE_VMX_RDTSCP, VMX_CPU2, CPU2_RDTSCP },
-	{ FEATURE_VMX_VPID, VMX_CPU2, CPU2_VPID },
-	{ FEATURE_VMX_UNRESTRICTED, VMX_CPU2, CPU2_UNRESTRICTED },
 	{ FEATURE_VMX_PAUSE_LOOP, VMX_CPU2, CPU2_PAUSE_LOOP },
 	{ FEATURE_VMX_INVPCID, VMX_CPU2, CPU2_INVPCID },
 	{ FEATURE_VMX_XSAVES, VMX_CPU2, CPU2_XSAVES },
-	{ FEATURE_VMX_EPT_2M, WORD_EPT, EPT_CAP_2M },
 	{ FEATURE_VMX_EPT_1G, WORD_EPT, EPT_CAP_1G },
 	{ FEATURE_VMX_EPT_AD, WORD_EPT, EPT_CAP_AD },
 };
@@ -134,6 +128,5 @@ const char *vmx_probe(void)
 	vmx_caps.cr4_fixed1 = msr_read(MSR_VMX_CR4_FIXED1);
 	vmx_caps.cr4_owned = (CR4_GUEST_OWNED | (feature_has(FEATURE_PKU) ? CR4_PKE : 0)) &
 	                     vmx_caps.cr4_fixed1;
-	hvm_features = BH_FEATURE_NEXT_RIP; /* the length of an instruction that exits is told */
 	return NULL;
 }

@@ -35,6 +35,11 @@ static const uint16_t fields[HVM_REGISTER_COUNT] = {
 	[HVM_TSC_OFFSET] = VMCS_TSC_OFFSET,
 };
 
+static bool is_switched(enum hvm_register reg)
+{
+	return reg >= HVM_STAR && reg <= HVM_KERNEL_GS_BASE;
+}
+
 uint64_t vmx_get(struct vcpu *vcpu, enum hvm_register reg)
 {
 	struct vmx_vcpu *x = vmx_of(vcpu);
@@ -54,13 +59,11 @@ uint64_t vmx_get(struct vcpu *vcpu, enum hvm_register reg)
 	case HVM_DR6:
 		__asm__ volatile("mov %%dr6, %0" : "=r"(value));
 		return value;
-	case HVM_STAR:
-	case HVM_LSTAR:
-	case HVM_CSTAR:
-	case HVM_SFMASK:
-		return x->msrs[reg - HVM_STAR];
 	case HVM_KERNEL_GS_BASE:
-		return x->is_guest_loaded ? msr_read(MSR_KERNEL_GS_BASE) : x->msrs[reg - HVM_STAR];
+		if (x->is_guest_loaded) {
+			return msr_read(MSR_KERNEL_GS_BASE);
+		}
+		break;
 	case HVM_CPL:
 		return field_get(SEGMENT_DPL, vmcs_read(VMCS_GUEST_SS_ATTRIBUTES));
 	case HVM_SHADOW:
@@ -68,8 +71,9 @@ uint64_t vmx_get(struct vcpu *vcpu, enum hvm_register reg)
 		return (value & INTERRUPTIBILITY_SHADOW) |
 		       ((value & INTERRUPTIBILITY_NMI) != 0 ? HVM_SHADOW_NMI : 0);
 	default:
-		return vmcs_read(fields[reg]);
+		break;
 	}
+	return is_switched(reg) ? x->msrs[reg - HVM_STAR] : vmcs_read(fields[reg]);
 }
 
 /* PAE paging: the four PDPTEs from guest memory (SDM 3C 26.3.1.6). What is not there is not present. */
@@ -135,23 +139,20 @@ void vmx_set(struct vcpu *vcpu, enum hvm_register reg, uint64_t value)
 		vcpu->dr6 = value;
 		__asm__ volatile("mov %0, %%dr6" : : "r"(value));
 		break;
-	case HVM_STAR:
-	case HVM_LSTAR:
-	case HVM_CSTAR:
-	case HVM_SFMASK:
-	case HVM_KERNEL_GS_BASE:
-		x->msrs[reg - HVM_STAR] = value;
-		if (x->is_guest_loaded) {
-			msr_write(vmx_msr_number(reg - HVM_STAR), value);
-		}
-		break;
 	case HVM_SHADOW:
 		vmcs_write(VMCS_GUEST_INTERRUPTIBILITY,
 		           (value & INTERRUPTIBILITY_SHADOW) |
 		                   ((value & HVM_SHADOW_NMI) != 0 ? INTERRUPTIBILITY_NMI : 0));
 		break;
 	default:
-		vmcs_write(fields[reg], value);
+		if (!is_switched(reg)) {
+			vmcs_write(fields[reg], value);
+			break;
+		}
+		x->msrs[reg - HVM_STAR] = value;
+		if (x->is_guest_loaded) {
+			msr_write(vmx_msr_number(reg - HVM_STAR), value);
+		}
 		break;
 	}
 	if (reg >= HVM_CR0 && reg <= HVM_EFER) {

@@ -16,6 +16,7 @@
 #define PAUSE_LOOP_WINDOW 4096u
 #define BITMAP_HIGH       1024u /* MSRs from C0000000h */
 #define BITMAP_WRITE      2048u
+#define OWNED_COUNT       7u
 
 /* The same for every VM: one where an access exits (SDM 3C 24.6.9). */
 static uint8_t msr_bitmap[PAGE_SIZE] __attribute__((aligned(4096)));
@@ -32,22 +33,22 @@ static void msr_pass(uint32_t msr, bool may_write)
 /*
  * What the CPU switches, or checks as the guest expects, is the guest's. STAR, LSTAR, CSTAR and
  * SFMASK are read without an exit and written with one: then vmx_leave() need not read them back.
- * EFER is written with an exit, because a guest must not set what CPUID denies it.
+ * EFER is written with an exit, because a guest must not set what CPUID denies it. The first
+ * OWNED_COUNT are for writing too.
  */
 static const char *probe_and_prepare(void)
 {
-	static const uint32_t owned[] = { MSR_FS_BASE,     MSR_GS_BASE,      MSR_KERNEL_GS_BASE,
-		                          MSR_SYSENTER_CS, MSR_SYSENTER_ESP, MSR_SYSENTER_EIP,
-		                          MSR_PAT };
-	static const uint32_t readable[] = { MSR_EFER,  MSR_STAR,   MSR_LSTAR,
-		                             MSR_CSTAR, MSR_SFMASK, MSR_TSC };
+	static const uint32_t passed[] = {
+		MSR_FS_BASE,     MSR_GS_BASE,      MSR_KERNEL_GS_BASE,
+		MSR_SYSENTER_CS, MSR_SYSENTER_ESP, MSR_SYSENTER_EIP,
+		MSR_PAT,         MSR_EFER,         MSR_STAR,
+		MSR_LSTAR,       MSR_CSTAR,        MSR_SFMASK,
+		MSR_TSC,
+	};
 
 	memset(msr_bitmap, 0xff, sizeof(msr_bitmap));
-	for (uint32_t i = 0; i < ARRAY_SIZE(owned); i++) {
-		msr_pass(owned[i], true);
-	}
-	for (uint32_t i = 0; i < ARRAY_SIZE(readable); i++) {
-		msr_pass(readable[i], false);
+	for (uint32_t i = 0; i < ARRAY_SIZE(passed); i++) {
+		msr_pass(passed[i], i < OWNED_COUNT);
 	}
 	return vmx_probe();
 }
