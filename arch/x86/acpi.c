@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Finds the ACPI tables and reads MADT, FADT and SPCR (acpi.h). Every field is fetched by its offset, and is zero where its table or record
+ * Finds the ACPI tables and reads MADT, FADT and SPCR (start.h). Every field is fetched by its offset, and is zero where its table or record
  * is too short to hold it. ACPI 6.4 5.2.5-5.2.9, 5.2.12; SPCR 1.08.
  */
-#include "arch/x86/acpi.h"
-
 #include "arch/x86/start.h"
 #include "kernel/object.h"
 #include "kernel/string.h"

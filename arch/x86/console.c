@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The machine's serial console: a 16550 by ports, polled, output only (NS16550 data sheet). Which one: `console=`, else SPCR, else COM1. */
-#include "arch/x86/acpi.h"
 #include "arch/x86/asm.h"
 #include "arch/x86/start.h"
 #include "kernel/object.h"

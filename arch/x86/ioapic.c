@@ -3,7 +3,6 @@
  * I/O APIC routing (82093AA data sheet 3.2): global system interrupt N is vector VECTOR_GSI_FIRST + N. The handler in kernel/ masks the pin
  * until the domain acknowledges, before the interrupt ends.
  */
-#include "arch/x86/acpi.h"
 #include "arch/x86/asm.h"
 #include "arch/x86/ptable.h"
 #include "arch/x86/reg/apic.h"
@@ -69,35 +68,29 @@ void pic_mask(void)
 	port_write8(PIC2_DATA, 0xff);
 }
 
-static void ioapic_add(uint32_t base, uint32_t gsi_base)
-{
-	struct ioapic *ioapic = &ioapics[ioapics_count];
-	uint32_t version;
-
-	ioapic->regs = memory_window(HPA(base), PAGE_SIZE, PTABLE_WRITE | PTABLE_UNCACHED);
-	if (ioapic->regs == NULL) {
-		return;
-	}
-	version = ioapic_read(ioapic, IOAPIC_REG_VERSION);
-	if (version == ~0u || (version & 0xff) == 0) {
-		log_print("I/O APIC at %x does not answer: its interrupts are not usable", base);
-		return;
-	}
-	ioapic->gsi_base = gsi_base;
-	ioapic->pins_count = ((version >> IOAPIC_VERSION_LAST_PIN_SHIFT) & 0xff) + 1;
-	for (uint32_t pin = 0; pin < ioapic->pins_count; pin++) {
-		ioapic_write(ioapic, IOAPIC_REG_ENTRY + 2 * pin, IOAPIC_ENTRY_MASKED);
-	}
-	ioapics_count++;
-}
-
 void ioapic_init(void)
 {
-	for (uint32_t i = 0; i < acpi.ioapics_count; i++) {
-		ioapic_add(acpi.ioapics[i].base, acpi.ioapics[i].gsi_base);
-	}
-	if (acpi.ioapics_count == 0) {
-		ioapic_add(IOAPIC_DEFAULT_BASE, 0);
+	uint32_t count = acpi.ioapics_count != 0 ? acpi.ioapics_count : 1;
+
+	for (uint32_t i = 0; i < count; i++) {
+		struct ioapic *ioapic = &ioapics[ioapics_count];
+		uint32_t base = acpi.ioapics_count != 0 ? acpi.ioapics[i].base
+		                                        : IOAPIC_DEFAULT_BASE;
+		uint32_t version;
+
+		ioapic->regs = memory_window(HPA(base), PAGE_SIZE, PTABLE_WRITE | PTABLE_UNCACHED);
+		version = ioapic->regs != NULL ? ioapic_read(ioapic, IOAPIC_REG_VERSION) : ~0u;
+		if (version == ~0u || (version & 0xff) == 0) {
+			log_print("I/O APIC at %x does not answer: its interrupts are not usable",
+			          base);
+			continue;
+		}
+		ioapic->gsi_base = acpi.ioapics[i].gsi_base;
+		ioapic->pins_count = ((version >> IOAPIC_VERSION_LAST_PIN_SHIFT) & 0xff) + 1;
+		for (uint32_t pin = 0; pin < ioapic->pins_count; pin++) {
+			ioapic_write(ioapic, IOAPIC_REG_ENTRY + 2 * pin, IOAPIC_ENTRY_MASKED);
+		}
+		ioapics_count++;
 	}
 }
 

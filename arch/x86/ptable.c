@@ -41,22 +41,6 @@ static uint64_t span_at(unsigned int level)
 	return PAGE_SIZE << (9 * level);
 }
 
-static uint64_t *table_at(uint64_t entry)
-{
-	return phys_to_virt(HPA(entry & PTE_ADDRESS));
-}
-
-static bool is_present(uint64_t entry)
-{
-	return (entry & ENTRY_PRESENT) != 0;
-}
-
-/* Bit 7 means a large page in all formats; at level 0 it is PAT or ignored. */
-static bool is_leaf(uint64_t entry, unsigned int level)
-{
-	return level == 0 || (entry & PTE_LARGE) != 0;
-}
-
 static uint64_t leaf_bits(enum ptable_format format, uint32_t flags)
 {
 	if (format == PTABLE_EPT) {
@@ -92,23 +76,17 @@ static uint64_t *walk(const struct ptable *pt, uint64_t va, struct path *path)
 	path->tables[LEVEL_ROOT] = phys_to_virt(pt->root);
 	for (path->level = LEVEL_ROOT;; path->level--) {
 		entry = &path->tables[path->level][index_at(va, path->level)];
-		if (!is_present(*entry) || is_leaf(*entry, path->level)) {
+		/* Bit 7 means a large page in all formats; at level 0 it is PAT or ignored. */
+		if ((*entry & ENTRY_PRESENT) == 0 || path->level == 0 || (*entry & PTE_LARGE)) {
 			return entry;
 		}
-		path->tables[path->level - 1] = table_at(*entry);
+		path->tables[path->level - 1] = phys_to_virt(HPA(*entry & PTE_ADDRESS));
 	}
 }
 
 static uint64_t range_limit(enum ptable_format format)
 {
 	return format == PTABLE_KERNEL ? ~0ull : format == PTABLE_HOST ? BIT(47) : BIT(48);
-}
-
-static bool is_range_valid(const struct ptable *pt, uint64_t va, uint64_t size)
-{
-	uint64_t limit = range_limit(pt->format);
-
-	return size != 0 && IS_ALIGNED(va | size, PAGE_SIZE) && va < limit && size <= limit - va;
 }
 
 /* From `va` to the end of its entry at `level`, or of the range. */
@@ -124,7 +102,7 @@ static bool is_range_free(const struct ptable *pt, uint64_t va, uint64_t size)
 	struct path path;
 
 	for (uint64_t done = 0; done < size; done += step_at(va + done, path.level, size - done)) {
-		if (is_present(*walk(pt, va + done, &path))) {
+		if (*walk(pt, va + done, &path) & ENTRY_PRESENT) {
 			return false;
 		}
 	}
@@ -197,14 +175,14 @@ static void tables_prune(struct ptable *pt, uint64_t va)
 }
 
 /* Clear every leaf in the range. A table is looked at for being empty when the walk leaves it. */
-static void range_clear(struct ptable *pt, uint64_t va, uint64_t size)
+void ptable_unmap(struct ptable *pt, uint64_t va, uint64_t size)
 {
 	struct path path;
 	uint64_t *entry, step;
 
 	for (; size != 0; va += step, size -= step) {
 		entry = walk(pt, va, &path);
-		if (is_present(*entry)) {
+		if (*entry & ENTRY_PRESENT) {
 			entry_set(entry, 0);
 		}
 		step = step_at(va, path.level, size);
@@ -230,19 +208,19 @@ int ptable_init(struct ptable *pt, enum ptable_format format, bool has_1g, void 
 
 void ptable_destroy(struct ptable *pt)
 {
-	range_clear(pt, 0, range_limit(pt->format));
+	ptable_unmap(pt, 0, range_limit(pt->format));
 	ptable_page_free(pt->owner, pt->root);
 	pt->root = HPA(0);
 }
 
 int ptable_map(struct ptable *pt, uint64_t va, hpa_t pa, uint64_t size, uint32_t flags)
 {
-	uint64_t done = 0, *entry;
+	uint64_t limit = range_limit(pt->format), done = 0, *entry;
 	unsigned int level;
 	int error;
 
-	if (!is_range_valid(pt, va, size) || !IS_ALIGNED(pa.raw, PAGE_SIZE) ||
-	    (flags & PTABLE_READ) == 0) {
+	if (size == 0 || !IS_ALIGNED(va | pa.raw | size, PAGE_SIZE) || va >= limit ||
+	    size > limit - va || (flags & PTABLE_READ) == 0) {
 		return BH_ERR_INVALID;
 	}
 	if (!is_range_free(pt, va, size)) {
@@ -252,9 +230,7 @@ int ptable_map(struct ptable *pt, uint64_t va, hpa_t pa, uint64_t size, uint32_t
 		level = level_choose(pt, va + done, pa.raw + done, size - done);
 		error = entry_make(pt, va + done, level, &entry);
 		if (error != BH_OK) {
-			if (done != 0) {
-				range_clear(pt, va, done);
-			}
+			ptable_unmap(pt, va, done);
 			/* tables made on the way to the entry that failed */
 			tables_prune(pt, va + done);
 			return error;
@@ -266,12 +242,6 @@ int ptable_map(struct ptable *pt, uint64_t va, hpa_t pa, uint64_t size, uint32_t
 	return BH_OK;
 }
 
-void ptable_unmap(struct ptable *pt, uint64_t va, uint64_t size)
-{
-	CHECK(is_range_valid(pt, va, size));
-	range_clear(pt, va, size);
-}
-
 bool ptable_lookup(const struct ptable *pt, uint64_t va, hpa_t *pa, uint32_t *flags, uint64_t *left)
 {
 	struct path path;
@@ -281,7 +251,7 @@ bool ptable_lookup(const struct ptable *pt, uint64_t va, hpa_t *pa, uint32_t *fl
 		return false;
 	}
 	entry = *walk(pt, va, &path);
-	if (!is_present(entry)) {
+	if ((entry & ENTRY_PRESENT) == 0) {
 		return false;
 	}
 	offset = va & (span_at(path.level) - 1);

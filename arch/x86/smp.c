@@ -3,7 +3,6 @@
  * Starts the other pCPUs one by one: INIT, startup IPI, trampoline, slot; then they wait until kernel/ is ready. SDM 3A 8.4, MP 1.4 B.4.
  * A pCPU that does not answer is put back into INIT, named in the log, and left out.
  */
-#include "arch/x86/acpi.h"
 #include "arch/x86/asm.h"
 #include "arch/x86/feature.h"
 #include "arch/x86/hvm.h"

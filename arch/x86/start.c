@@ -5,7 +5,6 @@
  */
 #include "arch/x86/start.h"
 
-#include "arch/x86/acpi.h"
 #include "arch/x86/feature.h"
 #include "arch/x86/hvm.h"
 #include "build_version.h"

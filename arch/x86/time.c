@@ -3,7 +3,6 @@
  * How fast the TSC runs: from the CPU (CPUID 15h), or measured against the ACPI timer or else the 8254;
  * then the local APIC's countdown, measured by the TSC. SDM 3B 18.7.3; ACPI 6.4 4.8.3.3; 8254 data sheet.
  */
-#include "arch/x86/acpi.h"
 #include "arch/x86/asm.h"
 #include "arch/x86/start.h"
 #include "kernel/object.h"

@@ -10,7 +10,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "arch/x86/acpi.h"
 #include "arch/x86/start.h"
 
 #define RSDP_AT  0x1000u
