@@ -14,6 +14,7 @@
 #include "mgmt/machine.h"
 
 #define MSI_READ_TRIES 16u
+#define BREAKS_TOLD    32u /* each of the first, then the 64th, 128th, ... */
 #define INTX_QUEUE     0x1u
 #define INTX_CONFIG    0x2u
 #define TRANSPORT_BITS (VIRTIO_F_VERSION_1 | VIRTIO_F_RING)
@@ -165,9 +166,13 @@ void virtio_device_break(struct virtio_device *device, const char *why)
 	device->is_broken = true;
 	device->counters.breaks++;
 	snprintf(device->page->reason, sizeof(device->page->reason), "%s", why);
-	ledger_event(machine_ledger(), machine_now_tsc(), guest->config.name,
-	             "%s device %u is stopped until its driver resets it: %s",
-	             device->operations->name, (unsigned int)device->idx, why);
+	/* A driver that does it for ever must not drown what others have to tell. */
+	if (device->counters.breaks <= BREAKS_TOLD ||
+	    (device->counters.breaks & (device->counters.breaks - 1)) == 0) {
+		ledger_event(machine_ledger(), machine_now_tsc(), guest->config.name,
+		             "%s device %u is stopped until its driver resets it: %s",
+		             device->operations->name, (unsigned int)device->idx, why);
+	}
 	publish(device, VIO_BACKEND_BROKEN);
 }
 
@@ -299,10 +304,21 @@ void virtio_slot_look(uint32_t slot)
 	}
 }
 
+/* The guest's next life waits until nothing of the device touches its memory any more. */
+static void acknowledge_removal(const struct virtio_device *device)
+{
+	if (slots[device->slot].is_there) {
+		machine_store32(&device->page->backend_generation,
+		                machine_load32(&device->page->driver_generation));
+		machine_signal_vmm_device(device->slot);
+	}
+}
+
 static void work_device(struct virtio_device *device)
 {
 	if (device->is_removed) {
 		if (is_idle(device)) {
+			acknowledge_removal(device);
 			free_device(device);
 		}
 		return;
