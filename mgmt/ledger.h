@@ -107,9 +107,9 @@ struct ledger {
 	uint32_t size;
 	uint64_t ids_count;
 	uint64_t tickets_count;
-	uint64_t events_count; /* ever; event n is at n % LEDGER_EVENTS */
-	uint32_t is_boot_done; /* the boot configuration has been read */
-	uint32_t reserved;
+	uint64_t events_count;  /* ever; event n is at n % LEDGER_EVENTS */
+	uint32_t is_boot_done;  /* the boot configuration has been read */
+	uint32_t is_store_read; /* and what was saved on a disk */
 	struct config_host host;
 	struct kept_record kept[BH_KEPT_MAX];
 	struct guest guests[BH_PARTITIONS_MAX];

@@ -13,6 +13,7 @@
 #include "lib/heap.h"
 #include "lib/threads.h"
 #include "lib/time.h"
+#include "mgmt/config_store.h"
 #include "mgmt/devices.h"
 #include "mgmt/guest_devices.h"
 #include "mgmt/kept.h"
@@ -153,6 +154,7 @@ static void do_work(void)
 		shell_poll(&shell);
 	}
 	partition_poll();
+	store_poll();
 	net_configure();
 	switch_flush();
 }

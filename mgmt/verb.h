@@ -99,6 +99,7 @@ void verb_delete(struct verb_call *call, struct result *result);
 void verb_set(struct verb_call *call, struct result *result);
 void verb_show(struct verb_call *call, struct result *result);
 void verb_load(struct verb_call *call, struct result *result);
+void verb_save(struct verb_call *call, struct result *result);
 void verb_check(struct verb_call *call, struct result *result);
 
 /* Defines the guests of a configuration text; what is wrong goes into the result as a table. */

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Verbs that change or show definitions: create, delete, set, show, load, check. All text goes
+ * Verbs that change or show definitions: create, delete, set, show, load, save, check. All text goes
  * through the one parser of config.h; an error says its place in what was typed or in the file.
  */
 #include <stdio.h>
 #include <string.h>
 
+#include "mgmt/config_store.h"
 #include "mgmt/machine.h"
 #include "mgmt/partition.h"
 #include "mgmt/shell.h"
@@ -348,4 +349,13 @@ void verb_check(struct verb_call *call, struct result *result)
 	config_parse(&config, text, size);
 	fill_load_result(call->word[0].text, config.guest_count, &config.errors, result);
 	config_free(&config);
+}
+
+void verb_save(struct verb_call *call, struct result *result)
+{
+	struct shell_wait wait = { .slot = UINT32_MAX, .is_json = call->is_json };
+
+	if (store_save(&wait, result)) {
+		shell_begin_wait(call->shell, &wait);
+	}
 }

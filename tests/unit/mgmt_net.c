@@ -2,6 +2,7 @@
 /*
  * A machine without devices and network, for the tests of the verbs.
  */
+#include "mgmt/config_store.h"
 #include "mgmt/devices.h"
 #include "mgmt/net/fetch.h"
 #include "mgmt/net/net.h"
@@ -51,5 +52,11 @@ bool fetch_begin(const struct fetch_order *order, struct shell_wait *wait, struc
 
 bool fetch_stop(void)
 {
+	return false;
+}
+
+bool store_save(struct shell_wait *wait, struct result *result)
+{
+	result_error(result, "save", "", "no disk");
 	return false;
 }
