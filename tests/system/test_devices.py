@@ -4,6 +4,7 @@ network."""
 import hashlib
 import http.server
 import re
+import subprocess
 import threading
 
 import pytest
@@ -211,3 +212,35 @@ def test_disk_driver(boot, disk, tmp_path):
             machine.send("host restart-mgmt\r")
             machine.expect("mgmt was started again")
             machine.wait_for_shell()
+
+
+@pytest.mark.qemu_only
+@pytest.mark.parametrize("disk", ["virtio-blk-pci,disable-legacy=on", "nvme"])
+def test_saved_configuration(boot, disk, tmp_path):
+    """save config, the machine's end without notice, and the next power-on finds all."""
+    image = tmp_path / "disk.img"
+    image.write_bytes(bytes(16 << 20))
+    subprocess.run(["sgdisk", "-n", "0:0:+4M", "-c", "1:other", "-n", "0:0:+1M", "-c",
+                    "2:bulkhead-config", str(image)], check=True, stdout=subprocess.DEVNULL)
+    arguments = ("--config", str(CONFIG), "--file", f"image={GUESTS / 'hello.elf'}", "--drive",
+                 f"if=none,id=d,format=raw,file={image}", "--device", f"{disk},drive=d,serial=abc")
+    machine = boot(*arguments)
+    machine.wait_for_shell()
+    machine.command("create web kernel=image memory=16M vcpus=2")
+    wait_for_event(machine, "nothing was saved")
+    assert "saved on" in machine.command("save config")
+    machine.command("create lost kernel=image")
+    machine.close()
+    machine = boot(*arguments)
+    machine.wait_for_shell()
+    wait_for_event(machine, "is taken: 1 guests, 0 errors")
+    guests = {row["name"]: row for row in machine.query("list")}
+    assert set(guests) == {"web"} and guests["web"]["vcpus"] == 2
+
+
+def wait_for_event(machine, text):
+    for _ in range(20):
+        if text in machine.command("events"):
+            return
+        machine.drain(0.5)
+    raise AssertionError(f"no event says: {text}")
