@@ -18,25 +18,18 @@ struct domain kernel_domain;
 struct domain *root_domain;
 struct domain *domains[DOMAINS_MAX];
 
-static uint32_t id_last;
-
 void domain_init_kernel(void)
 {
 	memset(domains, 0, sizeof(domains));
 	domains[0] = &kernel_domain;
-	id_last = 0;
 	kernel_domain = (struct domain){ .quota_bytes = BH_FOREVER };
 	list_init(&kernel_domain.small_pages);
 }
 
-/* The next free one after the last, so that an id in the log is not soon another domain's. */
 static int id_choose(void)
 {
-	for (uint32_t i = 1; i <= DOMAINS_MAX; i++) {
-		uint32_t id = (id_last + i) % DOMAINS_MAX;
-
+	for (uint32_t id = 1; id < DOMAINS_MAX; id++) {
 		if (domains[id] == NULL) {
-			id_last = id;
 			return (int)id;
 		}
 	}

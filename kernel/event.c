@@ -16,16 +16,13 @@ int64_t call_event_set_create(struct call *call)
 
 int64_t call_event_create(struct call *call)
 {
-	struct event *event;
-
 	if (call->arg[1] >= BH_EVENTS_PER_SET) {
 		return BH_ERR_INVALID;
 	}
 	call->made = object_create(BH_OBJECT_EVENT, call->caller);
 	if (call->made != NULL) {
-		event = event_of(call->made);
-		event->set = event_set_of(call->object);
-		event->bit = (uint32_t)call->arg[1];
+		event_of(call->made)->set = event_set_of(call->object);
+		event_of(call->made)->bit = (uint32_t)call->arg[1];
 	}
 	return BH_OK;
 }

@@ -134,7 +134,6 @@ static void panic_dump(const struct cpu *cpu)
 
 void panic(const char *format, ...)
 {
-	char text[LINE_MAX];
 	struct cpu *self = cpu_self();
 	va_list arguments;
 
@@ -142,14 +141,13 @@ void panic(const char *format, ...)
 		arch_cpu_stop(); /* another pCPU, or the dump itself, broke first */
 	}
 	arch_console_claimed = false;
+	log_print("PANIC, the machine is stopped:");
 	va_start(arguments, format);
-	format_text(text, sizeof(text), format, arguments);
+	line_write(format, arguments);
 	va_end(arguments);
-	log_print("PANIC: %s", text);
 	if (cpus_count != 0 && self != NULL && self->self == self) {
 		arch_cpus_stop_others();
 		panic_dump(self);
 	}
-	log_print("The machine is stopped.");
 	arch_cpu_stop();
 }

@@ -108,18 +108,6 @@ static bool cpu_is_other(const struct cpu *cpu)
 	       __atomic_load_n(&cpu->is_online, __ATOMIC_ACQUIRE);
 }
 
-static void message_await(struct cpu *cpu)
-{
-	uint32_t spins = 0;
-
-	while (__atomic_load_n(&cpu->sync_done, __ATOMIC_ACQUIRE) != cpu->sync_request) {
-		if (++spins % RESEND_SPINS == 0) {
-			arch_cpu_notify(cpu);
-		}
-		__builtin_ia32_pause();
-	}
-}
-
 void message_sync(void)
 {
 	for (uint32_t i = 0; i < cpus_count; i++) {
@@ -129,10 +117,15 @@ void message_sync(void)
 			message_send(cpus[i], CPU_WORK_MESSAGE);
 		}
 	}
-	for (uint32_t i = 0; i < cpus_count; i++) {
-		if (cpu_is_other(cpus[i])) {
-			message_await(cpus[i]);
+	for (uint32_t i = 0, spins = 1; i < cpus_count; spins++) {
+		if (!cpu_is_other(cpus[i]) ||
+		    cpus[i]->sync_request ==
+		            __atomic_load_n(&cpus[i]->sync_done, __ATOMIC_ACQUIRE)) {
+			i++;
+		} else if (spins % RESEND_SPINS == 0) {
+			arch_cpu_notify(cpus[i]);
 		}
+		__builtin_ia32_pause();
 	}
 }
 

@@ -177,14 +177,6 @@ static struct thread *sched_best(struct cpu *cpu, uint64_t now, uint64_t *renewa
 	return NULL;
 }
 
-static bool sched_shall_switch(const struct cpu *cpu, const struct thread *running,
-                               const struct thread *best, uint64_t now)
-{
-	uint64_t ahead = now >= cpu->slice_end_tsc ? 0 : GRANULARITY_US * ticks_per_us;
-
-	return cpu->is_yielding || best->virtual_time + ahead < running->virtual_time;
-}
-
 /* `renewal` ends it at the latest. */
 static void slice_begin(struct cpu *cpu, bool is_new, uint64_t renewal, uint64_t now)
 {
@@ -228,8 +220,10 @@ static void sched_choose(struct cpu *cpu)
 	struct thread *running = sched_keep(cpu, now);
 	struct thread *best = sched_best(cpu, now, &renewal);
 	struct thread *next = running;
+	uint64_t ahead = now >= cpu->slice_end_tsc ? 0 : GRANULARITY_US * ticks_per_us;
 
-	if (best != NULL && (running == NULL || sched_shall_switch(cpu, running, best, now))) {
+	if (best != NULL && (running == NULL || cpu->is_yielding ||
+	                     best->virtual_time + ahead < running->virtual_time)) {
 		list_remove(&best->run_node);
 		virtual_time_clamp(cpu, best);
 		next = best;

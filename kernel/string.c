@@ -45,19 +45,6 @@ void *memset(void *to, int byte, size_t size)
 	return start;
 }
 
-int memcmp(const void *a, const void *b, size_t size)
-{
-	const uint8_t *left = a;
-	const uint8_t *right = b;
-
-	for (size_t i = 0; i < size; i++) {
-		if (left[i] != right[i]) {
-			return left[i] < right[i] ? -1 : 1;
-		}
-	}
-	return 0;
-}
-
 size_t strlen(const char *text)
 {
 	size_t length = 0;

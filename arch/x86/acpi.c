@@ -63,7 +63,7 @@ static bool checksum_is_right(const void *data, size_t size)
 
 static bool rsdp_is_valid(const struct rsdp *rsdp)
 {
-	return rsdp != NULL && memcmp(rsdp->signature, "RSD PTR ", 8) == 0 &&
+	return rsdp != NULL && strncmp(rsdp->signature, "RSD PTR ", 8) == 0 &&
 	       checksum_is_right(rsdp, RSDP1_BYTES) &&
 	       (rsdp->revision < 2 || checksum_is_right(rsdp, sizeof(*rsdp)));
 }
@@ -185,11 +185,11 @@ static void table_read(uint64_t pa)
 	if (table == NULL) {
 		return;
 	}
-	if (memcmp(table->signature, "APIC", 4) == 0) {
+	if (strncmp(table->signature, "APIC", 4) == 0) {
 		madt_read(table);
-	} else if (memcmp(table->signature, "FACP", 4) == 0) {
+	} else if (strncmp(table->signature, "FACP", 4) == 0) {
 		acpi.pm_timer_port = (uint16_t)field(table, FADT_PM_TIMER, 4);
-	} else if (memcmp(table->signature, "SPCR", 4) == 0) {
+	} else if (strncmp(table->signature, "SPCR", 4) == 0) {
 		spcr_read(table);
 	}
 }
