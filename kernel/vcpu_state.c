@@ -16,11 +16,6 @@
 #define FPU_MXCSR_OFFSET  24u
 #define FPU_HEADER_OFFSET 512u
 
-#define DR6_FIXED         0xffff0ff0ull
-#define DR6_WRITABLE      0x1e00full
-#define DR7_FIXED         0x400ull
-#define DR7_WRITABLE      0xffff23ffull
-
 #define ORDER(record, first, last) \
 	((offsetof(struct record, last) - offsetof(struct record, first)) / sizeof(uint64_t))
 _Static_assert(ORDER(bh_cpu_state, rip, efer) == HVM_EFER - HVM_RIP, "order");
@@ -155,8 +150,7 @@ static bool check_rest(const struct bh_vcpu_state *state)
 			}
 		}
 	}
-	if ((groups & BH_STATE_EVENTS) != 0 &&
-	    (state->activity > BH_ACTIVITY_WAIT_SIPI || state->interrupt_shadow > 2)) {
+	if ((groups & BH_STATE_EVENTS) != 0 && state->activity > BH_ACTIVITY_WAIT_SIPI) {
 		return false;
 	}
 	if ((groups & BH_STATE_LAPIC) != 0 &&
@@ -191,8 +185,8 @@ static void set_lapic(struct vcpu *vcpu, const struct bh_vcpu_state *state)
 {
 	uint32_t id = vlapic_reg(vcpu, APIC_ID);
 
-	for (uint32_t i = 0; i < ARRAY_SIZE(vcpu->irr_remote);
-	     i++) { /* not yet in the page: of the state that goes */
+	/* not yet in the page: of the state that goes */
+	for (uint32_t i = 0; i < ARRAY_SIZE(vcpu->irr_remote); i++) {
 		__atomic_store_n(&vcpu->irr_remote[i], 0, __ATOMIC_RELAXED);
 	}
 	vcpu->lapic.apic_base = state->apic_base & (APIC_BASE_ADDRESS | APIC_BASE_ENABLE |
@@ -224,8 +218,8 @@ static int set_groups(struct vcpu *vcpu, const struct bh_vcpu_state *state)
 	}
 	if ((groups & BH_STATE_DEBUG) != 0) {
 		memcpy(vcpu->dr, state->dr, sizeof(vcpu->dr));
-		hvm_set(vcpu, HVM_DR6, (state->dr6 & DR6_WRITABLE) | DR6_FIXED);
-		hvm_set(vcpu, HVM_DR7, (state->dr7 & DR7_WRITABLE) | DR7_FIXED);
+		hvm_set(vcpu, HVM_DR6, (uint32_t)state->dr6); /* more would fault */
+		hvm_set(vcpu, HVM_DR7, (uint32_t)state->dr7);
 		vcpu_debug_registers_load(vcpu);
 	}
 	if ((groups & BH_STATE_MSR) != 0) {

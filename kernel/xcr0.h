@@ -7,17 +7,15 @@
 #define XCR0_X87    BIT(0)
 #define XCR0_SSE    BIT(1)
 #define XCR0_AVX    BIT(2)
-#define XCR0_MPX    (BIT(3) | BIT(4))
 #define XCR0_AVX512 (BIT(5) | BIT(6) | BIT(7))
-#define XCR0_AMX    (BIT(17) | BIT(18))
 
 static inline bool xcr0_is_valid(uint64_t value)
 {
-	/* If any bit of the first is on, all of the second are. */
+	/* If any bit of the first is on, all of the second are. Of what arch_xcr0_supported can have. */
 	static const uint64_t rules[][2] = {
-		{ ~0ull, XCR0_X87 },    { XCR0_AVX, XCR0_SSE },
-		{ XCR0_MPX, XCR0_MPX }, { XCR0_AVX512, XCR0_AVX512 | XCR0_AVX },
-		{ XCR0_AMX, XCR0_AMX },
+		{ ~0ull, XCR0_X87 },
+		{ XCR0_AVX, XCR0_SSE },
+		{ XCR0_AVX512, XCR0_AVX512 | XCR0_AVX },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(rules); i++) {
