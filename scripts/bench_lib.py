@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """What scripts/bench, bench-gate and bench-peers share: the list of figures, the emulated machine with and without Bulkhead."""
+import gzip
 import json
 import os
 import platform
@@ -15,6 +16,8 @@ ROOT = Path(__file__).resolve().parent.parent
 BUILD = Path(os.environ.get("BUILD_DIR", ROOT / "build")).resolve()
 PROMPT = "bulkhead> "
 KIB, MIB = 1024, 1 << 20
+LINUX_KERNEL = BUILD / "third_party" / "linux-cloud" / "vmlinuz"
+LINUX_CMDLINE = "console=ttyS0 panic=-1"
 LATENCY_TICKS = 1_000_000  # how far ahead the bench guest's late timer is
 
 TARGETS = {
@@ -142,9 +145,9 @@ def bench_lines(text):
             for match in re.finditer(r"bench (\S+) \S+ (\S+) \S+", text)}
 
 
-def qemu_bare(kernel, *more, modules="", cpus=1, cmdline=""):
+def qemu_bare(kernel, *more, modules="", cpus=1, cmdline="", cpu="max"):
     """Runs a multiboot image on the emulated machine itself; returns what it wrote to COM1."""
-    command = ["qemu-system-x86_64", "-machine", "q35", "-cpu", "max", "-m", "1024", "-display", "none",
+    command = ["qemu-system-x86_64", "-machine", "q35", "-cpu", cpu, "-m", "1024", "-display", "none",
                "-icount", "shift=0,sleep=off", "-rtc", "base=2026-01-01,clock=vm", "-no-reboot", "-smp", str(cpus),
                "-serial", "stdio", "-device", "isa-debug-exit,iobase=0xf4", "-kernel", str(kernel),
                "-append", cmdline, *more]
@@ -169,3 +172,43 @@ def measure_exits(bench):
     ours.update({name: value for name, value in pair.items() if name not in ours})
     bench.add_guest_figures("", ours, "bench guest, median of nine rounds; a plain instruction of the guest's own taken off")
     bench.add_guest_figures("bare.", bare, "the same guest on the emulated machine itself")
+
+
+def linux_initramfs(folder):
+    """The demo's initramfs with the workloads where the shell would start."""
+    tool = folder / "workload"
+    subprocess.run(["gcc", "-O2", "-static", "-nostdlib", "-ffreestanding", "-fno-stack-protector", "-o", tool,
+                    ROOT / "scripts" / "tools" / "workload.c"], check=True)
+    init = (ROOT / "guests" / "linux-demo" / "init").read_text(encoding="utf-8")
+    init = init[:init.rindex("exec /sbin/init")] + "exec /bin/workload </dev/console >/dev/console 2>&1\n"
+    data = bytearray()
+
+    def add(name, mode, content):
+        fields = (1, mode, 0, 0, 1, 0, len(content), 0, 0, 0, 0, len(name) + 1, 0)
+        data.extend(b"070701" + b"".join(b"%08X" % field for field in fields) + name.encode() + b"\0")
+        data.extend(bytes(-len(data) % 4))
+        data.extend(content)
+        data.extend(bytes(-len(data) % 4))
+
+    add("init", 0o100755, init.encode())
+    add("bin/workload", 0o100755, tool.read_bytes())
+    add("TRAILER!!!", 0, b"")
+    archive = folder / "bench.cpio.gz"
+    demo = (BUILD / "demo" / "demo.cpio.gz").read_bytes()
+    archive.write_bytes(demo + gzip.compress(bytes(data), mtime=0))
+    return archive
+
+
+def read_linux(text, start):
+    """{figure: instructions} of what scripts/tools/workload.c has written."""
+    if "workloads end" not in text or "failed " in text:
+        raise ValueError(f"the workloads did not end well: {text[-500:]!r}")
+    figures = {"linux.prompt": int(re.search(r"prompt tsc (\d+)", text)[1]) - start}
+    figures.update({f"workload.{match[1]}": int(match[2]) for match in re.finditer(r"workload (\S+) (\d+)", text)})
+    return figures
+
+
+def bare_linux(archive, cpu="max"):
+    """The same of Linux on the emulated machine itself."""
+    text = qemu_bare(BUILD / "guests" / "linuxboot.elf", modules=f"{LINUX_KERNEL} {LINUX_CMDLINE},{archive}", cpu=cpu)
+    return read_linux(text, int(re.search(r"linuxboot tsc (\d+)", text)[1]))
