@@ -94,7 +94,7 @@ struct bh_host_info;
 void arch_info_fill(struct bh_info *info);
 void arch_host_info_fill(struct bh_host_info *info);
 
-/* Reset by the ways that need no tables: 0xCF9, 8042, triple fault. */
+/* Reset by triple fault: the last way, when what mgmt knows (ACPI, 0xCF9, 8042) has not worked. */
 _Noreturn void arch_reset(void);
 
 /* TLB: forget all ring-3 translations of this pCPU's current address space. */

@@ -10,8 +10,7 @@
 #define MEMORY_FLOOR   0x100000ull
 #define EARLY_LIMIT    0x100000000ull /* the boot page tables end here */
 
-#define LOW_PAGE_USUAL 0x8000u /* clear of what BIOSes keep at the bottom and at the top */
-#define LOW_PAGE_FIRST 0x1000u
+#define LOW_PAGE_FIRST 0x8000u /* clear of what BIOSes keep at the bottom */
 #define LOW_PAGE_END   0xa0000u
 
 uint32_t memory_map_low_page;
@@ -74,11 +73,8 @@ static void low_memory_take(struct boot_memory *memory)
 {
 	uint64_t end = memory->base + memory->size;
 	uint64_t low = memory->base < LOW_PAGE_FIRST ? LOW_PAGE_FIRST : memory->base;
-	uint64_t low_end = end < LOW_PAGE_END ? end : LOW_PAGE_END;
 
-	if (low <= LOW_PAGE_USUAL && LOW_PAGE_USUAL < low_end) {
-		memory_map_low_page = LOW_PAGE_USUAL;
-	} else if (memory_map_low_page == 0 && low < low_end) {
+	if (memory_map_low_page == 0 && low < end && low < LOW_PAGE_END) {
 		memory_map_low_page = (uint32_t)low;
 	}
 	if (memory->base < MEMORY_FLOOR) {

@@ -33,12 +33,6 @@ void arch_start_on_slot(void)
 	log_print("Bulkhead %s (%s), started by %s, image %lu KiB, %u modules", BUILD_VERSION,
 	          BUILD_COMMIT, boot_info.loader, boot_info.kernel_size >> 10,
 	          boot_info.modules_count);
-	for (uint32_t i = 0; i < boot_info.modules_count; i++) {
-		if (boot_info.modules[i].is_missing) {
-			log_print("file '%s' could not be read by the loader",
-			          boot_info.modules[i].name);
-		}
-	}
 	acpi_init();
 	console_move();
 	pic_mask();
