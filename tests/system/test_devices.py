@@ -9,16 +9,21 @@ import threading
 
 import pytest
 
-from machine import GUESTS, ROOT
+from machine import BUILD, GUESTS, ROOT
 
 CONFIG = ROOT / "tests/system/data/net.cfg"
 NICS = {"qemu": ["e1000", "e1000e", "virtio-net-pci,disable-legacy=on",
                  "virtio-net-pci,disable-legacy=on,vectors=0"], "bochs": ["e1000"]}
 
 
+# for what takes long
+WIRES = {"qemu": ["e1000", "virtio-net-pci,disable-legacy=on"], "bochs": ["e1000"]}
+
+
 def pytest_generate_tests(metafunc):
-    if "nic" in metafunc.fixturenames:
-        metafunc.parametrize("nic", NICS[metafunc.config.getoption("--platform")])
+    for name, models in (("nic", NICS), ("wire", WIRES)):
+        if name in metafunc.fixturenames:
+            metafunc.parametrize(name, models[metafunc.config.getoption("--platform")])
 
 
 def boot_with_nic(boot, nic, *arguments):
@@ -143,8 +148,8 @@ def assert_refused(machine, line, why):
     assert why in machine.command(line, 60, is_error_fine=True)
 
 
-def test_fetch_by_http(boot, nic, web):
-    machine = boot_with_nic(boot, nic)
+def test_fetch_by_http(boot, wire, web):
+    machine = boot_with_nic(boot, wire)
     wait_for_address(machine)
     base = f"http://10.0.2.2:{web}"
     for name, body in (("hello", "hello"), ("moved", "hello"), ("chunked", "hello"),
@@ -168,9 +173,9 @@ def test_fetch_by_http(boot, nic, web):
     assert machine.free_memory() == free
 
 
-def test_guest_from_fetched_file(boot, nic):
+def test_guest_from_fetched_file(boot, wire):
     """A fetched kernel boots, is there after mgmt's restart, and cannot be deleted while it is used."""
-    machine = boot_with_nic(boot, f"{nic},tftp={GUESTS}")
+    machine = boot_with_nic(boot, f"{wire},tftp={GUESTS}")
     wait_for_address(machine)
     fetched = machine.query("fetch tftp://10.0.2.2/hello.elf kernel")
     assert fetched["sha256"] == hashlib.sha256((GUESTS / "hello.elf").read_bytes()).hexdigest()
@@ -236,6 +241,53 @@ def test_saved_configuration(boot, disk, tmp_path):
     wait_for_event(machine, "is taken: 1 guests, 0 errors")
     guests = {row["name"]: row for row in machine.query("list")}
     assert set(guests) == {"web"} and guests["web"]["vcpus"] == 2
+
+
+LINUX = ("--file", f"vmlinuz={BUILD / 'third_party/linux-cloud/vmlinuz'}",
+         "--file", f"demo.cpio.gz={BUILD / 'demo/demo.cpio.gz'}")
+GUEST = ("create alpha kernel=vmlinuz ramdisk=demo.cpio.gz memory=192M net=lan "
+         'cmdline="console=ttyS0 panic=-1 hostname=alpha address=10.0.2.50/24"')
+
+
+def test_guest_on_the_uplink(boot, wire, web):
+    """A Linux guest reaches the emulator's network through the switch and the machine's NIC."""
+    machine = boot_with_nic(boot, wire, *LINUX)
+    wait_for_address(machine)
+    machine.command(GUEST)
+    machine.command("start alpha")
+    with machine.console("alpha") as console:
+        console.wait_for_prompt()
+        assert "3 packets received" in console.read("ping -c 3 10.0.2.2")
+        output = console.read(f"wget -q -O - http://10.0.2.2:{web}/large | sha256sum", 120)
+        assert hashlib.sha256(Answers.files["large"]).hexdigest() in output
+        assert "3 packets received" in console.read("ping -c 3 10.0.2.15")
+    assert machine.query("ping 10.0.2.50 2")["summary"]["received"] == 2
+
+
+@pytest.mark.qemu_only
+@pytest.mark.parametrize("disk", ["virtio-blk-pci,disable-legacy=on", "nvme"])
+def test_guest_on_a_disk(boot, disk, tmp_path):
+    """A Linux guest reads and writes the machine's disk; what it has synced is in the image."""
+    image = tmp_path / "disk.img"
+    pattern = b"".join(hashlib.sha256(b"%d" % i).digest() for i in range(1 << 17))
+    image.write_bytes(pattern + bytes(4 << 20))
+    machine = boot("--config", str(CONFIG), *LINUX, "--drive",
+                   f"if=none,id=d,format=raw,file={image}", "--device",
+                   f"{disk},drive=d,serial=abc")
+    machine.wait_for_shell()
+    name = "nvme0" if disk == "nvme" else "virtio-blk0"
+    machine.command(GUEST + f" disk={name}")
+    machine.command("start alpha")
+    with machine.console("alpha") as console:
+        console.wait_for_prompt()
+        output = console.read("dd if=/dev/vda bs=64k count=64 2>/dev/null | sha256sum", 120)
+        assert hashlib.sha256(pattern).hexdigest() in output  # the kernel's messages come between
+        console.read("dd if=/dev/vda of=/dev/vda bs=64k count=48 seek=64 conv=notrunc,fsync "
+                     "2>/dev/null", 120)
+    machine.close()
+    written = image.read_bytes()
+    assert written[4 << 20:7 << 20] == pattern[:3 << 20]
+    assert written[7 << 20:] == bytes(1 << 20)
 
 
 def wait_for_event(machine, text):
