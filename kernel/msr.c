@@ -11,6 +11,9 @@
 #include "kernel/vlapic.h"
 
 #define MSR_X2APIC_LAST 0x8ffu
+/* An ICR that sends a fixed interrupt to its own vCPU, and nothing else. */
+#define SELF_MASK  (APIC_ICR_SHORTHAND | APIC_ICR_MODE | APIC_ICR_PENDING)
+#define SELF_FIXED field_set(APIC_ICR_SHORTHAND, APIC_TO_SELF)
 
 /* Eight memory types of 0, 1, 4 to 7: no byte above 7, and bit 1 never without bit 2. */
 static bool is_pat(uint64_t value)
@@ -178,8 +181,15 @@ bool msr_guest_fast(struct vcpu *vcpu, uint32_t msr, bool is_write, uint64_t *va
 			vlapic_eoi(vcpu);
 		}
 		return *value == 0;
-	case MSR_X2APIC + APIC_TPR / 0x10:
 	case MSR_X2APIC + APIC_ICR / 0x10:
+		if ((*value & SELF_MASK) == SELF_FIXED && (*value & 0xff) >= 16) {
+			vcpu->lapic.regs[APIC_ICR / 4] = (uint32_t)*value;
+			vcpu->lapic.regs[APIC_ICR_HIGH / 4] = (uint32_t)(*value >> 32);
+			(void)vlapic_accept(vcpu, (uint8_t)*value, false);
+			return true;
+		}
+		return msr_guest_write(vcpu, msr, *value) == BH_OK;
+	case MSR_X2APIC + APIC_TPR / 0x10:
 	case MSR_X2APIC + APIC_SELF_IPI / 0x10:
 	case MSR_X2APIC + APIC_TIMER_INITIAL / 0x10:
 	case MSR_TSC_DEADLINE:

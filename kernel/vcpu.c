@@ -422,6 +422,7 @@ static bool prepare(struct vcpu *vcpu, struct cpu *cpu)
 		if (halt(vcpu)) {
 			return false;
 		}
+		arch_interrupts_poll(); /* requests without end must not hold this pCPU */
 	}
 }
 

@@ -214,5 +214,10 @@ int vm_msi_deliver(struct vm *vm, uint64_t address, uint32_t data) must_check;
 void vm_flush(struct vm *vm);
 /* The thread of a vCPU is destroyed or its vm dies: out of the guest, unload from its pCPU. On that pCPU. */
 void vcpu_unload(struct vcpu *vcpu);
+/*
+ * From a vendor's fast path, where something gave this vCPU work: done on the spot if an interrupt of the local APIC is all there is. False:
+ * look on the slow path.
+ */
+bool vcpu_deliver_fast(struct vcpu *vcpu);
 /* Give the guest an exception at the next entry: benign ones replace nothing, a second contributory fault becomes #DF (SDM 3A 6.15). */
 void vcpu_raise(struct vcpu *vcpu, uint32_t vector, uint32_t error_code);

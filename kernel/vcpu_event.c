@@ -98,13 +98,27 @@ static void deliver_apic(struct vcpu *vcpu)
 	    (hvm->ready(vcpu) & HVM_READY_INTERRUPT) != 0) {
 		vlapic_take(vcpu, vector);
 		inject(vcpu, BH_INJECT_VALID | BH_INJECT_TYPE_INTERRUPT | vector, 0);
-		vector = vlapic_update(vcpu);
+		vector = vlapic_waiting(vcpu);
 	}
 	/* What is blocked by something in service waits for that EOI; the rest for IF, the shadow or CR8. */
 	if (vector != 0 && (vector >> 4) > (vlapic_in_service(vcpu) >> 4)) {
 		window = vector >> 4;
 	}
 	hvm->set_interrupt_window(vcpu, window);
+}
+
+bool vcpu_deliver_fast(struct vcpu *vcpu)
+{
+	uint32_t wanted = VCPU_REQUEST_INTERRUPT;
+
+	if (cpu_self()->work != 0 || vcpu->lapic.is_extint_asserted ||
+	    (vcpu->inject | vcpu->nmi_pending) != 0 ||
+	    !__atomic_compare_exchange_n(&vcpu->requests, &wanted, 0, false, __ATOMIC_SEQ_CST,
+	                                 __ATOMIC_RELAXED)) {
+		return false;
+	}
+	deliver_apic(vcpu);
+	return vcpu->activity == BH_ACTIVITY_RUNNING;
 }
 
 static bool deliver_events(struct vcpu *vcpu)

@@ -51,17 +51,20 @@ static uint32_t vector_bit(uint32_t vector)
 }
 
 /* IRR and ISR: which of their words are not zero is kept aside, so that nobody searches. */
-static uint32_t *words_of(struct vcpu *vcpu, uint32_t base)
+static inline void vector_set(struct vcpu *vcpu, uint32_t base, uint32_t *words, uint32_t vector)
 {
-	return base == APIC_ISR ? &vcpu->lapic.isr_words : &vcpu->lapic.irr_words;
+	*vector_word(vcpu, base, vector) |= vector_bit(vector);
+	*words |= 1u << vector / 32;
 }
 
-static void vector_change(struct vcpu *vcpu, uint32_t base, uint32_t vector, bool is_on)
+static inline void vector_clear(struct vcpu *vcpu, uint32_t base, uint32_t *words, uint32_t vector)
 {
-	uint32_t *word = vector_word(vcpu, base, vector), *words = words_of(vcpu, base);
+	uint32_t *word = vector_word(vcpu, base, vector);
 
-	*word = is_on ? *word | vector_bit(vector) : *word & ~vector_bit(vector);
-	*words = *word != 0 ? *words | 1u << vector / 32 : *words & ~(1u << vector / 32);
+	*word &= ~vector_bit(vector);
+	if (*word == 0) {
+		*words &= ~(1u << vector / 32);
+	}
 }
 
 static uint32_t vector_highest(const struct vcpu *vcpu, uint32_t base, uint32_t words)
@@ -73,9 +76,9 @@ static uint32_t vector_highest(const struct vcpu *vcpu, uint32_t base, uint32_t 
 	               : i * 32 + 31 - (uint32_t)__builtin_clz(vlapic_reg(vcpu, base + i * 0x10));
 }
 
-static uint32_t irr_highest(const struct vcpu *vcpu)
+uint32_t vlapic_waiting(const struct vcpu *vcpu)
 {
-	return vector_highest(vcpu, APIC_IRR, vcpu->lapic.irr_words);
+	return is_enabled(vcpu) ? vector_highest(vcpu, APIC_IRR, vcpu->lapic.irr_words) : 0;
 }
 
 /* ---- taking interrupts ---- */
@@ -93,8 +96,13 @@ bool vlapic_accept(struct vcpu *vcpu, uint8_t vector, bool is_level)
 	} else if ((__atomic_load_n(tmr, __ATOMIC_RELAXED) & vector_bit(vector)) != 0) {
 		__atomic_fetch_and(tmr, ~vector_bit(vector), __ATOMIC_RELAXED);
 	}
-	__atomic_fetch_or(&vcpu->irr_remote[vector / 32], vector_bit(vector), __ATOMIC_RELAXED);
-	__atomic_fetch_or(&vcpu->irr_remote_words, 1u << vector / 32, __ATOMIC_RELEASE);
+	if (vcpu->cpu == cpu_self()) {
+		vector_set(vcpu, APIC_IRR, &vcpu->lapic.irr_words, vector);
+	} else {
+		__atomic_fetch_or(&vcpu->irr_remote[vector / 32], vector_bit(vector),
+		                  __ATOMIC_RELAXED);
+		__atomic_fetch_or(&vcpu->irr_remote_words, 1u << vector / 32, __ATOMIC_RELEASE);
+	}
 	vcpu_request(vcpu, VCPU_REQUEST_INTERRUPT);
 	return true;
 }
@@ -123,7 +131,7 @@ uint32_t vlapic_update(struct vcpu *vcpu)
 	if ((vlapic_reg(vcpu, APIC_TPR) >> 4) != cr8) {
 		*reg(vcpu, APIC_TPR) = cr8 << 4;
 	}
-	return is_enabled(vcpu) ? irr_highest(vcpu) : 0;
+	return vlapic_waiting(vcpu);
 }
 
 uint32_t vlapic_processor_priority(struct vcpu *vcpu)
@@ -138,15 +146,15 @@ uint32_t vlapic_processor_priority(struct vcpu *vcpu)
 
 void vlapic_take(struct vcpu *vcpu, uint32_t vector)
 {
-	vector_change(vcpu, APIC_IRR, vector, false);
-	vector_change(vcpu, APIC_ISR, vector, true);
+	vector_clear(vcpu, APIC_IRR, &vcpu->lapic.irr_words, vector);
+	vector_set(vcpu, APIC_ISR, &vcpu->lapic.isr_words, vector);
 }
 
 void vlapic_untake(struct vcpu *vcpu, uint32_t vector)
 {
 	if ((*vector_word(vcpu, APIC_ISR, vector) & vector_bit(vector)) != 0) {
-		vector_change(vcpu, APIC_ISR, vector, false);
-		vector_change(vcpu, APIC_IRR, vector, true);
+		vector_clear(vcpu, APIC_ISR, &vcpu->lapic.isr_words, vector);
+		vector_set(vcpu, APIC_IRR, &vcpu->lapic.irr_words, vector);
 		vcpu_request_self(vcpu, VCPU_REQUEST_INTERRUPT);
 	}
 }
@@ -171,7 +179,7 @@ void vlapic_eoi(struct vcpu *vcpu)
 	if (vector == 0) {
 		return;
 	}
-	vector_change(vcpu, APIC_ISR, vector, false);
+	vector_clear(vcpu, APIC_ISR, &vcpu->lapic.isr_words, vector);
 	if ((*vector_word(vcpu, APIC_TMR, vector) & vector_bit(vector)) != 0) {
 		vcpu->lapic.eoi_level[vector / 64] |= BIT(vector % 64);
 		vcpu_request_self(vcpu, VCPU_REQUEST_EOI);

@@ -96,6 +96,8 @@ int vlapic_deliver(struct vm *vm, const struct apic_message *message) must_check
 
 /* Take in what others sent; CR8 into TPR. Returns the highest vector in IRR, 0 if none. Own pCPU, before asking the next two. */
 uint32_t vlapic_update(struct vcpu *vcpu);
+/* The same once more, when nothing but vlapic_take() has happened since. */
+uint32_t vlapic_waiting(const struct vcpu *vcpu);
 /* max(TPR, in-service class): what a vector's class must exceed. Writes PPR. */
 uint32_t vlapic_processor_priority(struct vcpu *vcpu);
 /* IRR to ISR: the CPU takes `vector`. */

@@ -16,7 +16,7 @@ struct event *fake_signalled;
 
 uint64_t arch_tsc_hz = 1000000000;
 uint64_t arch_xcr0_supported = 7;
-uint64_t feature_bits[(FEATURE_COUNT + 63) / 64];
+uint64_t feature_bits;
 
 void panic(const char *format, ...)
 {

@@ -9,6 +9,7 @@
 
 /* Lengths without prefixes; used where the CPU saves no next RIP (docs/caveats.md). */
 #define LENGTH_CPUID   2u
+#define LENGTH_HLT     1u
 #define LENGTH_MSR     2u
 #define LENGTH_VMMCALL 3u
 
@@ -39,6 +40,16 @@ static out_of_line uint64_t finish_doorbell(struct vcpu *vcpu, struct event *eve
 	return vcpu->hvm_page.raw;
 }
 
+/* An interrupt for the guest itself, if that is all; else the slow path looks. */
+static uint64_t deliver(struct vcpu *vcpu)
+{
+	if (svm_private(vcpu)->attention == 0 && vcpu_deliver_fast(vcpu)) {
+		return vcpu->hvm_page.raw;
+	}
+	svm_vmcb(vcpu)->exit_code = SVM_EXIT_DONE;
+	return 0;
+}
+
 static out_of_line uint64_t finish_msr(struct vcpu *vcpu)
 {
 	struct vmcb *vmcb = svm_vmcb(vcpu);
@@ -47,11 +58,20 @@ static out_of_line uint64_t finish_msr(struct vcpu *vcpu)
 		return 0;
 	}
 	(void)advance(vcpu, feature_has(FEATURE_SVM_NRIPS), LENGTH_MSR);
-	if (!hvm_fast_go_on(vcpu)) {
-		vmcb->exit_code = SVM_EXIT_DONE;
+	return hvm_fast_go_on(vcpu) ? vcpu->hvm_page.raw : deliver(vcpu);
+}
+
+/* HLT with an interrupt that waits: no reason to sleep. */
+static out_of_line uint64_t finish_hlt(struct vcpu *vcpu)
+{
+	if (svm_private(vcpu)->attention != 0) {
 		return 0;
 	}
-	return vcpu->hvm_page.raw;
+	vcpu->stats->exits[BH_REASON_HLT]++;
+	vcpu->activity = BH_ACTIVITY_HALTED;
+	vcpu_request_self(vcpu, VCPU_REQUEST_INTERRUPT);
+	(void)advance(vcpu, feature_has(FEATURE_SVM_NRIPS), LENGTH_HLT);
+	return deliver(vcpu);
 }
 
 static inline __attribute__((always_inline)) uint64_t finish_io(struct vcpu *vcpu)
@@ -83,6 +103,9 @@ static inline __attribute__((always_inline)) uint64_t exit_fast(struct vcpu *vcp
 	if (code == SVM_EXIT_VMMCALL) {
 		return hvm_fast_hypercall(vcpu, &vmcb->rax) ? advance(vcpu, saved, LENGTH_VMMCALL)
 		                                            : 0;
+	}
+	if (code == SVM_EXIT_HLT) {
+		return finish_hlt(vcpu);
 	}
 	return code == SVM_EXIT_MSR ? finish_msr(vcpu) : 0;
 }
