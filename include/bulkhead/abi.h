@@ -573,7 +573,7 @@ struct bh_info {
 	uint32_t abi_version;
 	uint32_t vendor; /* enum bh_vendor */
 	uint64_t tsc_hz;
-	uint64_t boot_tsc;    /* TSC at the kernel's first instruction */
+	uint64_t boot_tsc;   /* TSC at the kernel's first instruction */
 	uint32_t cpus_count; /* pCPUs that run */
 	uint32_t xsave_size; /* bytes of guest FPU state kept */
 	uint32_t physical_address_bits;
