@@ -12,7 +12,7 @@
 #define TEXT_MAX           256u /* of a domain */
 #define LOCK_TRIES         50000000u
 #define LIMITED_PER_SECOND 8u
-#define PANIC_STACK_LINES  16u
+#define PANIC_STACK_LINES  32u
 
 struct bh_log log_ring __attribute__((aligned(4096)));
 

@@ -6,14 +6,13 @@
 #include "arch/x86/arch.h"
 #include "arch/x86/asm.h"
 #include "arch/x86/feature.h"
-#include "arch/x86/start.h"
 
 #define USER_END 0x0000800000000000ull
 
 #define FIXUP(from, to) \
 	".pushsection .fixups, \"a\"\n\t.balign 8\n\t.quad " from ", " to "\n\t.popsection\n\t"
 
-int copy_guarded(void *to, const void *from, size_t size)
+static int copy_guarded(void *to, const void *from, size_t size)
 {
 	size_t words = size / 8;
 	int result = BH_ERR_ADDRESS;

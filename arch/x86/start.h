@@ -55,10 +55,6 @@ void paging_map(uint64_t va, hpa_t pa, uint64_t size, uint32_t flags);
 /* Map registers, a screen or a table at an address of its own, for ever. NULL when the window is full or there is no such address. */
 void *memory_window(hpa_t pa, uint64_t size, uint32_t flags);
 
-/* ---- copy.c ---- */
-/* Copy from or to an address that may not be there: BH_ERR_ADDRESS then. */
-int copy_guarded(void *to, const void *from, size_t size) must_check;
-
 /*
  * ---- acpi.c: what the kernel itself takes from the tables, read once at start; all zero where a table is absent ----
  * Everything else (power, routing of ISA interrupts, ECAM, HPET, memory nodes) is read in ring 3 (mgmt/acpi.c). Tables are not trusted: lengths

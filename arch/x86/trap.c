@@ -9,8 +9,7 @@
 #include "kernel/object.h"
 #include "kernel/string.h"
 
-#define STACK_DUMP_BYTES 192u
-#define NMI_DUMPS_MAX    8u
+#define NMI_DUMPS_MAX 8u
 
 #define PORT_SYSTEM_CONTROL \
 	0x61u /* bits 7:6: the chipset's reasons for an NMI (RAM parity, I/O check) */
@@ -31,36 +30,12 @@ _Noreturn void __stack_chk_fail(void);
 extern const struct fixup fixups_start[], fixups_end[];
 extern const char entry_iret[], entry_idle_halt[], entry_idle_end[];
 
-static const char *const exception_names[32] = {
-	"#DE", "#DB", "NMI", "#BP", "#OF", "#BR", "#UD", "#NM", "#DF", "9",   "#TS",
-	"#NP", "#SS", "#GP", "#PF", "15",  "#MF", "#AC", "#MC", "#XM", "#VE", "#CP",
-	"22",  "23",  "24",  "25",  "26",  "27",  "#HV", "#VC", "#SX", "31",
-};
-
 uintptr_t __stack_chk_guard;
 
 void __stack_chk_fail(void)
 {
 	panic("a function's stack frame was overwritten (returning to %p)",
 	      __builtin_return_address(0));
-}
-
-/* From `stack` up, within its page (an NMI must not fault on the next one); from the next page if that one is the guard below the stack. */
-static void stack_dump(uint64_t stack)
-{
-	uint64_t words[4], at = ALIGN_DOWN(stack, 8ull), end;
-
-	if (copy_guarded(words, (const void *)at, sizeof(words)) != BH_OK) {
-		at = ALIGN_UP(stack, PAGE_SIZE);
-	}
-	end = ALIGN_UP(at + 1, PAGE_SIZE);
-	end = end < at + STACK_DUMP_BYTES ? end : at + STACK_DUMP_BYTES;
-	for (; at + sizeof(words) <= end; at += sizeof(words)) {
-		if (copy_guarded(words, (const void *)at, sizeof(words)) != BH_OK) {
-			return;
-		}
-		log_print("  %lx: %lx %lx %lx %lx", at, words[0], words[1], words[2], words[3]);
-	}
 }
 
 static void trap_dump(const struct arch_frame *frame)
@@ -76,33 +51,18 @@ static void trap_dump(const struct arch_frame *frame)
 	          frame->r14, frame->r15);
 	log_print("  cr0 %lx cr2 %lx cr3 %lx cr4 %lx", cr0_read(), cr2_read(), cr3_read(),
 	          cr4_read());
-	stack_dump(frame->rsp);
-}
-
-/* A fault while a fault is being reported would go on for ever: the first one's text is out, that must do. */
-static void dump_begin(void)
-{
-	static uint32_t dumping_cpu; /* index + 1; never taken back */
-	uint32_t expected = 0, self = cpu_self()->idx + 1;
-
-	arch_console_claimed = false;
-	if (!__atomic_compare_exchange_n(&dumping_cpu, &expected, self, false, __ATOMIC_ACQ_REL,
-	                                 __ATOMIC_ACQUIRE)) {
-		if (expected == self) {
-			arch_console_write("fault within the fault report\n", 30);
-			arch_cpus_stop_others();
-		}
-		arch_cpu_stop();
-	}
 }
 
 static _Noreturn void kernel_dies(const struct arch_frame *frame)
 {
-	dump_begin();
-	log_print("cpu %u: exception %s in the kernel", cpu_self()->idx,
-	          exception_names[frame->vector & 31]);
+	static bool is_dying;
+
+	/* A fault while a fault is being reported would go on for ever: panic() ends that. */
+	if (__atomic_exchange_n(&is_dying, true, __ATOMIC_ACQ_REL)) {
+		panic("exception %lu at %lx while another is reported", frame->vector, frame->rip);
+	}
 	trap_dump(frame);
-	panic("exception %s in the kernel%s", exception_names[frame->vector & 31],
+	panic("exception %lu in the kernel%s", frame->vector,
 	      frame->vector == VECTOR_DOUBLE_FAULT ? " (stack overflow?)" : "");
 }
 
