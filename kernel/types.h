@@ -40,7 +40,6 @@ typedef struct {
 #define PAGE_SHIFT                      12
 #define PAGE_SIZE                       4096ull
 #define PAGE_SIZE_2M                    (1ull << 21)
-#define PAGE_SIZE_1G                    (1ull << 30)
 
 static inline uint64_t field_get(uint64_t mask, uint64_t value)
 {

@@ -10,7 +10,6 @@
 #define APIC_ID             0x020u
 #define APIC_VERSION        0x030u
 #define APIC_TPR            0x080u
-#define APIC_APR            0x090u
 #define APIC_PPR            0x0a0u
 #define APIC_EOI            0x0b0u
 #define APIC_LDR            0x0d0u
@@ -24,7 +23,6 @@
 #define APIC_ICR            0x300u
 #define APIC_ICR_HIGH       0x310u
 #define APIC_LVT_TIMER      0x320u
-#define APIC_LVT_PERF       0x340u
 #define APIC_LVT_THERMAL    0x330u
 #define APIC_LVT_LINT0      0x350u
 #define APIC_LVT_LINT1      0x360u
@@ -37,7 +35,6 @@
 #define APIC_PAGE_END       0x400u
 
 #define APIC_TIMER_MODE     GENMASK(18, 17)
-#define APIC_TIMER_ONE_SHOT 0u
 #define APIC_TIMER_PERIODIC 1u
 #define APIC_TIMER_DEADLINE 2u
 
@@ -64,10 +61,9 @@ enum apic_shorthand {
 	APIC_TO_OTHERS = 3
 };
 
-#define APIC_BASE_BSP_BIT BIT(8)
-#define APIC_BASE_RESET   0xfee00000ull
-#define VLAPIC_VERSION    0x00050014u   /* integrated APIC, six LVT entries */
-#define VLAPIC_TIMER_HZ   1000000000ull /* before the divider; told to guests by CPUID 40000010h */
+#define APIC_BASE_RESET 0xfee00000ull
+#define VLAPIC_VERSION  0x00050014u   /* integrated APIC, six LVT entries */
+#define VLAPIC_TIMER_HZ 1000000000ull /* before the divider; told to guests by CPUID 40000010h */
 
 /* One message on the (pretended) bus. */
 struct apic_message {

@@ -103,7 +103,7 @@ void apic_ipi_send(uint32_t apic_id, uint32_t icr_low)
 	}
 	for (uint32_t i = 0; i < IPI_WAIT_LOOPS && (apic_read(APIC_ICR_LOW) & APIC_ICR_PENDING);
 	     i++) {
-		cpu_pause();
+		__builtin_ia32_pause();
 	}
 	apic_write(APIC_ICR_HIGH, apic_id << 24);
 	apic_write(APIC_ICR_LOW, icr_low);

@@ -78,7 +78,6 @@ DEFINE_CR(0)
 DEFINE_CR(2)
 DEFINE_CR(3)
 DEFINE_CR(4)
-DEFINE_CR(8)
 #undef DEFINE_CR
 
 static inline uint64_t xcr0_read(void)
@@ -95,11 +94,6 @@ static inline void xcr0_write(uint64_t value)
 	                 :
 	                 : "a"((uint32_t)value), "d"((uint32_t)(value >> 32)), "c"(0)
 	                 : "memory");
-}
-
-static inline void cpu_pause(void)
-{
-	__asm__ volatile("pause" : : : "memory");
 }
 
 struct table_pointer {

@@ -85,7 +85,7 @@ static void uart_send(char c)
 	for (uint32_t i = 0;
 	     i < SEND_LOOPS_MAX && (port_read8(console_port + UART_LSR) & UART_LSR_EMPTY) == 0;
 	     i++) {
-		cpu_pause();
+		__builtin_ia32_pause();
 	}
 	port_write8(console_port + UART_DATA, (uint8_t)c);
 }

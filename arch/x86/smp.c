@@ -33,7 +33,7 @@ static bool wait_online(const struct cpu *cpu, uint32_t us)
 		if (arch_tsc_read() >= end) {
 			return false;
 		}
-		cpu_pause();
+		__builtin_ia32_pause();
 	}
 	return true;
 }

@@ -125,7 +125,7 @@ void time_init(void)
 		apic_timer_count_start();
 		start = sample_take(apic_timer_count_elapsed);
 		while (arch_tsc_read() - start.tsc < arch_tsc_hz / 1000000 * MEASURE_US / 4) {
-			cpu_pause();
+			__builtin_ia32_pause();
 		}
 		end = sample_take(apic_timer_count_elapsed);
 		apic_timer_set_rate(end.value - start.value, end.tsc - start.tsc);

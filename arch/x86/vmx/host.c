@@ -130,7 +130,7 @@ static bool set_net(const struct cpu *cpu)
 
 	if (due <= now) {
 		while (arch_tsc_read() < due + 2 * NET_MARGIN_TSC) {
-			cpu_pause();
+			__builtin_ia32_pause();
 		}
 		return false;
 	}
