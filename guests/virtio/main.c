@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Drives every virtio device that it finds, first as it should be, then with broken rings. `need=blk,rng,net` on the command line
- * (any part of it) says what must be there; `break=no` leaves the broken rings out; `rounds=N` is the number of writes and reads of
+ * (any part of it) says what must be there; `bench=yes` only measures the first disk; `break=no` leaves the broken rings out; `rounds=N` is the number of writes and reads of
  * a disk for each kind of ring.
  */
 #include "guests/virtio/virtio.h"
@@ -79,6 +79,13 @@ void guest_main(const struct multiboot_info *info)
 
 	if (has_word(cmdline, "rounds=")) {
 		rounds_take(find_word(cmdline, "rounds="));
+	}
+	if (has_word(cmdline, "bench=yes")) {
+		struct device device;
+
+		check(device_find(TYPE_BLOCK, 0, &device), "there is no disk");
+		bench_run(&device);
+		guest_exit("bench");
 	}
 	type_test(TYPE_RNG, "rng", cmdline, rng_test);
 	type_test(TYPE_BLOCK, "blk", cmdline, block_test);

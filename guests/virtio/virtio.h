@@ -103,6 +103,7 @@ int64_t queue_take(struct queue *queue);
 
 void block_test(const struct device *device);
 void broken_test(const struct device *device);
+void bench_run(const struct device *device);
 void rng_test(const struct device *device);
 void net_test(const struct device *device);
 /* A negotiated, running device with one ring. */
