@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+import gpt
 from machine import BUILD
 
 PATTERN = b"".join(hashlib.sha256(b"%d" % i).digest() for i in range(65536))  # 2 MiB
@@ -191,3 +192,50 @@ def test_disks_are_given_back(pair):
     pair.wait_for_state("alpha", ("off",))
     pair.command("delete alpha")
     assert pair.free_memory() > free + (160 << 20)
+
+
+DEVICE_CONFIG = """
+[guest alpha]
+memory = 160M
+kernel = vmlinuz
+ramdisk = demo.cpio.gz
+cmdline = "console=ttyS0 quiet hostname=alpha"
+disk = nvme0:data
+disk = virtio-blk0:first, overlay
+autostart = yes
+"""
+
+
+@pytest.mark.qemu_only
+def test_partitions_of_the_machines_disks(boot, log_folder):
+    """By their GPT names; and a new mgmt, with new drivers, goes on with them."""
+    config = log_folder / "partitions.cfg"
+    config.write_text(DEVICE_CONFIG)
+    drives = []
+    for name, model in (("one", "nvme,serial=one"), ("two", "virtio-blk-pci,disable-legacy=on")):
+        path = log_folder / f"{name}.img"
+        path.write_bytes(gpt.image(16, {"first": 4, "data": 8}))
+        drives += ["-drive", f"file={path},if=none,id={name},format=raw",
+                   "-device", f"{model},drive={name}"]
+    machine = boot("--boot", "kernel", "--config", str(config),
+                   "--file", f"vmlinuz={BUILD / 'third_party/linux-cloud/vmlinuz'}",
+                   "--file", f"demo.cpio.gz={BUILD / 'demo/demo.cpio.gz'}", "--", *drives)
+    machine.wait_for_shell()
+    with machine.console("alpha") as console:
+        console.wait_for_prompt(300)
+        sizes = console.read("cat /sys/block/vda/size /sys/block/vdb/size").split()
+        assert sizes == ["16384", "8192"]
+        written = fill(console, "/dev/vda", 2)
+        hidden = fill(console, "/dev/vdb", 2)
+    machine.send("host restart-mgmt\r")
+    machine.expect("mgmt was started again", 60)
+    machine.wait_for_shell()
+    with machine.console("alpha") as console:
+        assert digest(console, "/dev/vda", 2048, 120) == written
+        assert digest(console, "/dev/vdb", 2048, 120) == hidden
+        assert console.read("dmesg | grep -i -E 'i/o error|blocked for' | cat") == ""
+    machine.poweroff()
+    # What was flushed is on the medium; what went into the overlay is not.
+    one = (log_folder / "one.img").read_bytes()[5 << 20:7 << 20]
+    assert hashlib.sha256(one).hexdigest() == written
+    assert not any((log_folder / "two.img").read_bytes()[1 << 20:5 << 20])
