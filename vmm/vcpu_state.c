@@ -168,11 +168,13 @@ int vcpu_state_reset(uint32_t vcpu_idx, const struct bh_cpu_state *start)
 int vcpu_state_init(uint32_t vcpu_idx)
 {
 	int error = bh_vcpu_get_state(VMM_HANDLE_VCPU + vcpu_idx, &state);
-	uint64_t cr0 = state.cpu.cr0, xcr0 = state.cpu.xcr0;
+	uint64_t cr0, xcr0;
 
 	if (error < 0) {
 		return error;
 	}
+	cr0 = state.cpu.cr0;
+	xcr0 = state.cpu.xcr0;
 	reset_cpu(&state.cpu);
 	state.cpu.xcr0 = xcr0;
 	/* CD and NW stay; but QEMU lets a guest set NW without CD, which is no state to go on with. */

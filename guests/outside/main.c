@@ -2,7 +2,7 @@
 /*
  * What lies outside of this guest: addresses without memory read as all ones and swallow writes; ports that nothing claims likewise;
  * wild interrupts go nowhere. At the end the word after `end=` on the command line says how to die: `exit` (default), `triple`
- * (no IDT, then a fault), `jump` (into what is not there), `spin` (interrupts off, for ever), `halt`.
+ * (no IDT, then a fault), `delivery` (an IDT where no memory is: what reads it is no instruction), `jump` (into what is not there), `spin` (interrupts off, for ever), `halt`.
  */
 #include "guests/lib/guest.h"
 
@@ -36,13 +36,17 @@ static const char *option(const struct multiboot_info *info, const char *key)
 static void die(const char *how)
 {
 	print("outside: end by %c\n", how[0]);
-	if (how[0] == 't') {
-		static const struct {
+	if (how[0] == 't' || how[0] == 'd') {
+		struct {
 			uint16_t limit;
 			uint64_t base;
-		} __attribute__((packed)) none = { 0, 0 };
+		} __attribute__((packed)) idt = { 0, 0 };
 
-		__asm__ volatile("lidt %0; ud2" : : "m"(none));
+		if (how[0] == 'd') {
+			idt.limit = 0xfff;
+			idt.base = 0xd0000000;
+		}
+		__asm__ volatile("lidt %0; ud2" : : "m"(idt));
 	}
 	if (how[0] == 'j') {
 		((void (*)(void))0xd0000000ull)();

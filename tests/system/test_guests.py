@@ -40,7 +40,7 @@ def test_verdict(lab, name):
     assert re.search(r"\w+: PASS, \d+ checks", text), text
 
 
-@pytest.mark.parametrize("end", ["triple", "jump"])
+@pytest.mark.parametrize("end", ["triple", "delivery", "jump"])
 def test_death_is_told(lab, end):
     free = lab.free_memory()
     row, _ = run_guest(lab, "outside", f'cmdline="end={end}"')
