@@ -36,26 +36,19 @@ int64_t call_host_info(struct call *call)
 	return BH_OK;
 }
 
-/* Other pCPUs halt for ever; none of them holds kernel_lock. */
-static void host_quiesce(void)
-{
-	arch_cpus_stop_others();
-	arch_console_claimed = false;
-}
-
 int64_t call_host_control(struct call *call)
 {
-	switch (call->arg[1]) {
-	case BH_HOST_QUIESCE:
-		host_quiesce();
-		return BH_OK;
-	case BH_HOST_RESET:
-		host_quiesce();
-		arch_reset();
-	case BH_HOST_CLAIM_CONSOLE:
-		arch_console_claimed = true;
-		return BH_OK;
-	default:
+	uint64_t what = call->arg[1];
+
+	if (what < BH_HOST_QUIESCE || what > BH_HOST_CLAIM_CONSOLE) {
 		return BH_ERR_INVALID;
 	}
+	arch_console_claimed = what == BH_HOST_CLAIM_CONSOLE;
+	if (what != BH_HOST_CLAIM_CONSOLE) {
+		arch_cpus_stop_others(); /* for ever; none of them holds kernel_lock */
+	}
+	if (what == BH_HOST_RESET) {
+		arch_reset();
+	}
+	return BH_OK;
 }

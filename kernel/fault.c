@@ -9,15 +9,21 @@
 
 #define VECTOR_NM 7u
 
+void fault_print(void (*print)(const char *format, ...), const struct arch_frame *f)
+{
+	print("  rip %lx cs %lx rflags %lx rsp %lx ss %lx error %lx", f->rip, f->cs, f->rflags,
+	      f->rsp, f->ss, f->error_code);
+	print("  rax %lx rbx %lx rcx %lx rdx %lx rsi %lx rdi %lx rbp %lx", f->rax, f->rbx, f->rcx,
+	      f->rdx, f->rsi, f->rdi, f->rbp);
+	print("  r8 %lx r9 %lx r10 %lx r11 %lx r12 %lx r13 %lx r14 %lx r15 %lx", f->r8, f->r9,
+	      f->r10, f->r11, f->r12, f->r13, f->r14, f->r15);
+}
+
 static void fault_dump(const struct domain *domain, const struct arch_frame *f, uint64_t address)
 {
 	log_print_limited("domain %u (%s) died: exception %lu, error %lx, address %lx", domain->id,
 	                  domain->name, f->vector, f->error_code, address);
-	log_print_limited("  rip %lx rsp %lx rflags %lx cs %lx", f->rip, f->rsp, f->rflags, f->cs);
-	log_print_limited("  rax %lx rbx %lx rcx %lx rdx %lx rsi %lx rdi %lx rbp %lx", f->rax,
-	                  f->rbx, f->rcx, f->rdx, f->rsi, f->rdi, f->rbp);
-	log_print_limited("  r8 %lx r9 %lx r10 %lx r11 %lx r12 %lx r13 %lx r14 %lx r15 %lx", f->r8,
-	                  f->r9, f->r10, f->r11, f->r12, f->r13, f->r14, f->r15);
+	fault_print(log_print_limited, f);
 }
 
 void fault_handle(struct arch_frame *frame, uint64_t fault_address)

@@ -17,17 +17,6 @@
 #define HYPERCALL_ERROR_PERM      ((uint64_t)-1)
 #define HYPERCALL_ERROR_NOT_THERE ((uint64_t)-1000)
 
-static inline bool hypercall_is_fast(uint64_t number)
-{
-	return number >= HYPERCALL_NONE_FIRST;
-}
-
-static inline uint64_t hypercall_fast(uint64_t number)
-{
-	(void)number;
-	return HYPERCALL_ERROR_NOT_THERE;
-}
-
 struct vcpu;
 /* The slow ones, from ring 0 of the guest. Returns the result for RAX. */
 uint64_t hypercall_handle(struct vcpu *vcpu, uint64_t number);

@@ -29,8 +29,8 @@ int64_t call_interrupt_bind(struct call *call)
 	}
 	error = arch_gsi_route((uint32_t)gsi, (flags & BH_IRQ_LEVEL) != 0,
 	                       (flags & BH_IRQ_LOW) != 0, cpu_self());
-	if ((flags & BH_IRQ_MESSAGE) !=
-	    0) { /* its vector is free exactly if no pin has the number */
+	/* The vector of a message is free exactly if no pin has the number. */
+	if ((flags & BH_IRQ_MESSAGE) != 0) {
 		error = error == BH_ERR_NOT_FOUND && gsi < BH_MESSAGES_END ? BH_OK : BH_ERR_INVALID;
 	}
 	if (error < 0) {
@@ -53,13 +53,11 @@ void interrupt_fired(uint32_t gsi)
 	struct interrupt *interrupt = gsi < INTERRUPT_GSIS
 	                                      ? __atomic_load_n(&interrupts[gsi], __ATOMIC_ACQUIRE)
 	                                      : NULL;
-	struct event *event;
+	struct event *event = interrupt != NULL
+	                              ? __atomic_load_n(&interrupt->event, __ATOMIC_ACQUIRE)
+	                              : NULL;
 
 	arch_gsi_mask(gsi, true);
-	if (interrupt == NULL) {
-		return;
-	}
-	event = __atomic_load_n(&interrupt->event, __ATOMIC_ACQUIRE);
 	if (event != NULL) {
 		event_signal(event);
 	}

@@ -106,6 +106,8 @@ void kernel_leave(void);
 /* Called by the entry code (arch): a call, a fault in ring 3 (vector < 32), a machine interrupt (GSI). */
 void call_handle(struct arch_frame *frame);
 void fault_handle(struct arch_frame *frame, uint64_t fault_address);
+/* The registers of a frame, line by line. */
+void fault_print(void (*print)(const char *format, ...), const struct arch_frame *f);
 void interrupt_fired(uint32_t gsi);
 /* Called by arch/x86 start code on the boot pCPU, when the others are up and wait; then each goes on into arch_leave(). */
 struct boot_info;

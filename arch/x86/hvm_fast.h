@@ -62,10 +62,10 @@ static inline bool hvm_fast_cpuid(struct vcpu *vcpu, uint64_t *rax)
 
 static inline bool hvm_fast_hypercall(struct vcpu *vcpu, uint64_t *rax)
 {
-	if (!hypercall_is_fast(*rax)) {
+	if (*rax < HYPERCALL_NONE_FIRST) {
 		return false;
 	}
-	*rax = hypercall_fast(*rax);
+	*rax = HYPERCALL_ERROR_NOT_THERE;
 	vcpu->stats->exits[BH_REASON_HYPERCALL]++;
 	return true;
 }

@@ -41,14 +41,7 @@ void __stack_chk_fail(void)
 static void trap_dump(const struct arch_frame *frame)
 {
 	arch_console_claimed = false;
-	log_print("  rip %lx cs %lx rflags %lx rsp %lx ss %lx error %lx", frame->rip, frame->cs,
-	          frame->rflags, frame->rsp, frame->ss, frame->error_code);
-	log_print("  rax %lx rbx %lx rcx %lx rdx %lx rsi %lx", frame->rax, frame->rbx, frame->rcx,
-	          frame->rdx, frame->rsi);
-	log_print("  rdi %lx rbp %lx r8 %lx r9 %lx r10 %lx", frame->rdi, frame->rbp, frame->r8,
-	          frame->r9, frame->r10);
-	log_print("  r11 %lx r12 %lx r13 %lx r14 %lx r15 %lx", frame->r11, frame->r12, frame->r13,
-	          frame->r14, frame->r15);
+	fault_print(log_print, frame);
 	log_print("  cr0 %lx cr2 %lx cr3 %lx cr4 %lx", cr0_read(), cr2_read(), cr3_read(),
 	          cr4_read());
 }
