@@ -35,7 +35,7 @@ static bool is_on(const struct vcpu *vcpu)
 /* Globally and by software enabled: accepts fixed interrupts. */
 static bool is_enabled(const struct vcpu *vcpu)
 {
-	return is_on(vcpu) && (vlapic_reg(vcpu, APIC_SVR) & APIC_SVR_ENABLED) != 0;
+	return is_on(vcpu) && (vlapic_reg(vcpu, APIC_SVR) & APIC_SVR_ENABLE) != 0;
 }
 
 /* ---- 256-bit registers: eight words, 16 bytes apart ---- */
@@ -525,7 +525,7 @@ static void write_lvt(struct vcpu *vcpu, uint32_t offset, uint32_t value)
 	uint32_t old = vlapic_reg(vcpu, offset);
 
 	value &= writable[(offset - APIC_LVT_TIMER) / 0x10];
-	if ((vlapic_reg(vcpu, APIC_SVR) & APIC_SVR_ENABLED) == 0) {
+	if ((vlapic_reg(vcpu, APIC_SVR) & APIC_SVR_ENABLE) == 0) {
 		value |= (uint32_t)APIC_LVT_MASKED; /* SDM 3A 11.4.7.2 */
 	}
 	*reg(vcpu, offset) = value;
@@ -561,7 +561,7 @@ int vlapic_write(struct vcpu *vcpu, uint32_t offset, uint64_t value)
 		break;
 	case APIC_SVR:
 		*reg(vcpu, APIC_SVR) = low & 0x1ff;
-		if ((low & APIC_SVR_ENABLED) == 0) {
+		if ((low & APIC_SVR_ENABLE) == 0) {
 			mask_lvts(vcpu);
 		}
 		vcpu_request_self(vcpu, VCPU_REQUEST_INTERRUPT);

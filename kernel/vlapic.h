@@ -5,33 +5,9 @@
  */
 #pragma once
 
+#include "arch/x86/reg/apic.h"
 #include "kernel/vcpu.h"
 
-#define APIC_ID             0x020u
-#define APIC_VERSION        0x030u
-#define APIC_TPR            0x080u
-#define APIC_PPR            0x0a0u
-#define APIC_EOI            0x0b0u
-#define APIC_LDR            0x0d0u
-#define APIC_DFR            0x0e0u
-#define APIC_SVR            0x0f0u
-#define APIC_SVR_ENABLED    BIT(8)
-#define APIC_ISR            0x100u
-#define APIC_TMR            0x180u
-#define APIC_IRR            0x200u
-#define APIC_ESR            0x280u
-#define APIC_ICR            0x300u
-#define APIC_ICR_HIGH       0x310u
-#define APIC_LVT_TIMER      0x320u
-#define APIC_LVT_THERMAL    0x330u
-#define APIC_LVT_LINT0      0x350u
-#define APIC_LVT_LINT1      0x360u
-#define APIC_LVT_ERROR      0x370u
-#define APIC_LVT_MASKED     BIT(16)
-#define APIC_TIMER_INITIAL  0x380u
-#define APIC_TIMER_CURRENT  0x390u
-#define APIC_TIMER_DIVIDE   0x3e0u
-#define APIC_SELF_IPI       0x3f0u
 #define APIC_PAGE_END       0x400u
 
 #define APIC_TIMER_MODE     GENMASK(18, 17)

@@ -98,15 +98,14 @@ void apic_ipi_send(uint32_t apic_id, uint32_t icr_low)
 	if (apic_is_x2apic) {
 		/* x2APIC writes are not ordered with earlier stores: the target must see what the IPI is about. */
 		__asm__ volatile("mfence\n\tlfence" : : : "memory");
-		msr_write(MSR_X2APIC + APIC_ICR_LOW / 16, (uint64_t)apic_id << 32 | icr_low);
+		msr_write(MSR_X2APIC + APIC_ICR / 16, (uint64_t)apic_id << 32 | icr_low);
 		return;
 	}
-	for (uint32_t i = 0; i < IPI_WAIT_LOOPS && (apic_read(APIC_ICR_LOW) & APIC_ICR_PENDING);
-	     i++) {
+	for (uint32_t i = 0; i < IPI_WAIT_LOOPS && (apic_read(APIC_ICR) & APIC_IPI_PENDING); i++) {
 		__builtin_ia32_pause();
 	}
 	apic_write(APIC_ICR_HIGH, apic_id << 24);
-	apic_write(APIC_ICR_LOW, icr_low);
+	apic_write(APIC_ICR, icr_low);
 }
 
 /* ---- timer ---- */
@@ -204,7 +203,7 @@ void apic_interrupt(uint32_t vector)
 
 void arch_cpu_notify(struct cpu *cpu)
 {
-	apic_ipi_send(cpu->apic_id, APIC_ICR_FIXED | APIC_ICR_ASSERT | VECTOR_NOTIFY);
+	apic_ipi_send(cpu->apic_id, APIC_IPI_FIXED | APIC_IPI_ASSERT | VECTOR_NOTIFY);
 }
 
 void arch_interrupts_poll(void)

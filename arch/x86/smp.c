@@ -41,16 +41,16 @@ static bool wait_online(const struct cpu *cpu, uint32_t us)
 static bool cpu_start(struct cpu *cpu)
 {
 	smp_ap_stack = cpu->kernel_stack_top - sizeof(struct arch_frame);
-	apic_ipi_send(cpu->apic_id, APIC_ICR_INIT | APIC_ICR_ASSERT | APIC_ICR_LEVEL);
+	apic_ipi_send(cpu->apic_id, APIC_IPI_INIT | APIC_IPI_ASSERT | APIC_IPI_LEVEL);
 	(void)wait_online(cpu, INIT_WAIT_US);
 	for (uint32_t i = 0; i < STARTUP_TRIES; i++) {
-		apic_ipi_send(cpu->apic_id, APIC_ICR_STARTUP | APIC_ICR_ASSERT |
+		apic_ipi_send(cpu->apic_id, APIC_IPI_STARTUP | APIC_IPI_ASSERT |
 		                                    memory_map_low_page >> PAGE_SHIFT);
 		if (wait_online(cpu, STARTUP_WAIT_US)) {
 			return true;
 		}
 	}
-	apic_ipi_send(cpu->apic_id, APIC_ICR_INIT | APIC_ICR_ASSERT | APIC_ICR_LEVEL);
+	apic_ipi_send(cpu->apic_id, APIC_IPI_INIT | APIC_IPI_ASSERT | APIC_IPI_LEVEL);
 	log_print("cpu with APIC id %u does not start: left out", cpu->apic_id);
 	return false;
 }
@@ -135,7 +135,7 @@ void arch_cpus_stop_others(void)
 		}
 	}
 	if (cpus_count > 1) {
-		apic_ipi_send(0, APIC_ICR_NMI | APIC_ICR_ASSERT | APIC_ICR_OTHERS);
+		apic_ipi_send(0, APIC_IPI_NMI | APIC_IPI_ASSERT | APIC_IPI_OTHERS);
 	}
 }
 
