@@ -135,7 +135,9 @@ static void submit(enum step step, enum block_operation operation, uint32_t copy
 
 static void end(const char *error)
 {
-	store.device->users_count--;
+	if (store.device != NULL) {
+		store.device->users_count--;
+	}
 	store.device = NULL;
 	store.error = error;
 	store.step = store.is_save ? STEP_DONE : STEP_IDLE;

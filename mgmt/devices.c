@@ -245,8 +245,10 @@ static const struct driver *find_driver(const struct pci_function *pci)
 	uint32_t i;
 
 	for (i = 0; i < DRIVERS; i++) {
-		if (pci->header_kind == 0 && drivers[i]->matches(pci)) {
-			return drivers[i];
+		const struct driver *driver = drivers[i];
+
+		if (driver != NULL && pci->header_kind == 0 && driver->matches(pci)) {
+			return driver;
 		}
 	}
 	return NULL;
