@@ -168,12 +168,8 @@ int msr_guest_write(struct vcpu *vcpu, uint32_t msr, uint64_t value)
 
 bool msr_guest_fast(struct vcpu *vcpu, uint32_t msr, bool is_write, uint64_t *value)
 {
-	if ((vcpu->lapic.apic_base & APIC_BASE_X2APIC) == 0) {
+	if (!is_write || (vcpu->lapic.apic_base & APIC_BASE_X2APIC) == 0) {
 		return false;
-	}
-	if (!is_write) {
-		return msr == MSR_X2APIC + APIC_TPR / 0x10 &&
-		       msr_guest_read(vcpu, msr, value) == BH_OK;
 	}
 	switch (msr) {
 	case MSR_X2APIC + APIC_EOI / 0x10:
