@@ -27,23 +27,13 @@ static inline uint32_t cpuid_slot_number(uint32_t leaf)
 	return (leaf + (leaf >> 25)) % VM_CPUID_SLOTS;
 }
 
-static inline const struct bh_cpuid_entry *cpuid_slot(const struct vm *vm, uint32_t leaf)
-{
-	return &vm->cpuid[cpuid_slot_number(leaf)];
-}
-
-static inline bool cpuid_slot_is(const struct bh_cpuid_entry *slot, uint32_t leaf)
-{
-	return slot->leaf == leaf ||
-	       (leaf == CPUID_LEAF_FEATURES && slot->leaf == CPUID_SLOT_FEATURES);
-}
-
 /* The guest's leaf for MSRs that depend on it; all zero when the kernel has none. */
 static inline struct bh_cpuid_entry cpuid_guest(const struct vm *vm, uint32_t leaf)
 {
-	const struct bh_cpuid_entry *slot = cpuid_slot(vm, leaf);
+	const struct bh_cpuid_entry *slot = &vm->cpuid[cpuid_slot_number(leaf)];
+	uint32_t name = leaf == CPUID_LEAF_FEATURES ? CPUID_SLOT_FEATURES : leaf;
 
-	return cpuid_slot_is(slot, leaf) ? *slot : (struct bh_cpuid_entry){ .leaf = leaf };
+	return slot->leaf == name ? *slot : (struct bh_cpuid_entry){ .leaf = CPUID_SLOT_NONE };
 }
 
 /* A new VM's table. */

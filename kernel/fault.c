@@ -19,13 +19,6 @@ void fault_print(void (*print)(const char *format, ...), const struct arch_frame
 	      f->r10, f->r11, f->r12, f->r13, f->r14, f->r15);
 }
 
-static void fault_dump(const struct domain *domain, const struct arch_frame *f, uint64_t address)
-{
-	log_print_limited("domain %u (%s) died: exception %lu, error %lx, address %lx", domain->id,
-	                  domain->name, f->vector, f->error_code, address);
-	fault_print(log_print_limited, f);
-}
-
 void fault_handle(struct arch_frame *frame, uint64_t fault_address)
 {
 	struct cpu *cpu = cpu_self();
@@ -42,7 +35,9 @@ void fault_handle(struct arch_frame *frame, uint64_t fault_address)
 		domain->fault_vector = (uint32_t)frame->vector;
 		domain->fault_rip = frame->rip;
 		domain->fault_address = fault_address;
-		fault_dump(domain, frame, fault_address);
+		log_print_limited("domain %u (%s) died: exception %lu, address %lx", domain->id,
+		                  domain->name, frame->vector, fault_address);
+		fault_print(log_print_limited, frame);
 	}
 	domain_kill(domain, BH_DOMAIN_FAULTED);
 	limbo_flush();

@@ -20,15 +20,7 @@ struct memory_bytes {
 };
 extern struct memory_bytes memory_bytes;
 
-/* Bytes for the records of all frames below `limit`, page multiple. */
-static inline uint64_t memory_records_bytes(uint64_t limit)
-{
-	uint64_t frames = limit >> PAGE_SHIFT;
-
-	return ALIGN_UP((frames + frames / MEMORY_BLOCK_PAGES + 1) * sizeof(uint16_t), PAGE_SIZE);
-}
-
-/* Start: every frame below `limit` is OUTSIDE; what is RAM is then told by memory_change(). */
+/* Start: every frame below `limit` is OUTSIDE; what is RAM is then told by memory_change(). `records`: one a frame, one a block, and one. */
 void memory_init(uint16_t *records, uint64_t limit);
 /* `size` bytes in one run, page multiple, start aligned to `alignment` (power of two >= page). Not cleared. MEMORY, INVALID. */
 int memory_allocate(uint64_t size, uint64_t alignment, uint32_t owner, hpa_t *pa) must_check;

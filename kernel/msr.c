@@ -15,13 +15,6 @@
 #define SELF_MASK  (APIC_ICR_SHORTHAND | APIC_ICR_MODE | APIC_ICR_PENDING)
 #define SELF_FIXED field_set(APIC_ICR_SHORTHAND, APIC_TO_SELF)
 
-/* Eight memory types of 0, 1, 4 to 7: no byte above 7, and bit 1 never without bit 2. */
-static bool is_pat(uint64_t value)
-{
-	return (value & ~0x0707070707070707ull) == 0 &&
-	       (value >> 1 & ~(value >> 2) & 0x0101010101010101ull) == 0;
-}
-
 static void move_tsc(struct vcpu *vcpu, uint64_t ticks)
 {
 	vcpu->msr_tsc_adjust += ticks;
@@ -82,7 +75,9 @@ bool msr_value_is_valid(uint32_t reg, uint64_t value)
 {
 	switch (reg) {
 	case HVM_PAT:
-		return is_pat(value);
+		/* Eight memory types of 0, 1, 4 to 7: no byte above 7, and bit 1 never without bit 2. */
+		return (value & ~0x0707070707070707ull) == 0 &&
+		       (value >> 1 & ~(value >> 2) & 0x0101010101010101ull) == 0;
 	case HVM_SYSENTER_ESP:
 	case HVM_SYSENTER_EIP:
 	case HVM_LSTAR:

@@ -81,11 +81,6 @@ static void image_run(const struct boot_module *module)
 	thread_wake(thread);
 }
 
-static bool module_is_root(const struct boot_module *module)
-{
-	return strncmp(module->name, ROOT_MODULE, sizeof(ROOT_MODULE)) == 0;
-}
-
 /* A missing file has size 0 and no region. */
 static void module_add(const struct boot_module *module, struct bh_root_info *record)
 {
@@ -119,7 +114,7 @@ void root_create(const struct boot_info *info)
 
 	memcpy(record->cmdline, info->cmdline, sizeof(record->cmdline) - 1);
 	for (uint32_t i = 0; i < info->modules_count; i++) {
-		if (!module_is_root(&info->modules[i])) {
+		if (strncmp(info->modules[i].name, ROOT_MODULE, sizeof(ROOT_MODULE)) != 0) {
 			module_add(&info->modules[i], record);
 		} else if (!info->modules[i].is_missing) {
 			image_run(&info->modules[i]);

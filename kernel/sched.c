@@ -14,13 +14,9 @@
 
 static uint64_t ticks_per_us;
 
-void sched_init(void)
-{
-	ticks_per_us = arch_tsc_hz / 1000000;
-}
-
 void sched_cpu_init(struct cpu *cpu)
 {
+	ticks_per_us = arch_tsc_hz / 1000000;
 	list_init(&cpu->run_queue);
 	list_init(&cpu->timers);
 	cpu->slice_start_tsc = arch_tsc_read();

@@ -41,7 +41,8 @@ static void memory_start(const struct boot_info *info)
 
 		limit = is_ram(&info->memory[i]) && end > limit ? end : limit;
 	}
-	uint64_t records_bytes = memory_records_bytes(limit);
+	uint64_t records = (limit >> PAGE_SHIFT) + (limit >> PAGE_SHIFT) / MEMORY_BLOCK_PAGES + 1;
+	uint64_t records_bytes = ALIGN_UP(records * sizeof(uint16_t), PAGE_SIZE);
 	uint32_t place = records_place(info, records_bytes);
 
 	memory_init(phys_to_virt(HPA(info->memory[place].base)), limit);
@@ -79,7 +80,6 @@ static void info_start(void)
 
 void kernel_start(const struct boot_info *info)
 {
-	sched_init();
 	for (uint32_t i = 0; i < cpus_count; i++) {
 		sched_cpu_init(cpus[i]);
 	}

@@ -42,9 +42,7 @@ void thread_stop_here(struct thread *thread);
 
 /* ---- kernel/sched.c ---- */
 
-/* Once, when the TSC's rate is known. */
-void sched_init(void);
-/* The pCPU's fields, before anything else of the kernel runs there. */
+/* The pCPU's fields, when the TSC's rate is known and before anything else of the kernel runs there. */
 void sched_cpu_init(struct cpu *cpu);
 /* A thread became ready. */
 void sched_enqueue(struct cpu *cpu, struct thread *thread);

@@ -120,17 +120,16 @@ static void cpuid_slots_answer_only_what_they_hold(void **state)
 
 	(void)state;
 	assert_int_equal(vm_set_cpuid(fake_vm, leaves, ARRAY_SIZE(leaves)), BH_OK);
-	assert_int_equal(cpuid_slot(fake_vm, 0)->leaf, 0);
-	assert_int_equal(cpuid_slot(fake_vm, 0x40000000)->eax, 3);
-	assert_int_equal(cpuid_slot(fake_vm, 0x80000000)->eax, 5);
-	assert_true(cpuid_slot_is(cpuid_slot(fake_vm, 1), 1));
-	assert_int_not_equal(cpuid_slot(fake_vm, 1)->leaf, 1);
-	assert_int_not_equal(cpuid_slot(fake_vm, 4)->leaf, 4);
+	assert_int_equal(cpuid_guest(fake_vm, 0).leaf, 0);
+	assert_int_equal(cpuid_guest(fake_vm, 0x40000000).eax, 3);
+	assert_int_equal(cpuid_guest(fake_vm, 0x80000000).eax, 5);
+	assert_int_equal(cpuid_guest(fake_vm, 1).leaf, CPUID_SLOT_FEATURES);
+	assert_int_equal(cpuid_guest(fake_vm, 4).leaf, CPUID_SLOT_NONE);
 	for (uint64_t leaf = 0; leaf < 0x100000000ull; leaf += 997) {
 		bool is_there = leaf <= 1 || leaf == 0x40000000 || leaf == 0x40000100 ||
 		                leaf == 0x80000000 || leaf == 0x8000001e;
 
-		assert_int_equal(cpuid_slot_is(cpuid_slot(fake_vm, (uint32_t)leaf), (uint32_t)leaf),
+		assert_int_equal(cpuid_guest(fake_vm, (uint32_t)leaf).leaf != CPUID_SLOT_NONE,
 		                 is_there);
 	}
 	assert_int_equal(cpuid_guest(fake_vm, 1).ecx, CPUID_1_ECX_X2APIC);
