@@ -78,9 +78,6 @@ struct cpu {
 		uint16_t reserved3;
 		uint16_t iopb_offset;
 	} __attribute__((packed)) tss;
-
-	/* counters: plain, per pCPU */
-	uint64_t count_spurious;
 };
 _Static_assert(sizeof(struct cpu) <= 4096, "the cpu record is one page");
 

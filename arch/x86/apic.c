@@ -196,7 +196,6 @@ void apic_interrupt(uint32_t vector)
 		break;
 	default:
 		/* Spurious (APIC or PIC): not in service, so no EOI. */
-		cpu->count_spurious++;
 		break;
 	}
 }

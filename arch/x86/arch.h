@@ -89,8 +89,6 @@ extern bool arch_console_claimed; /* true: only panic() writes */
  * physical_address_bits, features; in bh_host_info acpi_root and console_*, and in memory_kernel the bytes of the image
  * and of early pages. kernel/ fills the rest. Called once each start / each host_info call.
  */
-struct bh_info;
-struct bh_host_info;
 void arch_info_fill(struct bh_info *info);
 void arch_host_info_fill(struct bh_host_info *info);
 

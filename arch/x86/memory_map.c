@@ -131,6 +131,7 @@ void memory_map_finish(struct boot_info *info)
 	range_add(info, early_start.raw, early_next.raw, BOOT_MEMORY_BOOT);
 	range_cut_out(info, info->memory_count - 1);
 	early_end = early_next;
+	info->kernel_size += early_next.raw - early_start.raw;
 }
 
 hpa_t arch_early_pages(uint32_t count)
@@ -143,9 +144,4 @@ hpa_t arch_early_pages(uint32_t count)
 	early_next.raw += count * PAGE_SIZE;
 	memset(phys_to_virt(page), 0, count * PAGE_SIZE);
 	return page;
-}
-
-uint64_t memory_map_early_bytes(void)
-{
-	return early_next.raw - early_start.raw;
 }

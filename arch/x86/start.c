@@ -63,7 +63,7 @@ void arch_info_fill(struct bh_info *info)
 void arch_host_info_fill(struct bh_host_info *info)
 {
 	info->acpi_root = acpi.root;
-	info->memory_kernel += boot_info.kernel_size + memory_map_early_bytes();
+	info->memory_kernel += boot_info.kernel_size;
 	info->console_port = console_port;
 	info->console_baud = console_baud;
 	info->screen_base = boot_info.framebuffer.base;

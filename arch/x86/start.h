@@ -37,9 +37,8 @@ void console_move(void);
 #define ARCH_PHYSICAL_END BIT(46) /* the direct map ends here */
 /* Put the map in order. After this every FREE range is page-aligned, above 1 MiB, and nobody else's. */
 void memory_map_prepare(struct boot_info *info);
-/* Take the early pages out of the map: just before kernel_start. */
+/* Take the early pages out of the map and count them to the kernel: just before kernel_start. */
 void memory_map_finish(struct boot_info *info);
-uint64_t memory_map_early_bytes(void);
 /* A page below 1 MiB that is RAM and nobody's, for the real-mode trampoline; 0 = none. */
 extern uint32_t memory_map_low_page;
 /* `count` cleared pages in a row, out of a FREE range below 4 GiB. For ever. Panics when there are none. Before kernel_start only. */
@@ -143,6 +142,7 @@ void ioapic_init(void);
 void ioapic_broadcast(uint32_t gsi, uint32_t vector);
 
 /* ---- time.c ---- */
+#define PORT_SYSTEM_CONTROL 0x61u
 /* Set arch_tsc_hz and the APIC timer's rate; prints how it was found. Boot pCPU, after acpi_init and apic_cpu_init. */
 void time_init(void);
 /* Start the 8254's channel 0 as a rate generator. */

@@ -20,7 +20,6 @@
 #define PIT_CHANNEL0_RATE      0x34u /* channel 0, low then high byte, mode 2 */
 #define PIT_CHANNEL2_ONESHOT   0xb0u /* channel 2, low then high byte, mode 0 */
 #define PIT_LATCH_CHANNEL2     0x80u
-#define PORT_SYSTEM_CONTROL    0x61u
 #define SYSTEM_CONTROL_GATE2   0x01u
 #define SYSTEM_CONTROL_SPEAKER 0x02u
 

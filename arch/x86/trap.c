@@ -9,11 +9,9 @@
 #include "kernel/object.h"
 #include "kernel/string.h"
 
-#define NMI_DUMPS_MAX 8u
+#define NMI_DUMPS_MAX      8u
 
-#define PORT_SYSTEM_CONTROL \
-	0x61u /* bits 7:6: the chipset's reasons for an NMI (RAM parity, I/O check) */
-#define SYSTEM_CONTROL_NMI 0xc0u
+#define SYSTEM_CONTROL_NMI 0xc0u /* the chipset's reasons for an NMI (RAM parity, I/O check) */
 
 /*
  * QEMU's TCG, when an interrupt has gone by the time it is taken, delivers vector -1: a #GP with the "IDT" error code -1 * 16 + 2, which no CPU
@@ -112,10 +110,11 @@ void trap_handle(struct arch_frame *frame)
 	default:
 		break;
 	}
-	if (frame->vector == VECTOR_PROTECTION && frame->error_code == TCG_SPURIOUS_ERROR_CODE) {
-		cpu_self()->count_spurious++;
-	} else if (frame->vector >= VECTOR_PIC) {
+	if (frame->vector >= VECTOR_PIC) {
 		apic_interrupt((uint32_t)frame->vector);
+	} else if (frame->vector == VECTOR_PROTECTION &&
+	           frame->error_code == TCG_SPURIOUS_ERROR_CODE) {
+		__builtin_ia32_pause(); /* nothing has happened */
 	} else if (!is_user && frame->rip != (uint64_t)entry_iret) {
 		kernel_fault(frame);
 	} else {

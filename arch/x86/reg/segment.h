@@ -7,8 +7,8 @@
 
 #define SELECTOR_KERNEL_CS 0x08
 #define SELECTOR_KERNEL_DS 0x10
-#define SELECTOR_USER_BASE \
-	0x1b /* SYSRET takes +8 as SS and +16 as CS; the slot itself (32-bit code) stays empty */
+/* SYSRET takes +8 as SS and +16 as CS; the slot itself (32-bit code) stays empty */
+#define SELECTOR_USER_BASE 0x1b
 #define SELECTOR_USER_DS   0x23
 #define SELECTOR_USER_CS   0x2b
 #define SELECTOR_TSS       0x30
