@@ -95,7 +95,8 @@ int vcpu_get_state(struct vcpu *vcpu, struct bh_vcpu_state *state)
 	state->tsc = arch_tsc_read() + vcpu->tsc_offset;
 	state->tsc_aux = vcpu->msr_tsc_aux;
 	get_events(vcpu, state);
-	vlapic_page_refresh(vcpu);
+	vlapic_register_refresh(vcpu, APIC_TPR);
+	vlapic_register_refresh(vcpu, APIC_TIMER_CURRENT);
 	state->apic_base = vcpu->lapic.apic_base;
 	state->apic_timer_deadline_tsc = vlapic_timer_read_deadline(vcpu);
 	for (uint32_t i = 0; i < 256; i++) {

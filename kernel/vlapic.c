@@ -224,13 +224,6 @@ void vlapic_raise_timer(struct vcpu *vcpu)
 	}
 }
 
-void vlapic_page_refresh(struct vcpu *vcpu)
-{
-	(void)vlapic_update(vcpu);
-	(void)vlapic_processor_priority(vcpu);
-	*reg(vcpu, APIC_TIMER_CURRENT) = vlapic_timer_current(vcpu);
-}
-
 void vlapic_register_refresh(struct vcpu *vcpu, uint64_t offset)
 {
 	/* Between TPR and the last word of IRR are those that accepted interrupts and CR8 change. */

@@ -80,8 +80,6 @@ void vlapic_untake(struct vcpu *vcpu, uint32_t vector);
 uint32_t vlapic_in_service(const struct vcpu *vcpu);
 /* The 8259's INT gets through: asserted, and LINT0 is open for it or the APIC is off. */
 bool vlapic_extint_pending(const struct vcpu *vcpu);
-/* Make TMCCT, PPR, IRR current in the page, for a VMM that reads it. */
-void vlapic_page_refresh(struct vcpu *vcpu);
 /* The timer's interrupt, as its LVT entry has it. */
 void vlapic_raise_timer(struct vcpu *vcpu);
 /* The register at this offset alone. */
