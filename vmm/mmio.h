@@ -19,7 +19,7 @@
 #include "vmm/guest_memory.h"
 #include "vmm/walk.h"
 
-#define MMIO_MOVES      16u
+#define MMIO_MOVES      12u
 #define MMIO_PAGE_BYTES 4096u
 
 /* A move between memory and one register, or of an immediate to memory; and where it is. */
