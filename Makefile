@@ -7,7 +7,8 @@
 #   make run          from a fresh machine to the demo in QEMU
 #   make image        build/bulkhead.{efi,img,iso} and build/pxe/
 #   make check        lint, unit tests, and both emulators; check-unit, check-qemu,
-#                     check-bochs and lint for the parts
+#                     check-bochs and lint for the parts; PYTEST_ARGS=--all runs on Bochs what takes
+#                     minutes there, too
 #   make bench        measures; bench-gate compares with docs/bench-baseline.json
 #   make fuzz SECONDS=60, make format, make clean
 #

@@ -18,6 +18,7 @@ WAYS = {
 
 def pytest_addoption(parser):
     parser.addoption("--platform", choices=("qemu", "bochs"), default="qemu")
+    parser.addoption("--all", action="store_true", help="those marked long_on_bochs, too")
 
 
 def pytest_generate_tests(metafunc):
@@ -27,10 +28,11 @@ def pytest_generate_tests(metafunc):
 
 
 def pytest_collection_modifyitems(config, items):
+    marks = {"qemu_only"} if config.getoption("--all") else {"qemu_only", "long_on_bochs"}
     if config.getoption("--platform") != "bochs":
         return
-    dropped = [item for item in items if item.get_closest_marker("qemu_only")]
-    items[:] = [item for item in items if not item.get_closest_marker("qemu_only")]
+    dropped = [item for item in items if marks & {mark.name for mark in item.iter_markers()}]
+    items[:] = [item for item in items if item not in dropped]
     config.hook.pytest_deselected(items=dropped)
 
 

@@ -71,6 +71,7 @@ def test_network_outlives_mgmt(boot, nic):
     assert machine.query("ping 10.0.2.2 1")["summary"]["received"] == 1
 
 
+@pytest.mark.long_on_bochs
 def test_static_address(boot, nic):
     machine = boot_with_nic(boot, nic)
     wait_for_address(machine)
@@ -249,6 +250,7 @@ GUEST = ("create alpha kernel=vmlinuz ramdisk=demo.cpio.gz memory=192M net=lan "
          'cmdline="console=ttyS0 panic=-1 hostname=alpha address=10.0.2.50/24"')
 
 
+@pytest.mark.long_on_bochs
 def test_guest_on_the_uplink(boot, wire, web):
     """A Linux guest reaches the emulator's network through the switch and the machine's NIC."""
     machine = boot_with_nic(boot, wire, *LINUX)

@@ -53,6 +53,7 @@ def test_disk_keeps_what_is_written(pair):
         assert fill(console, "/dev/vda", 4) == digest(console, "/dev/vda", 4096)
 
 
+@pytest.mark.long_on_bochs
 def test_file_system_on_a_disk(pair):
     with pair.console("alpha") as console:
         console.read("mke2fs /dev/vda >/dev/null 2>&1 && mkdir -p /tmp/m")
@@ -62,6 +63,7 @@ def test_file_system_on_a_disk(pair):
                      "! which e2fsck >/dev/null")
 
 
+@pytest.mark.long_on_bochs
 def test_kinds_of_disks(pair):
     whole = hashlib.sha256(PATTERN).hexdigest()
     with pair.console("alpha") as console:
@@ -85,6 +87,7 @@ def test_kinds_of_disks(pair):
         assert fill(console, "/dev/vdd", 1) == digest(console, "/dev/vdd", 1024)
 
 
+@pytest.mark.long_on_bochs
 def test_disks_outlive_a_kill(pair):
     with pair.console("beta") as console:
         written = fill(console, "/dev/vda", 2)
@@ -96,6 +99,7 @@ def test_disks_outlive_a_kill(pair):
         assert digest(console, "/dev/vda", 2048) == written
 
 
+@pytest.mark.long_on_bochs
 def test_random_numbers(pair):
     with pair.console("alpha") as console:
         assert "virtio_rng" in console.read("cat /sys/class/misc/hw_random/rng_available")
@@ -114,6 +118,7 @@ def test_guests_ping_each_other(pair):
                                               "sed s/1408/64/", 60)
 
 
+@pytest.mark.long_on_bochs
 def test_tcp_stream(pair):
     """Large segments, with checksum and segmentation left to the receiver."""
     with pair.console("beta") as console:
@@ -128,6 +133,7 @@ def test_tcp_stream(pair):
         assert console.read("cat /tmp/sum").split()[0] == sent
 
 
+@pytest.mark.long_on_bochs
 @pytest.mark.parametrize("times", [3])
 def test_mgmt_is_replaced_while_data_flows(pair, times):
     """Each new mgmt goes on where the one before died: no error, no lost write, no lost link."""
@@ -159,6 +165,7 @@ def test_mgmt_is_replaced_while_data_flows(pair, times):
             f"ping -c 3 {NETWORK['alpha']}", 60)
 
 
+@pytest.mark.long_on_bochs
 def test_hot_plug(pair):
     """A disk and an interface come and go while the guest runs."""
     with pair.console("beta") as console:
@@ -186,6 +193,7 @@ def test_hot_plug(pair):
     assert "there" in pair.command("disk del beta 1", is_error_fine=True)
 
 
+@pytest.mark.long_on_bochs
 def test_disks_are_given_back(pair):
     free = pair.free_memory()
     pair.command("kill alpha")
