@@ -5,7 +5,7 @@
  * its parser): a line that this scan misunderstands costs a module, no more. A file that cannot be read is passed on as missing.
  */
 #include "boot/payload.h"
-#include "boot/uefi_sha256.h"
+#include "lib/sha256.h"
 #include "boot/uefi.h"
 
 #define CONFIG_FILE    "bulkhead.cfg"
@@ -59,8 +59,11 @@ static BOOLEAN payload_is_whole(void)
 {
 	const struct payload_header *header = payload_header();
 	UINT8 digest[SHA256_BYTES];
+	struct sha256 sha;
 
-	sha256(header + 1, header->size - sizeof(*header), digest);
+	sha256_init(&sha);
+	sha256_add(&sha, header + 1, header->size - sizeof(*header));
+	sha256_end(&sha, digest);
 	return CompareMem(digest, header->sha256, sizeof(digest)) == 0;
 }
 

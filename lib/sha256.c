@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* SHA-256 as FIPS 180-4 writes it down (see sha256.h); the loader has its own for one piece. */
+/* SHA-256 as FIPS 180-4 writes it down (see sha256.h): small rather than fast. The UEFI loader is linked with it, too. */
 #include "lib/sha256.h"
 
 #include <string.h>

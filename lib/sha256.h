@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* SHA-256 (FIPS 180-4) of bytes that come in pieces. */
+/* SHA-256 (FIPS 180-4) of bytes that come in pieces. No allocation. */
 #pragma once
 
 #include <stddef.h>

@@ -12,7 +12,7 @@ LIB_SOURCES := $(call sources,lib/*.[cS] lib/*/*.[cS])
 ROOT_SOURCES := $(call sources,root/*.[cS]) $(LIB_SOURCES)
 MGMT_SOURCES := $(call sources,mgmt/*.[cS] mgmt/*/*.[cS] drivers/*.[cS]) $(LIB_SOURCES)
 VMM_SOURCES := $(call sources,vmm/*.[cS] vmm/*/*.[cS]) $(LIB_SOURCES)
-EFI_SOURCES := $(call sources,boot/uefi*.[cS])
+EFI_SOURCES := $(call sources,boot/uefi*.[cS]) lib/sha256.c
 
 # lwIP's, which are there only after scripts/fetch: listed, not found.
 LWIP_SOURCES := $(addprefix $(LWIP)/src/, \

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The UEFI loader's SHA-256 against the examples of FIPS 180-2 B and lengths around a block's end (values from another implementation). */
-// sources: boot/uefi_sha256.c
+// sources: lib/sha256.c
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -11,15 +11,19 @@
 
 #include <cmocka.h>
 
-#include "boot/uefi_sha256.h"
+#include "lib/sha256.h"
 
 static void expect(const void *data, size_t size, const char *hex)
 {
 	uint8_t digest[SHA256_BYTES], *copy = malloc(size + 1);
 	char text[2 * SHA256_BYTES + 1];
+	struct sha256 sha;
 
 	memcpy(copy, data, size); /* ASan guards its end */
-	sha256(copy, size, digest);
+	sha256_init(&sha);
+	sha256_add(&sha, copy, size / 3);
+	sha256_add(&sha, copy + size / 3, size - size / 3);
+	sha256_end(&sha, digest);
 	for (size_t i = 0; i < SHA256_BYTES; i++) {
 		snprintf(text + 2 * i, 3, "%02x", digest[i]);
 	}
