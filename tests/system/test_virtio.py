@@ -5,7 +5,8 @@ import time
 
 from machine import Machine, clean
 
-OPTIONS = "memory=16M kernel=virtio debug-exit=yes on-crash=preserve on-reboot=preserve"
+OPTIONS = "memory=16M kernel=virtio debug-exit=yes on-crash=preserve on-reboot=preserve " \
+          "on-poweroff=preserve"
 REASONS = [
     "holds more than the queue's size", "descriptor that does not exist", "outside its table",
     "too many descriptors", "outside the guest's memory", "length is not allowed",
