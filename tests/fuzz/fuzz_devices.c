@@ -10,7 +10,6 @@
 // sources: vmm/bus.c vmm/devices/pic.c vmm/devices/pit.c vmm/devices/rtc.c vmm/devices/uart.c vmm/devices/ioapic.c vmm/devices/pci.c vmm/devices/acpi_pm.c vmm/devices/reset.c vmm/devices/fw_cfg.c
 #include <stddef.h>
 #include <stdint.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "vmm/bus.h"
@@ -23,15 +22,10 @@
 #include "vmm/devices/reset.h"
 #include "vmm/devices/rtc.h"
 #include "vmm/devices/uart.h"
+#include "tests/fuzz/check.h"
 
 #define STEP_BYTES 8
 #define ECAM       0xe0000000ull
-#define CHECK(condition)            \
-	do {                        \
-		if (!(condition)) { \
-			abort();    \
-		}                   \
-	} while (0)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

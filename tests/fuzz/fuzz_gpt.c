@@ -8,20 +8,14 @@
 // sources: mgmt/block/*.c
 #include <stddef.h>
 #include <stdint.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "mgmt/block/block.h"
 #include "mgmt/block/gpt.h"
 #include "mgmt/block/ram.h"
+#include "tests/fuzz/check.h"
 
 #define DISK_BYTES 65536u
-#define CHECK(condition)            \
-	do {                        \
-		if (!(condition)) { \
-			abort();    \
-		}                   \
-	} while (0)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -9,19 +9,13 @@
 // sources: vmm/virtio/device.c vmm/virtio/common.c vmm/virtio/features.c vmm/virtio/interrupt.c vmm/virtio/function.c vmm/virtio/devices.c vmm/devices/pci.c vmm/devices/pci_hotplug.c vmm/devices/acpi_pm.c vmm/bus.c vmm/guest_memory.c
 #include <stddef.h>
 #include <stdint.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "tests/unit/virtio_board.h"
+#include "tests/fuzz/check.h"
 
 #define STEP_BYTES 12u
 #define DEVICES    3u
-#define CHECK(condition)            \
-	do {                        \
-		if (!(condition)) { \
-			abort();    \
-		}                   \
-	} while (0)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -9,20 +9,14 @@
 // sources: mgmt/virtio/queue.c mgmt/virtio/queue_split.c mgmt/virtio/queue_packed.c tests/unit/fake_driver.c
 #include <stddef.h>
 #include <stdint.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "mgmt/virtio/queue.h"
 #include "tests/unit/fake_driver.h"
+#include "tests/fuzz/check.h"
 
 #define RING_GPA   0x9e000ull /* ends at the hole */
 #define RING_BYTES 0x2000u
-#define CHECK(condition)            \
-	do {                        \
-		if (!(condition)) { \
-			abort();    \
-		}                   \
-	} while (0)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
