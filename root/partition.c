@@ -270,7 +270,7 @@ static int domain_make(struct partition *partition, const struct root_partition_
 {
 	struct bh_domain_params domain_params = {
 		/* page tables for the guest's memory, one page a GiB, beside the VMM's own */
-		.quota_bytes = VMM_QUOTA_BYTES + params->vcpus_count * 32768ull +
+		.quota_bytes = VMM_QUOTA_BYTES + params->vcpus_count * 36864ull +
 		               (params->memory_bytes >> 18) +
 		               ((params->flags & VMM_CONFIG_DEVICES) != 0 ? VMM_QUOTA_DEVICES : 0),
 	};

@@ -284,6 +284,22 @@ static int bind_swallowed(void)
 	return error;
 }
 
+int machine_records_make(uint64_t va, uint64_t bytes)
+{
+	const uint64_t size = (bytes + BH_PAGE_SIZE - 1) & ~(uint64_t)(BH_PAGE_SIZE - 1);
+	const struct bh_map map = { .size = size, .flags = BH_MAP_READ | BH_MAP_WRITE };
+	int64_t region = bh_region_allocate(size, BH_PAGE_SIZE, 0);
+	int error;
+
+	if (region < 0) {
+		return (int)region;
+	}
+	do {
+		error = bh_region_zero((bh_handle_t)region);
+	} while (error == BH_ERR_AGAIN);
+	return error ? error : bh_region_map((bh_handle_t)region, BH_HANDLE_SELF, va, &map);
+}
+
 int machine_init(void)
 {
 	const struct vmm_config *config = (const struct vmm_config *)VMM_VA_CONFIG;

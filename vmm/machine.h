@@ -80,6 +80,9 @@ int machine_init(void);
 /* All devices as after power-on (the RTC keeps its time). No vCPU may run. */
 void machine_reset(void);
 
+/* Cleared memory of the VMM's own at `va`, for records that not every guest needs. Errors of the kernel's calls. */
+int machine_records_make(uint64_t va, uint64_t bytes);
+
 static inline void machine_lock(void)
 {
 	bh_mutex_lock(&machine.lock);

@@ -65,12 +65,7 @@ static const struct virtio_ops ops = { .kick = kick,
 
 int machine_virtio_init(void)
 {
-	const uint64_t page_mask = BH_PAGE_SIZE - 1;
-	const uint64_t size = (VIO_DEVICES_MAX * sizeof(struct virtio_device) + page_mask) &
-	                      ~page_mask;
-	const struct bh_map map = { .size = size, .flags = BH_MAP_READ | BH_MAP_WRITE };
 	struct virtio_device *devices = (struct virtio_device *)RECORDS_VA;
-	int64_t region;
 	int error;
 
 	machine.pci_hotplug.acpi_pm = &machine.acpi_pm;
@@ -80,15 +75,7 @@ int machine_virtio_init(void)
 	if ((machine.config->flags & VMM_CONFIG_DEVICES) == 0) {
 		return BH_OK;
 	}
-	region = bh_region_allocate(size, BH_PAGE_SIZE, 0);
-	if (region < 0) {
-		return (int)region;
-	}
-	do {
-		error = bh_region_zero((bh_handle_t)region);
-	} while (error == BH_ERR_AGAIN);
-	error = error ? error
-	              : bh_region_map((bh_handle_t)region, BH_HANDLE_SELF, RECORDS_VA, &map);
+	error = machine_records_make(RECORDS_VA, VIO_DEVICES_MAX * sizeof(struct virtio_device));
 	if (error < 0) {
 		return error;
 	}

@@ -11,6 +11,7 @@
 #include "vmm/boot.h"
 #include "vmm/control.h"
 #include "vmm/machine.h"
+#include "vmm/vcpu.h"
 
 BH_HEAP_DEFINE(4096); /* what the C library asks for; the VMM itself allocates nothing */
 
@@ -26,6 +27,10 @@ int main(void)
 	error = boot_set_cpuid();
 	if (error < 0) {
 		domain_fail("the CPUID table was refused: error %d", error);
+	}
+	error = vcpu_threads_make();
+	if (error < 0) {
+		domain_fail("no memory for the vCPUs' threads: error %d", error);
 	}
 	bh_threads_release();
 	control_run();

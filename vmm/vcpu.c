@@ -52,7 +52,15 @@ struct vcpu_thread {
 	struct mmio_cache mmio;
 };
 
-static struct vcpu_thread threads[BH_MAX_VCPUS];
+/* One for each vCPU that there is, in memory of the VMM's own; after the pages of all vCPUs that there may be. */
+static struct vcpu_thread *const threads =
+	(struct vcpu_thread *)(VCPU_VA_PAGES + BH_MAX_VCPUS * VCPU_VA_STRIDE);
+
+int vcpu_threads_make(void)
+{
+	return machine_records_make((uint64_t)threads,
+	                            machine.config->vcpus_count * sizeof(*threads));
+}
 
 /* ---- parking ---- */
 

@@ -12,6 +12,9 @@
 
 #include "bulkhead/abi.h"
 
+/* The records of the guest's vCPUs, before their threads run. Errors of the kernel's calls. */
+int vcpu_threads_make(void);
+
 /* Stops. Called by the control thread only. */
 
 /*
