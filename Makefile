@@ -6,6 +6,7 @@
 #   make              all programs and build/bulkhead.efi
 #   make run          from a fresh machine to the demo in QEMU
 #   make image        build/bulkhead.{efi,img,iso} and build/pxe/
+#   make debian-disk  build/debian/debian.img, a small Debian for guests (as root)
 #   make check        lint, unit tests, and both emulators; check-unit, check-qemu,
 #                     check-bochs and lint for the parts; PYTEST_ARGS=--all runs on Bochs what takes
 #                     minutes there, too

@@ -20,7 +20,14 @@ $(DEMO_INITRAMFS): scripts/make-initramfs $(B)/third_party/.fetched \
 	$(Q)$(PYTHON) scripts/make-initramfs $@ $(B)/third_party/busybox/busybox guests/linux-demo \
 		$(wildcard $(B)/third_party/linux-cloud/modules $(B)/third_party/linux-generic/modules)
 
-.PHONY: demo fetch image run
+# A small Debian on a disk of 512 MiB; from the package archive, so as root only, and kept over `make clean`.
+DEBIAN_DISK := $(B)/debian/debian.img
+$(DEBIAN_DISK): scripts/make-debian-disk scripts/tools/journal.c $(shell find guests/debian -type f 2>/dev/null)
+	$(call say,DEBIAN)
+	$(Q)scripts/make-debian-disk $@
+
+.PHONY: demo fetch image run debian-disk
+debian-disk: $(DEBIAN_DISK)
 
 fetch: $(B)/third_party/.fetched
 demo: $(DEMO_FILES)

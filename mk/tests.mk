@@ -46,6 +46,11 @@ fuzz: $(FUZZERS)
 # What the system tests boot: all programs, the guests and the demo's files.
 BOOTABLE := $(PROGRAMS) $(GUESTS) $(DEMO_FILES)
 
+# Without root there is no Debian disk, and the tests that need it say so.
+ifeq ($(shell id -u),0)
+check-qemu: $(DEBIAN_DISK)
+endif
+
 check-qemu check-bochs: check-%: $(BOOTABLE)
 	@rm -rf $(RESULTS)/$* && mkdir -p $(RESULTS)/$*
 	$(Q)$(PYTHON) -m pytest -q -p no:cacheprovider --platform=$* -c tests/system/pytest.ini \
