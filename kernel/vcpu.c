@@ -394,6 +394,11 @@ static void enter(struct vcpu *vcpu)
 /* Nothing to execute: wait for a request. False when one came meanwhile. */
 static bool halt(struct vcpu *vcpu)
 {
+	if (vcpu->is_kicked && vcpu->activity == BH_ACTIVITY_HALTED) {
+		vcpu->is_kicked = false;
+		vcpu->activity = BH_ACTIVITY_RUNNING;
+		return false;
+	}
 	__atomic_store_n(&vcpu->is_halted, 1, __ATOMIC_SEQ_CST);
 	if (__atomic_load_n(&vcpu->requests, __ATOMIC_SEQ_CST) != 0) {
 		vcpu->is_halted = 0;

@@ -51,7 +51,7 @@ _Static_assert(sizeof(struct vm) <= 2 * PAGE_SIZE, "a VM is an order-1 block");
 #define VCPU_REQUEST_EXTINT    0x20u
 #define VCPU_REQUEST_FLUSH     0x40u /* guest-physical map changed: flush this guest's translations */
 #define VCPU_REQUEST_INJECT    0x100u /* inject_* below holds an event */
-#define VCPU_REQUEST_UNHALT    0x200u /* hypercall KICK_CPU: leave HLT */
+#define VCPU_REQUEST_UNHALT    0x200u /* hypercall KICK_CPU: leave HLT, or the next one */
 #define VCPU_REQUEST_EOI       0x400u /* lapic.eoi_level has bits: tell the VMM */
 
 struct vlapic {
@@ -138,6 +138,7 @@ struct vcpu {
 	uint32_t nmi_pending; /* 0..2 */
 	uint8_t activity;     /* enum bh_activity */
 	uint8_t sipi_vector;  /* written by the sender before VCPU_REQUEST_SIPI */
+	bool is_kicked;       /* by hypercall KICK_CPU: the next HLT ends at once */
 	uint8_t answer;       /* VCPU_ANSWER_*: what the next vcpu_run takes out of the run page */
 	bool is_triple_fault; /* a fault in the delivery of #DF: shut down before the next entry */
 

@@ -166,9 +166,7 @@ static bool requests_rare(struct vcpu *vcpu, uint32_t bits)
 	if ((bits & VCPU_REQUEST_FLUSH) != 0) {
 		vcpu->needs_flush = true;
 	}
-	if ((bits & VCPU_REQUEST_UNHALT) != 0 && vcpu->activity == BH_ACTIVITY_HALTED) {
-		vcpu->activity = BH_ACTIVITY_RUNNING;
-	}
+	vcpu->is_kicked |= (bits & VCPU_REQUEST_UNHALT) != 0;
 	if ((bits & VCPU_REQUEST_INIT) != 0) {
 		vcpu_request_self(vcpu, (rest & ~VCPU_REQUEST_NMI) | (bits & VCPU_REQUEST_SIPI));
 		vlapic_reset(vcpu, true); /* the VMM does the registers (SDM 3A 8.4.2) */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Several processors: start by INIT and SIPI through real mode, fixed interrupts to one, to self, to all, NMI, and a counter that all
- * raise together. The number of vCPUs is the number on the command line after `vcpus=` (2 if none).
+ * Several processors: start by INIT and SIPI through real mode, fixed interrupts to one, to self, to all, NMI, a counter that all
+ * raise together, and the hypercall that ends another's HLT. The number of vCPUs is the number on the command line after `vcpus=` (2 if none).
  */
 #include "guests/lib/guest.h"
 
@@ -9,9 +9,22 @@
 #define VECTOR 0x40u
 #define WAIT   400000000ull
 
+/* KVM's paravirtual interface, which Linux spin locks use (Documentation/virt/kvm/x86 of Linux: cpuid.rst, hypercalls.rst). */
+#define CPUID_PARAVIRTUAL  0x40000000u
+#define FEATURE_PV_UNHALT  0x80u
+#define HYPERCALL_KICK_CPU 5u
+
+enum kick_phase {
+	KICK_NOT_YET,
+	KICK_RUNNING, /* vCPU 1 runs with interrupts off */
+	KICK_SENT,    /* it has been kicked, and is to halt now */
+	KICK_WOKEN
+};
+
 static volatile uint32_t received[64];
 static volatile uint32_t nmi_count;
 static volatile uint64_t shared;
+static volatile uint32_t kick_phase;
 static volatile bool is_over;
 static uint32_t vcpus_count = 2;
 
@@ -33,6 +46,16 @@ static void on_nmi(struct trap_frame *frame)
 	__atomic_fetch_add(&nmi_count, 1, __ATOMIC_RELAXED);
 }
 
+/* A waiter has looked at the lock, is kicked now, and halts only then: the kick must not be lost. */
+static void kick_take(void)
+{
+	while (kick_phase != KICK_SENT) {
+		__asm__ volatile("pause");
+	}
+	__asm__ volatile("hlt"); /* IF is 0 */
+	kick_phase = KICK_WOKEN;
+}
+
 void ap_main(uint32_t apic_id)
 {
 	(void)apic_id;
@@ -40,6 +63,9 @@ void ap_main(uint32_t apic_id)
 		__atomic_fetch_add(&shared, 1, __ATOMIC_RELAXED);
 	}
 	while (!is_over) {
+		if (own_id() == 1 && (kick_phase == KICK_RUNNING || kick_phase == KICK_SENT)) {
+			kick_take();
+		}
 		__asm__ volatile("sti; hlt; cli");
 	}
 	__asm__ volatile("sti");
@@ -85,6 +111,45 @@ static void send_to_each(void)
 	}
 }
 
+static void kick_cpu(uint32_t apic_id)
+{
+	uint32_t registers[4];
+	uint64_t rax = HYPERCALL_KICK_CPU;
+
+	cpuid(0, 0, registers);
+	if (registers[2] == 0x444d4163) { /* "cAMD" */
+		__asm__ volatile("vmmcall"
+		                 : "+a"(rax)
+		                 : "b"(0ull), "c"((uint64_t)apic_id)
+		                 : "memory");
+	} else {
+		__asm__ volatile("vmcall"
+		                 : "+a"(rax)
+		                 : "b"(0ull), "c"((uint64_t)apic_id)
+		                 : "memory");
+	}
+}
+
+static void kick_running(void)
+{
+	uint32_t registers[4];
+
+	cpuid(CPUID_PARAVIRTUAL, 0, registers);
+	if (vcpus_count < 2 || registers[1] != 0x4b4d564b) { /* "KVMK" */
+		return;
+	}
+	cpuid(CPUID_PARAVIRTUAL + 1, 0, registers);
+	if ((registers[0] & FEATURE_PV_UNHALT) == 0) {
+		return;
+	}
+	kick_phase = KICK_RUNNING;
+	apic_send(1, 0x4000 | VECTOR); /* out of its HLT */
+	check(wait_for(&received[1], ROUNDS + 1), "vCPU 1 does not answer");
+	kick_cpu(1);
+	kick_phase = KICK_SENT;
+	check(wait_for(&kick_phase, KICK_WOKEN), "a kick before HLT was lost");
+}
+
 void guest_main(const struct multiboot_info *info)
 {
 	command_line_read(info);
@@ -100,6 +165,7 @@ void guest_main(const struct multiboot_info *info)
 	}
 	check(shared == started * 10000ull, "shared counter is %lu", shared);
 	send_to_each();
+	kick_running();
 	__asm__ volatile("sti");
 	apic_send(0, 0x44000 | VECTOR); /* self */
 	check(wait_for(&received[0], 1), "no interrupt to self");
