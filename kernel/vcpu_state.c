@@ -19,7 +19,7 @@
 #define ORDER(record, first, last) \
 	((offsetof(struct record, last) - offsetof(struct record, first)) / sizeof(uint64_t))
 _Static_assert(ORDER(bh_cpu_state, rip, efer) == HVM_EFER - HVM_RIP, "order");
-_Static_assert(ORDER(bh_vcpu_state, dr6, kernel_gs_base) == HVM_KERNEL_GS_BASE - HVM_DR6, "order");
+_Static_assert(ORDER(bh_vcpu_state, dr6, tsc) == HVM_PDPTE3 + 1 - HVM_DR6, "order");
 
 /* Members of a record that follow each other as the registers do. */
 static void set_registers(struct vcpu *vcpu, uint32_t first, uint32_t last, const uint64_t *values)
@@ -89,7 +89,7 @@ int vcpu_get_state(struct vcpu *vcpu, struct bh_vcpu_state *state)
 	vcpu_cpu_state_get(vcpu, BH_STATE_EMULATE, &state->cpu);
 	vcpu_debug_registers_save(vcpu);
 	memcpy(state->dr, vcpu->dr, sizeof(state->dr));
-	for (uint32_t reg = HVM_DR6; reg <= HVM_KERNEL_GS_BASE; reg++) {
+	for (uint32_t reg = HVM_DR6; reg <= HVM_PDPTE3; reg++) {
 		*values++ = hvm_get(vcpu, reg);
 	}
 	state->tsc = arch_tsc_read() + vcpu->tsc_offset;
@@ -164,7 +164,7 @@ static bool check_rest(const struct bh_vcpu_state *state)
 
 static void set_msrs(struct vcpu *vcpu, const struct bh_vcpu_state *state)
 {
-	set_registers(vcpu, HVM_PAT, HVM_KERNEL_GS_BASE, &state->pat);
+	set_registers(vcpu, HVM_PAT, HVM_PDPTE3, &state->pat);
 	if (state->tsc != BH_TSC_KEEP) {
 		msr_guest_set_tsc(vcpu, state->tsc);
 	}

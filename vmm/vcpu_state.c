@@ -97,6 +97,7 @@ static void reset_msrs(void)
 	state.sysenter_cs = state.sysenter_esp = state.sysenter_eip = 0;
 	state.star = state.lstar = state.cstar = state.sfmask = 0;
 	state.kernel_gs_base = 0;
+	memset(state.pdpte, 0, sizeof(state.pdpte));
 }
 
 /*

@@ -31,6 +31,10 @@ enum hvm_register {
 	HVM_CSTAR,
 	HVM_SFMASK,
 	HVM_KERNEL_GS_BASE,
+	HVM_PDPTE0, /* of PAE paging; AMD-V keeps none: 0 */
+	HVM_PDPTE1,
+	HVM_PDPTE2,
+	HVM_PDPTE3,
 	HVM_RSP,
 	HVM_CPL,    /* read only */
 	HVM_SHADOW, /* HVM_SHADOW_* */

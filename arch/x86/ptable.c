@@ -14,7 +14,6 @@
 #define TABLE_ENTRIES       512u
 #define KERNEL_HALF_FIRST   256u
 #define EPT_TYPE_WRITE_BACK (6ull << 3) /* uncached is 0 */
-#define EPT_TYPE            GENMASK(5, 3)
 
 /*
  * Bits 2:0 of an EPT entry are read, write, execute (SDM 3C tables 28-1 to 28-6), as in PTABLE_*; of the others they are present, write,
@@ -51,16 +50,6 @@ static uint64_t leaf_bits(enum ptable_format format, uint32_t flags)
 	       (format == PTABLE_KERNEL ? PTE_GLOBAL : PTE_USER) |
 	       (flags & PTABLE_EXECUTE ? 0 : PTE_NX) |
 	       (flags & PTABLE_UNCACHED ? PTE_PCD | PTE_PWT : 0);
-}
-
-static uint32_t leaf_flags(enum ptable_format format, uint64_t entry)
-{
-	if (format == PTABLE_EPT) {
-		return (uint32_t)(entry & ENTRY_RWX) |
-		       ((entry & EPT_TYPE) == 0 ? PTABLE_UNCACHED : 0);
-	}
-	return (uint32_t)(entry & ENTRY_RW) | (entry & PTE_NX ? 0 : PTABLE_EXECUTE) |
-	       (entry & PTE_PCD ? PTABLE_UNCACHED : 0);
 }
 
 static void entry_set(uint64_t *entry, uint64_t value)
@@ -240,23 +229,4 @@ int ptable_map(struct ptable *pt, uint64_t va, hpa_t pa, uint64_t size, uint32_t
 		done += span_at(level);
 	}
 	return BH_OK;
-}
-
-bool ptable_lookup(const struct ptable *pt, uint64_t va, hpa_t *pa, uint32_t *flags, uint64_t *left)
-{
-	struct path path;
-	uint64_t entry, offset;
-
-	if (va >= range_limit(pt->format)) {
-		return false;
-	}
-	entry = *walk(pt, va, &path);
-	if ((entry & ENTRY_PRESENT) == 0) {
-		return false;
-	}
-	offset = va & (span_at(path.level) - 1);
-	*pa = HPA((entry & PTE_ADDRESS & ~(span_at(path.level) - 1)) + offset);
-	*flags = leaf_flags(pt->format, entry);
-	*left = span_at(path.level) - offset;
-	return true;
 }

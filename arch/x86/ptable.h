@@ -38,6 +38,3 @@ void ptable_destroy(struct ptable *pt);
 int ptable_map(struct ptable *pt, uint64_t va, hpa_t pa, uint64_t size, uint32_t flags) must_check;
 /* Remove [va, va + size), which was mapped by exactly one ptable_map call; empties and frees tables. */
 void ptable_unmap(struct ptable *pt, uint64_t va, uint64_t size);
-/* Physical address and rights that `va` maps to; false if none. `left`: bytes to the end of that page. */
-bool ptable_lookup(const struct ptable *pt, uint64_t va, hpa_t *pa, uint32_t *flags,
-                   uint64_t *left);

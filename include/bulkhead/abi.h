@@ -363,7 +363,7 @@ _Static_assert(sizeof(struct bh_segment_state) == 16, "ABI");
 #define BH_STATE_CONTROL \
 	0x004u /* cr0 cr2 cr3 cr4 cr8 efer xcr0; EFER.LMA follows from LME and CR0.PG */
 #define BH_STATE_DEBUG  0x008u /* dr0-3 dr6 dr7 */
-#define BH_STATE_MSR    0x010u /* the named MSRs below */
+#define BH_STATE_MSR    0x010u /* the named MSRs below, and the PDPTEs */
 #define BH_STATE_EVENTS 0x020u /* pending injection, interrupt shadow, NMI mask, activity */
 #define BH_STATE_LAPIC  0x040u /* apic_base, lapic[] */
 #define BH_STATE_FPU    0x080u /* fpu[] in XSAVE standard format */
@@ -398,6 +398,7 @@ struct bh_vcpu_state {
 	uint64_t dr[4], dr6, dr7;
 	uint64_t pat, sysenter_cs, sysenter_esp, sysenter_eip;
 	uint64_t star, lstar, cstar, sfmask, kernel_gs_base;
+	uint64_t pdpte[4]; /* of PAE paging, as the last MOV to CR3 found them; Intel only */
 	uint64_t tsc, tsc_aux, reserved;
 	uint32_t inject; /* BH_INJECT_* */
 	uint32_t inject_error_code;

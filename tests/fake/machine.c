@@ -10,6 +10,7 @@
 #include "bulkhead/root_image.h"
 #include "kernel/domain.h"
 #include "kernel/thread.h"
+#include "tests/unit/ptable_lookup.h"
 
 #define STACK_BYTES 4096u
 #define MODULE_BASE 0x100000u

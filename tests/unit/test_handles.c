@@ -20,6 +20,7 @@
 #include "kernel/region.h"
 #include "kernel/thread.h"
 #include "tests/fake/machine.h"
+#include "tests/unit/ptable_lookup.h"
 
 #define SCRATCH   (BH_VA_IMAGE + PAGE_SIZE)
 #define TARGET_VA 0x10000000ull

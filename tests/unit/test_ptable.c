@@ -16,6 +16,7 @@
 
 #include "arch/x86/arch.h"
 #include "arch/x86/ptable.h"
+#include "tests/unit/ptable_lookup.h"
 
 #define MIB (1ull << 20)
 #define GIB (1ull << 30)

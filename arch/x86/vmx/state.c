@@ -12,13 +12,9 @@
 #include "arch/x86/reg/cr.h"
 #include "arch/x86/reg/msr.h"
 #include "arch/x86/vmx/vmx.h"
-#include "kernel/memory.h"
-#include "kernel/string.h"
 #include "kernel/vlapic.h"
 
-#define CR3_PDPT_ADDRESS GENMASK(31, 5)
-#define PDPTE_COUNT      4u
-#define TPR_CLASS_SHIFT  4
+#define TPR_CLASS_SHIFT 4
 
 /* Registers that are a field of the VMCS and nothing else. */
 static const uint16_t fields[HVM_REGISTER_COUNT] = {
@@ -31,6 +27,10 @@ static const uint16_t fields[HVM_REGISTER_COUNT] = {
 	[HVM_SYSENTER_CS] = VMCS_GUEST_SYSENTER_CS,
 	[HVM_SYSENTER_ESP] = VMCS_GUEST_SYSENTER_ESP,
 	[HVM_SYSENTER_EIP] = VMCS_GUEST_SYSENTER_EIP,
+	[HVM_PDPTE0] = VMCS_GUEST_PDPTE0,
+	[HVM_PDPTE1] = VMCS_GUEST_PDPTE0 + 2,
+	[HVM_PDPTE2] = VMCS_GUEST_PDPTE0 + 4,
+	[HVM_PDPTE3] = VMCS_GUEST_PDPTE0 + 6,
 	[HVM_RSP] = VMCS_GUEST_RSP,
 	[HVM_TSC_OFFSET] = VMCS_TSC_OFFSET,
 };
@@ -76,37 +76,15 @@ uint64_t vmx_get(struct vcpu *vcpu, enum hvm_register reg)
 	return is_switched(reg) ? x->msrs[reg - HVM_STAR] : vmcs_read(fields[reg]);
 }
 
-/* PAE paging: the four PDPTEs from guest memory (SDM 3C 26.3.1.6). What is not there is not present. */
-static void load_pdptes(struct vcpu *vcpu)
-{
-	uint64_t pdptes[PDPTE_COUNT] = { 0 };
-	uint64_t left;
-	uint32_t flags;
-	hpa_t pa;
-
-	if (ptable_lookup(&vcpu->vm->npt, vmcs_read(VMCS_GUEST_CR3) & CR3_PDPT_ADDRESS, &pa, &flags,
-	                  &left) &&
-	    !memory_is_outside(HPA(ALIGN_DOWN(pa.raw, PAGE_SIZE)), PAGE_SIZE)) {
-		memcpy(pdptes, phys_to_virt(pa), sizeof(pdptes));
-	}
-	for (uint32_t i = 0; i < PDPTE_COUNT; i++) {
-		vmcs_write(VMCS_GUEST_PDPTE0 + 2 * i, pdptes[i]);
-	}
-}
-
 /* What must agree with CR0, CR4 and EFER. */
 static void settle_mode(struct vcpu *vcpu)
 {
 	uint64_t efer = vmcs_read(VMCS_GUEST_EFER);
-	bool is_paging = (vmcs_read(VMCS_GUEST_CR0) & CR0_PG) != 0;
-	bool is_long = is_paging && (efer & EFER_LME) != 0;
+	bool is_long = (vmcs_read(VMCS_GUEST_CR0) & CR0_PG) != 0 && (efer & EFER_LME) != 0;
 
 	vmcs_write(VMCS_GUEST_EFER, is_long ? efer | EFER_LMA : efer & ~EFER_LMA);
 	vmcs_write(VMCS_ENTRY_CONTROLS,
 	           vmx_caps.controls[VMX_ENTRY] | (is_long ? ENTRY_IA32E_GUEST : 0));
-	if (is_paging && !is_long && (vmcs_read(VMCS_GUEST_CR4) & CR4_PAE) != 0) {
-		load_pdptes(vcpu);
-	}
 	vcpu->needs_flush = true; /* the guest expects what a MOV to CRn flushes */
 }
 
