@@ -6,7 +6,6 @@
 #include "kernel/call.h"
 
 #include "arch/x86/hvm.h"
-#include "kernel/doorbell.h"
 #include "kernel/thread.h"
 #include "kernel/fpu.h"
 #include "kernel/region.h"

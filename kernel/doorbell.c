@@ -1,64 +1,47 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The table of port doorbells (see doorbell.h): open addressing, the next place when one is taken. A reader on another pCPU sees a key
- * only after its event, and may at worst set an event once too often when a port is bound again at that moment.
+ * Doorbells: guest ports whose writes, of any width, the kernel finishes by setting an event, or by nothing at all. Each port has one place
+ * in its VM's table, which is all that the exit path looks at; ports 2 or 4 apart, as those of one VM's devices are, have places of their
+ * own. Bound and unbound under kernel_lock, read by any pCPU without one. A reader on another pCPU sees a key only after its event, and may
+ * at worst set an event once too often when a port is bound again at that moment.
  */
-#include "kernel/doorbell.h"
+#include "kernel/vcpu.h"
 
-#define KEY_FREE         (DOORBELL_KEY_NEVER - 1)
-#define KEY_IS_PORT(key) (((key)&0xffffu) == 0)
-
-/* The place of this port, or the one that it would get. NULL: none. */
-static struct port_slot *find(struct vm *vm, uint32_t port, bool is_new)
-{
-	for (uint32_t i = 0; i < VM_PORT_SLOTS; i++) {
-		struct port_slot *slot = &vm->ports[(port / 2 + i) % VM_PORT_SLOTS];
-		uint32_t key = __atomic_load_n(&slot->key, __ATOMIC_ACQUIRE);
-
-		if (is_new ? !KEY_IS_PORT(key) : key == port << 16) {
-			return slot;
-		}
-		if (key == DOORBELL_KEY_NEVER) {
-			break;
-		}
-	}
-	return NULL;
-}
+#define PORT_LAST 0xffffu
+#define KEY_NONE  0xffffffffu /* a key is a port in bits 31:16 and nothing below */
 
 void doorbell_clear(struct vm *vm)
 {
 	for (uint32_t i = 0; i < VM_PORT_SLOTS; i++) {
-		vm->ports[i].key = DOORBELL_KEY_NEVER;
+		vm->ports[i].key = KEY_NONE;
 	}
 }
 
 int doorbell_bind(struct vm *vm, uint64_t port, struct event *event)
 {
-	struct port_slot *slot;
+	uint32_t key = (uint32_t)port << 16;
+	struct port_slot *slot = &vm->ports[VM_PORT_SLOT(key)];
 
-	if (port > 0xffff) {
+	if (port > PORT_LAST) {
 		return BH_ERR_INVALID;
 	}
-	if (find(vm, (uint32_t)port, false) != NULL) {
+	if (slot->key != KEY_NONE) {
 		return BH_ERR_EXISTS;
 	}
-	slot = find(vm, (uint32_t)port, true);
-	if (slot == NULL) {
-		return BH_ERR_LIMIT;
-	}
 	__atomic_store_n(&slot->event, event, __ATOMIC_RELEASE);
-	__atomic_store_n(&slot->key, (uint32_t)port << 16, __ATOMIC_RELEASE);
+	__atomic_store_n(&slot->key, key, __ATOMIC_RELEASE);
 	return BH_OK;
 }
 
 int doorbell_unbind(struct vm *vm, uint64_t port)
 {
-	struct port_slot *slot = port <= 0xffff ? find(vm, (uint32_t)port, false) : NULL;
+	uint32_t key = (uint32_t)port << 16;
+	struct port_slot *slot = &vm->ports[VM_PORT_SLOT(key)];
 
-	if (slot == NULL) {
+	if (port > PORT_LAST || slot->key != key) {
 		return BH_ERR_NOT_FOUND;
 	}
-	__atomic_store_n(&slot->key, KEY_FREE, __ATOMIC_RELEASE);
+	__atomic_store_n(&slot->key, KEY_NONE, __ATOMIC_RELEASE);
 	return BH_OK;
 }
 
@@ -69,15 +52,4 @@ void doorbell_forget_event(struct vm *vm, const struct event *event)
 			__atomic_store_n(&vm->ports[i].event, NULL, __ATOMIC_RELEASE);
 		}
 	}
-}
-
-bool doorbell_ring(struct vm *vm, uint16_t port)
-{
-	struct port_slot *slot = find(vm, port, false);
-	struct event *event = slot != NULL ? __atomic_load_n(&slot->event, __ATOMIC_ACQUIRE) : NULL;
-
-	if (event != NULL) {
-		event_signal(event);
-	}
-	return slot != NULL;
 }

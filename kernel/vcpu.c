@@ -8,7 +8,6 @@
 #include "arch/x86/asm.h"
 #include "arch/x86/hvm.h"
 #include "kernel/cpuid.h"
-#include "kernel/doorbell.h"
 #include "kernel/memory.h"
 #include "kernel/string.h"
 #include "kernel/vcpu_exit.h"

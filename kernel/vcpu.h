@@ -12,7 +12,7 @@
 #define VM_CPUID_SLOTS 128u /* one-probe table of CPUID leaves (kernel/cpuid.h) */
 
 /*
- * A doorbell (kernel/doorbell.h). Both vendors tell the port of an OUT in bits 31:16 of the exit information; of the rest a key holds
+ * A doorbell's place (kernel/doorbell.c). Both vendors tell the port of an OUT in bits 31:16 of the exit information; of the rest a key holds
  * what is not set for a plain OUT, so the information, cut to those bits, equals the key.
  */
 struct port_slot {
@@ -21,7 +21,7 @@ struct port_slot {
 	struct event *event; /* NULL = swallow */
 };
 
-/* The first place to look for the doorbell of an OUT with this exit information. */
+/* The one place for the doorbell of an OUT with this exit information. */
 #define VM_PORT_SLOT(info) ((uint32_t)(info) >> 17 & (VM_PORT_SLOTS - 1))
 
 struct vm {
@@ -203,6 +203,13 @@ void vcpu_enter(struct vcpu *vcpu);
 static inline void vcpu_request_self(struct vcpu *vcpu, uint32_t bits)
 {
 	__atomic_fetch_or(&vcpu->requests, bits, __ATOMIC_RELAXED);
+/* A new VM's doorbells: none. */
+void doorbell_clear(struct vm *vm);
+/* `event` NULL: swallow the write. INVALID; EXISTS: the port's place is taken, by itself or by another. */
+int doorbell_bind(struct vm *vm, uint64_t port, struct event *event) must_check;
+int doorbell_unbind(struct vm *vm, uint64_t port) must_check;
+/* The event ends: its ports swallow from now on. A write in flight may still use it until its pCPU has passed a safe point. */
+void doorbell_forget_event(struct vm *vm, const struct event *event);
 }
 /* One request word for what must be looked at before the next entry. Set bits from any pCPU, then wake its thread or notify its pCPU. */
 void vcpu_request(struct vcpu *vcpu, uint32_t bits);

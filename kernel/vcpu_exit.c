@@ -6,7 +6,6 @@
 
 #include "arch/x86/hvm.h"
 #include "arch/x86/reg/msr.h"
-#include "kernel/doorbell.h"
 #include "kernel/hypercall.h"
 #include "kernel/msr.h"
 #include "kernel/string.h"
@@ -25,10 +24,6 @@ static bool exit_io(struct vcpu *vcpu, const struct vm_exit *exit)
 	hvm->skip_instruction(vcpu, 0);
 	if (exit->is_write) {
 		io->value = vcpu->gpr[BH_GPR_RAX] & masks[exit->width_bytes & 7];
-		if (doorbell_may_ring(vcpu->vm, exit->port) &&
-		    doorbell_ring(vcpu->vm, exit->port)) {
-			return true;
-		}
 	} else {
 		vcpu->answer = exit->width_bytes;
 	}

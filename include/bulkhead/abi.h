@@ -131,7 +131,11 @@ enum bh_call {
 	BH_CALL_VCPU_KICK = 27,
 	/* (vm, struct bh_cpuid_entry@, count <= BH_CPUID_MAX): what CPUID answers without the VMM, before any vCPU runs. CONTROL. */
 	BH_CALL_VM_SET_CPUID = 28,
-	/* (vm, guest port, event): writes to that port, of any width, set the event; 0: they go nowhere. CONTROL on vm, WRITE on event. */
+	/*
+	 * (vm, guest port, event): writes to that port, of any width, set the event; 0: they go nowhere. CONTROL on vm, WRITE on event.
+	 * EXISTS: its place is taken, by it or by another (ports have the same one if their numbers without the last bit are equal modulo
+	 * 2 * BH_DOORBELLS_MAX); then writes come to the VMM.
+	 */
 	BH_CALL_DOORBELL_BIND = 29,
 	/* (vm, guest port): unbind. CONTROL. */
 	BH_CALL_DOORBELL_UNBIND = 30,
@@ -265,7 +269,7 @@ struct bh_cpuid_entry {
 };
 _Static_assert(sizeof(struct bh_cpuid_entry) == 32, "ABI");
 
-#define BH_DOORBELLS_MAX 128u /* of one VM; up to 64 that are 2 or 4 ports apart are the quickest */
+#define BH_DOORBELLS_MAX 128u /* of one VM: one place for each pair of ports, counted around */
 
 enum bh_vcpu_page {
 	BH_VCPU_PAGE_RUN = 0, /* struct bh_run */

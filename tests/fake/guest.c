@@ -6,7 +6,6 @@
 #include <string.h>
 
 #include "arch/x86/hvm.h"
-#include "kernel/doorbell.h"
 #include "kernel/quota.h"
 #include "tests/fake/machine.h"
 

@@ -5,14 +5,11 @@
 #include "arch/x86/feature.h"
 #include "arch/x86/reg/msr.h"
 #include "kernel/cpuid.h"
-#include "kernel/doorbell.h"
 #include "kernel/vlapic.h"
 
 struct vm *fake_vm;
 struct fake_vcpu fake_vcpus[FAKE_VCPUS];
 struct timer *fake_armed;
-uint32_t fake_signals;
-struct event *fake_signalled;
 
 uint64_t arch_tsc_hz = 1000000000;
 uint64_t arch_xcr0_supported = 7;
@@ -49,12 +46,6 @@ void vcpu_request(struct vcpu *vcpu, uint32_t bits)
 	vcpu->requests |= bits;
 }
 
-void event_signal(struct event *event)
-{
-	fake_signals++;
-	fake_signalled = event;
-}
-
 static struct fake_vcpu *of(struct vcpu *vcpu)
 {
 	return container_of(vcpu, struct fake_vcpu, vcpu);
@@ -83,7 +74,6 @@ int fake_setup(void **state)
 	fake_vm = calloc(1, sizeof(*fake_vm));
 	fake_vm->vcpus_max = FAKE_VCPUS;
 	fake_armed = NULL;
-	fake_signals = 0;
 	doorbell_clear(fake_vm);
 	cpuid_clear(fake_vm);
 	for (uint32_t i = 0; i < FAKE_VCPUS; i++) {

@@ -28,8 +28,6 @@ struct fake_vcpu {
 extern struct vm *fake_vm;
 extern struct fake_vcpu fake_vcpus[FAKE_VCPUS];
 extern struct timer *fake_armed; /* last armed timer, NULL after a cancel */
-extern uint32_t fake_signals;
-extern struct event *fake_signalled;
 
 /* A fresh VM: APICs in reset state but enabled by software, TSC offset 0. */
 int fake_setup(void **state);
