@@ -214,7 +214,7 @@ static void take_mmio_answer(struct vcpu *vcpu)
 	uint8_t length = mmio->answer_length;
 	uint8_t gpr = mmio->answer_gpr;
 
-	if (length == 0 || !vcpu->exit.is_final) {
+	if (length == 0 || !vcpu->exit.mmio.is_final) {
 		return;
 	}
 	if (gpr < BH_GPR_COUNT) {

@@ -69,20 +69,14 @@ struct vlapic {
 struct vm_exit {
 	uint32_t reason;      /* enum bh_reason, or VM_EXIT_* */
 	uint32_t vendor_code; /* FAILED_ENTRY: as the CPU gave it */
-	gpa_t gpa;            /* MMIO */
-	uint16_t port;        /* IO */
-	uint8_t width_bytes;  /* IO */
-	bool is_write;        /* IO, MMIO */
 	bool is_string;       /* IO: INS, OUTS */
-	bool is_fetch;        /* MMIO */
 	bool is_delivery;     /* MMIO: of an event's delivery, not of the instruction at RIP */
-	bool is_final;        /* MMIO: gpa is the access's own */
-	bool is_64;           /* MMIO: is_final, and 64-bit code ... */
-	uint8_t cpl;          /* ... at this CPL */
-	uint8_t instruction_length; /* MMIO: bytes in instruction[]; 0 = the CPU does not tell them */
-	uint8_t instruction[16];
-	uint8_t vector;      /* EXCEPTION, PRIVILEGED: give it to the guest ... */
-	uint32_t error_code; /* ... with this */
+	uint8_t vector;       /* EXCEPTION, PRIVILEGED: give it to the guest ... */
+	uint32_t error_code;  /* ... with this */
+	union {
+		struct bh_exit_io io;     /* but for the value */
+		struct bh_exit_mmio mmio; /* without an answer */
+	};
 };
 
 /* After enum bh_vcpu_page, in the same block: not to be seen by the VMM. */
@@ -203,6 +197,12 @@ void vcpu_enter(struct vcpu *vcpu);
 static inline void vcpu_request_self(struct vcpu *vcpu, uint32_t bits)
 {
 	__atomic_fetch_or(&vcpu->requests, bits, __ATOMIC_RELAXED);
+}
+/* One request word for what must be looked at before the next entry. Set bits from any pCPU, then wake its thread or notify its pCPU. */
+void vcpu_request(struct vcpu *vcpu, uint32_t bits);
+int vcpu_get_state(struct vcpu *vcpu, struct bh_vcpu_state *state) must_check;
+int vcpu_set_state(struct vcpu *vcpu, const struct bh_vcpu_state *state) must_check;
+int vm_set_cpuid(struct vm *vm, const struct bh_cpuid_entry *entries, uint32_t count) must_check;
 /* A new VM's doorbells: none. */
 void doorbell_clear(struct vm *vm);
 /* `event` NULL: swallow the write. INVALID; EXISTS: the port's place is taken, by itself or by another. */
@@ -210,12 +210,6 @@ int doorbell_bind(struct vm *vm, uint64_t port, struct event *event) must_check;
 int doorbell_unbind(struct vm *vm, uint64_t port) must_check;
 /* The event ends: its ports swallow from now on. A write in flight may still use it until its pCPU has passed a safe point. */
 void doorbell_forget_event(struct vm *vm, const struct event *event);
-}
-/* One request word for what must be looked at before the next entry. Set bits from any pCPU, then wake its thread or notify its pCPU. */
-void vcpu_request(struct vcpu *vcpu, uint32_t bits);
-int vcpu_get_state(struct vcpu *vcpu, struct bh_vcpu_state *state) must_check;
-int vcpu_set_state(struct vcpu *vcpu, const struct bh_vcpu_state *state) must_check;
-int vm_set_cpuid(struct vm *vm, const struct bh_cpuid_entry *entries, uint32_t count) must_check;
 /* MSI to the guest's local APICs (SDM 3A 11.11). INVALID for a malformed address. Any pCPU. */
 int vm_msi_deliver(struct vm *vm, uint64_t address, uint32_t data) must_check;
 /* After a change of vm->npt that took rights away: returns when no pCPU uses old translations. Caller holds kernel_lock. */

@@ -16,30 +16,28 @@
 static bool exit_io(struct vcpu *vcpu, const struct vm_exit *exit)
 {
 	static const uint32_t masks[8] = { [1] = 0xff, [2] = 0xffff, [4] = 0xffffffff };
-	struct bh_exit_io *io = &vcpu->run->io;
+	struct bh_exit_io io = exit->io;
 
 	if (unlikely(exit->is_string)) {
 		return vcpu_return(vcpu, BH_EXIT_EMULATE, BH_STATE_EMULATE);
 	}
 	hvm->skip_instruction(vcpu, 0);
-	if (exit->is_write) {
-		io->value = vcpu->gpr[BH_GPR_RAX] & masks[exit->width_bytes & 7];
+	if (io.is_write) {
+		io.value = vcpu->gpr[BH_GPR_RAX] & masks[io.width_bytes & 7];
 	} else {
-		vcpu->answer = exit->width_bytes;
+		vcpu->answer = io.width_bytes;
 	}
-	io->port = exit->port;
-	io->width_bytes = exit->width_bytes;
-	io->is_write = exit->is_write;
+	vcpu->run->io = io;
 	return vcpu_return_plain(vcpu, BH_EXIT_IO, 0);
 }
 
 static bool exit_mmio(struct vcpu *vcpu, const struct vm_exit *exit)
 {
-	struct bh_exit_mmio *mmio = &vcpu->run->mmio;
+	const struct bh_exit_mmio *mmio = &exit->mmio;
 
-	if (ALIGN_DOWN(exit->gpa.raw, PAGE_SIZE) == APIC_BASE_RESET) {
-		if (!exit->is_write) {
-			vlapic_register_refresh(vcpu, exit->gpa.raw % PAGE_SIZE & ~0xfull);
+	if (ALIGN_DOWN(mmio->gpa, PAGE_SIZE) == APIC_BASE_RESET) {
+		if (!mmio->is_write) {
+			vlapic_register_refresh(vcpu, mmio->gpa % PAGE_SIZE & ~0xfull);
 		}
 		vcpu->stats->exits[BH_REASON_APIC]++;
 	}
@@ -47,20 +45,10 @@ static bool exit_mmio(struct vcpu *vcpu, const struct vm_exit *exit)
 		/* Descriptor table or stack is not there: a CPU would read ones from it, fault again, and shut down. */
 		return vcpu_return(vcpu, BH_EXIT_SHUTDOWN, BH_STATE_EMULATE);
 	}
-	mmio->gpa = exit->gpa.raw;
-	mmio->is_write = exit->is_write;
-	mmio->is_fetch = exit->is_fetch;
-	mmio->instruction_length = exit->instruction_length;
-	mmio->is_final = exit->is_final;
-	mmio->is_64 = exit->is_64;
-	mmio->cpl = exit->cpl;
-	mmio->answer_length = 0;
-	if (exit->instruction_length != 0) {
-		memcpy(mmio->instruction, exit->instruction, sizeof(mmio->instruction));
-	}
+	vcpu->run->mmio = *mmio;
 	vcpu->answer = VCPU_ANSWER_MMIO;
 	return vcpu_return(vcpu, BH_EXIT_MMIO,
-	                   exit->is_64 ? BH_STATE_GPR | BH_STATE_CONTROL : BH_STATE_EMULATE);
+	                   mmio->is_64 ? BH_STATE_GPR | BH_STATE_CONTROL : BH_STATE_EMULATE);
 }
 
 static bool return_msr(struct vcpu *vcpu, uint32_t msr, bool is_write, uint64_t value)

@@ -61,28 +61,31 @@ static void decode_io(const struct vmcb *vmcb, struct vm_exit *exit)
 	uint64_t info = vmcb->exit_info1;
 
 	exit->reason = BH_REASON_IO;
-	exit->port = (uint16_t)field_get(SVM_IO_PORT, info);
-	exit->width_bytes = (uint8_t)field_get(SVM_IO_SIZE, info);
-	exit->is_write = (info & SVM_IO_IN) == 0;
+	exit->io.port = (uint16_t)field_get(SVM_IO_PORT, info);
+	exit->io.width_bytes = (uint8_t)field_get(SVM_IO_SIZE, info);
+	exit->io.is_write = (info & SVM_IO_IN) == 0;
 	exit->is_string = (info & (SVM_IO_STRING | SVM_IO_REP)) != 0;
 }
 
 static void decode_nested_fault(const struct vmcb *vmcb, struct vm_exit *exit)
 {
+	struct bh_exit_mmio *mmio = &exit->mmio;
+
 	exit->reason = BH_REASON_MMIO;
-	exit->gpa = GPA(vmcb->exit_info2);
 	exit->is_delivery = (vmcb->exit_int_info & BH_INJECT_VALID) != 0;
-	exit->is_write = (vmcb->exit_info1 & NPF_WRITE) != 0;
-	exit->is_fetch = (vmcb->exit_info1 & NPF_FETCH) != 0;
-	exit->is_final = (vmcb->exit_info1 & NPF_FINAL) != 0;
-	exit->is_64 = exit->is_final && (vmcb->efer & EFER_LMA) != 0 &&
+	mmio->gpa = vmcb->exit_info2;
+	mmio->is_write = (vmcb->exit_info1 & NPF_WRITE) != 0;
+	mmio->is_fetch = (vmcb->exit_info1 & NPF_FETCH) != 0;
+	mmio->is_final = (vmcb->exit_info1 & NPF_FINAL) != 0;
+	mmio->is_64 = mmio->is_final && (vmcb->efer & EFER_LMA) != 0 &&
 	              (vmcb->cs.attributes & ATTRIBUTE_LONG) != 0;
-	exit->cpl = vmcb->cpl;
-	exit->instruction_length = 0;
+	mmio->cpl = vmcb->cpl;
+	mmio->answer_length = 0;
+	mmio->instruction_length = 0;
 	if (feature_has(FEATURE_SVM_DECODE_ASSIST) &&
 	    vmcb->fetched_bytes <= sizeof(vmcb->instruction)) {
-		exit->instruction_length = vmcb->fetched_bytes;
-		memcpy(exit->instruction, vmcb->instruction, sizeof(vmcb->instruction));
+		mmio->instruction_length = vmcb->fetched_bytes;
+		memcpy(mmio->instruction, vmcb->instruction, sizeof(vmcb->instruction));
 	}
 }
 

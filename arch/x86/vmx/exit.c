@@ -54,23 +54,26 @@ void vmx_skip_instruction(struct vcpu *vcpu, uint32_t length)
 static void decode_io(struct vm_exit *exit, uint64_t qualification)
 {
 	exit->reason = BH_REASON_IO;
-	exit->port = (uint16_t)field_get(QUALIFICATION_IO_PORT, qualification);
-	exit->width_bytes = (uint8_t)(field_get(QUALIFICATION_IO_SIZE, qualification) + 1);
-	exit->is_write = (qualification & QUALIFICATION_IO_IN) == 0;
+	exit->io.port = (uint16_t)field_get(QUALIFICATION_IO_PORT, qualification);
+	exit->io.width_bytes = (uint8_t)(field_get(QUALIFICATION_IO_SIZE, qualification) + 1);
+	exit->io.is_write = (qualification & QUALIFICATION_IO_IN) == 0;
 	exit->is_string = (qualification & (QUALIFICATION_IO_STRING | QUALIFICATION_IO_REP)) != 0;
 }
 
 static void decode_ept(struct vcpu *vcpu, struct vm_exit *exit, uint64_t qualification)
 {
+	struct bh_exit_mmio *mmio = &exit->mmio;
+
 	exit->reason = BH_REASON_MMIO;
 	exit->is_delivery = vmx_event_settle(vcpu, (uint32_t)qualification);
-	exit->gpa = GPA(vmcs_read(VMCS_GUEST_PHYSICAL_ADDRESS));
-	exit->is_write = (qualification & QUALIFICATION_EPT_WRITE) != 0;
-	exit->is_fetch = (qualification & QUALIFICATION_EPT_FETCH) != 0;
-	exit->is_final = (qualification & QUALIFICATION_EPT_FINAL) == QUALIFICATION_EPT_FINAL;
-	exit->is_64 = exit->is_final && vmx_is_code64();
-	exit->cpl = (uint8_t)hvm_get(vcpu, HVM_CPL);
-	exit->instruction_length = 0;
+	mmio->gpa = vmcs_read(VMCS_GUEST_PHYSICAL_ADDRESS);
+	mmio->is_write = (qualification & QUALIFICATION_EPT_WRITE) != 0;
+	mmio->is_fetch = (qualification & QUALIFICATION_EPT_FETCH) != 0;
+	mmio->is_final = (qualification & QUALIFICATION_EPT_FINAL) == QUALIFICATION_EPT_FINAL;
+	mmio->is_64 = mmio->is_final && vmx_is_code64();
+	mmio->cpl = (uint8_t)hvm_get(vcpu, HVM_CPL);
+	mmio->answer_length = 0;
+	mmio->instruction_length = 0;
 }
 
 /* A #DB that we intercept sets DR6 and clears DR7.GD only here (SDM 3C 27.2.1, table 27-1). */
