@@ -10,12 +10,6 @@
 #include "kernel/string.h"
 #include "kernel/vcpu.h"
 
-#define USER_END 0x0000800000000000ull /* first address that is not canonical */
-
-#define READ     BH_RIGHT_READ
-#define WRITE    BH_RIGHT_WRITE
-#define CONTROL  BH_RIGHT_CONTROL
-
 #define MAKES    0x01u /* makes a handle */
 #define FROM     0x02u /* ... derived from the first argument's */
 #define DERIVES  (MAKES | FROM)
@@ -25,46 +19,15 @@
 #define OUT(arg)   (0x10u | (arg) << 8)
 #define RECORD(of) sizeof(call_record.of)
 
-/* What the first argument must name; 0: it is no handle. */
-enum {
-	DOMAIN = BH_OBJECT_DOMAIN,
-	THREAD = BH_OBJECT_THREAD,
-	REGION = BH_OBJECT_REGION,
-	EVENT_SET = BH_OBJECT_EVENT_SET,
-	EVENT = BH_OBJECT_EVENT,
-	VM = BH_OBJECT_VM,
-	VCPU = BH_OBJECT_VCPU,
-	INTERRUPT = BH_OBJECT_INTERRUPT,
-	HOST = BH_OBJECT_HOST,
-	ANY = HANDLE_ANY
-};
-
 struct call_entry {
 	call_function *function;
-	uint8_t type;
-	uint8_t rights;
+	uint8_t type;   /* what the first argument must name; NONE: it is no handle */
+	uint8_t rights; /* to it */
 	uint16_t flags;
 	uint16_t size;
 };
 
 union call_record call_record;
-
-static bool range_is_user(uint64_t address, size_t size)
-{
-	return address < USER_END && size <= USER_END - address;
-}
-
-int call_copy_in(void *record, uint64_t address, size_t size)
-{
-	return range_is_user(address, size) ? arch_copy_from_user(record, HVA(address), size)
-	                                    : BH_ERR_ADDRESS;
-}
-
-int call_copy_out(uint64_t address, const void *record, size_t size)
-{
-	return range_is_user(address, size) ? arch_copy_to_user(HVA(address), record, size)
-	                                    : BH_ERR_ADDRESS;
-}
 
 int call_object(const struct call *call, uint64_t number, uint32_t type, uint32_t rights,
                 struct object **object)
@@ -78,53 +41,57 @@ int call_object(const struct call *call, uint64_t number, uint32_t type, uint32_
 int call_event_argument(const struct call *call, uint64_t number, struct event **event)
 {
 	struct object *object;
-	int error = number != 0 ? call_object(call, number, BH_OBJECT_EVENT, WRITE, &object)
-	                        : BH_OK;
+	int error = number != 0
+	                    ? call_object(call, number, BH_OBJECT_EVENT, BH_RIGHT_WRITE, &object)
+	                    : BH_OK;
 
 	*event = error == BH_OK && number != 0 ? event_of(object) : NULL;
 	return error;
 }
 
+#define CALL(name, function, type, rights, flags, size) \
+	[BH_CALL_##name] = { function, BH_OBJECT_##type, rights, flags, size }
 static const struct call_entry calls[BH_CALL_COUNT] = {
-	[BH_CALL_LOG_WRITE] = { call_log_write, 0, 0, UNLOCKED, 0 },
-	[BH_CALL_DOMAIN_CREATE] = { call_domain_create, 0, 0, MAKES | IN(0), RECORD(domain) },
-	[BH_CALL_DOMAIN_INFO] = { call_domain_info, DOMAIN, READ, OUT(1), RECORD(domain_info) },
-	[BH_CALL_THREAD_CREATE] = { call_thread_create, DOMAIN, CONTROL, DERIVES | IN(1),
-	                            RECORD(thread) },
-	[BH_CALL_THREAD_EXIT] = { call_thread_exit, 0, 0, UNLOCKED, 0 },
-	[BH_CALL_THREAD_YIELD] = { call_thread_yield, 0, 0, UNLOCKED, 0 },
-	[BH_CALL_THREAD_SET_SHARE] = { call_thread_set_share, THREAD, CONTROL, 0, 0 },
-	[BH_CALL_REGION_ALLOCATE] = { call_region_allocate, 0, 0, MAKES, 0 },
-	[BH_CALL_REGION_ZERO] = { call_region_zero, REGION, CONTROL, UNLOCKED, 0 },
-	[BH_CALL_REGION_MAP] = { call_region_map, REGION, 0, IN(3), RECORD(map) },
-	[BH_CALL_REGION_UNMAP] = { call_region_unmap, REGION, 0, 0, 0 },
-	[BH_CALL_REGION_INFO] = { call_region_info, REGION, READ, OUT(1), RECORD(region_info) },
-	[BH_CALL_EVENT_SET_CREATE] = { call_event_set_create, 0, 0, MAKES, 0 },
-	[BH_CALL_EVENT_CREATE] = { call_event_create, EVENT_SET, CONTROL, DERIVES, 0 },
-	[BH_CALL_EVENT_SIGNAL] = { call_event_signal, EVENT, WRITE, UNLOCKED, 0 },
-	[BH_CALL_EVENT_WAIT] = { call_event_wait, EVENT_SET, CONTROL, UNLOCKED, 0 },
-	[BH_CALL_VM_CREATE] = { call_vm_create, 0, 0, MAKES | IN(0), RECORD(vm) },
-	[BH_CALL_VCPU_CREATE] = { call_vcpu_create, VM, CONTROL, DERIVES, 0 },
-	[BH_CALL_VCPU_PAGE] = { call_vcpu_page, VCPU, CONTROL, DERIVES, 0 },
-	[BH_CALL_VCPU_GET_STATE] = { call_vcpu_get_state, VCPU, READ, OUT(1), RECORD(vcpu_state) },
-	[BH_CALL_VCPU_SET_STATE] = { call_vcpu_set_state, VCPU, WRITE, IN(1), RECORD(vcpu_state) },
-	[BH_CALL_VCPU_KICK] = { call_vcpu_kick, VCPU, WRITE, UNLOCKED, 0 },
-	[BH_CALL_VM_SET_CPUID] = { call_vm_set_cpuid, VM, CONTROL, 0, 0 },
-	[BH_CALL_DOORBELL_BIND] = { call_doorbell_bind, VM, CONTROL, 0, 0 },
-	[BH_CALL_DOORBELL_UNBIND] = { call_doorbell_unbind, VM, CONTROL, 0, 0 },
-	[BH_CALL_VM_MSI] = { call_vm_msi, VM, WRITE, UNLOCKED, 0 },
-	[BH_CALL_VCPU_EXTINT] = { call_vcpu_extint, VCPU, WRITE, UNLOCKED, 0 },
-	[BH_CALL_PORT] = { call_port, HOST, WRITE, UNLOCKED, 0 },
-	[BH_CALL_INTERRUPT_BIND] = { call_interrupt_bind, HOST, CONTROL, DERIVES, 0 },
-	[BH_CALL_INTERRUPT_ACK] = { call_interrupt_ack, INTERRUPT, WRITE, UNLOCKED, 0 },
-	[BH_CALL_REGION_DEVICE] = { call_region_device, HOST, CONTROL, DERIVES, 0 },
-	[BH_CALL_HOST_INFO] = { call_host_info, HOST, READ, OUT(1), RECORD(host_info) },
-	[BH_CALL_HOST_CONTROL] = { call_host_control, HOST, CONTROL, 0, 0 },
-	[BH_CALL_HANDLE_GIVE] = { call_handle_give, ANY, 0, FROM, 0 },
-	[BH_CALL_HANDLE_REVOKE] = { call_handle_revoke, ANY, 0, 0, 0 },
-	[BH_CALL_HANDLE_CLOSE] = { call_handle_close, ANY, 0, 0, 0 },
-	[BH_CALL_VCPU_STATS] = { call_vcpu_stats, VCPU, READ, OUT(1), RECORD(vcpu_stats) },
+	CALL(LOG_WRITE, call_log_write, NONE, 0, UNLOCKED, 0),
+	CALL(DOMAIN_CREATE, call_domain_create, NONE, 0, MAKES | IN(0), RECORD(domain)),
+	CALL(DOMAIN_INFO, call_domain_info, DOMAIN, BH_RIGHT_READ, OUT(1), RECORD(domain_info)),
+	CALL(THREAD_CREATE, call_thread_create, DOMAIN, BH_RIGHT_CONTROL, DERIVES | IN(1),
+	     RECORD(thread)),
+	CALL(THREAD_EXIT, call_thread_exit, NONE, 0, UNLOCKED, 0),
+	CALL(THREAD_YIELD, call_thread_yield, NONE, 0, UNLOCKED, 0),
+	CALL(THREAD_SET_SHARE, call_thread_set_share, THREAD, BH_RIGHT_CONTROL, 0, 0),
+	CALL(REGION_ALLOCATE, call_region_allocate, NONE, 0, MAKES, 0),
+	CALL(REGION_ZERO, call_region_zero, REGION, BH_RIGHT_CONTROL, UNLOCKED, 0),
+	CALL(REGION_MAP, call_region_map, REGION, 0, IN(3), RECORD(map)),
+	CALL(REGION_UNMAP, call_region_unmap, REGION, 0, 0, 0),
+	CALL(REGION_INFO, call_region_info, REGION, BH_RIGHT_READ, OUT(1), RECORD(region_info)),
+	CALL(EVENT_SET_CREATE, call_event_set_create, NONE, 0, MAKES, 0),
+	CALL(EVENT_CREATE, call_event_create, EVENT_SET, BH_RIGHT_CONTROL, DERIVES, 0),
+	CALL(EVENT_SIGNAL, call_event_signal, EVENT, BH_RIGHT_WRITE, UNLOCKED, 0),
+	CALL(EVENT_WAIT, call_event_wait, EVENT_SET, BH_RIGHT_CONTROL, UNLOCKED, 0),
+	CALL(VM_CREATE, call_vm_create, NONE, 0, MAKES | IN(0), RECORD(vm)),
+	CALL(VCPU_CREATE, call_vcpu_create, VM, BH_RIGHT_CONTROL, DERIVES, 0),
+	CALL(VCPU_PAGE, call_vcpu_page, VCPU, BH_RIGHT_CONTROL, DERIVES, 0),
+	CALL(VCPU_GET_STATE, call_vcpu_get_state, VCPU, BH_RIGHT_READ, OUT(1), RECORD(vcpu_state)),
+	CALL(VCPU_SET_STATE, call_vcpu_set_state, VCPU, BH_RIGHT_WRITE, IN(1), RECORD(vcpu_state)),
+	CALL(VCPU_KICK, call_vcpu_kick, VCPU, BH_RIGHT_WRITE, UNLOCKED, 0),
+	CALL(VM_SET_CPUID, call_vm_set_cpuid, VM, BH_RIGHT_CONTROL, 0, 0),
+	CALL(DOORBELL_BIND, call_doorbell_bind, VM, BH_RIGHT_CONTROL, 0, 0),
+	CALL(DOORBELL_UNBIND, call_doorbell_unbind, VM, BH_RIGHT_CONTROL, 0, 0),
+	CALL(VM_MSI, call_vm_msi, VM, BH_RIGHT_WRITE, UNLOCKED, 0),
+	CALL(VCPU_EXTINT, call_vcpu_extint, VCPU, BH_RIGHT_WRITE, UNLOCKED, 0),
+	CALL(PORT, call_port, HOST, BH_RIGHT_WRITE, UNLOCKED, 0),
+	CALL(INTERRUPT_BIND, call_interrupt_bind, HOST, BH_RIGHT_CONTROL, DERIVES, 0),
+	CALL(INTERRUPT_ACK, call_interrupt_ack, INTERRUPT, BH_RIGHT_WRITE, UNLOCKED, 0),
+	CALL(REGION_DEVICE, call_region_device, HOST, BH_RIGHT_CONTROL, DERIVES, 0),
+	CALL(HOST_INFO, call_host_info, HOST, BH_RIGHT_READ, OUT(1), RECORD(host_info)),
+	CALL(HOST_CONTROL, call_host_control, HOST, BH_RIGHT_CONTROL, 0, 0),
+	CALL(HANDLE_GIVE, call_handle_give, ANY, 0, FROM, 0),
+	CALL(HANDLE_REVOKE, call_handle_revoke, ANY, 0, 0, 0),
+	CALL(HANDLE_CLOSE, call_handle_close, ANY, 0, 0, 0),
+	CALL(VCPU_STATS, call_vcpu_stats, VCPU, BH_RIGHT_READ, OUT(1), RECORD(vcpu_stats)),
 };
+#undef CALL
 
 /* The first argument and the record. */
 static int call_decode(struct call *call, const struct call_entry *entry)
@@ -140,7 +107,8 @@ static int call_decode(struct call *call, const struct call_entry *entry)
 		error = BH_ERR_LIMIT;
 	}
 	if (error == BH_OK && (entry->flags & IN(0)) != 0) {
-		error = call_copy_in(&call_record, call->arg[entry->flags >> 8], entry->size);
+		error = arch_copy_from_user(&call_record, HVA(call->arg[entry->flags >> 8]),
+		                            entry->size);
 	} else if ((entry->flags & OUT(0)) != 0) {
 		memset(&call_record, 0, entry->size);
 	}
@@ -164,7 +132,8 @@ static int64_t call_decode_and_do(struct call *call, const struct call_entry *en
 		return result;
 	}
 	if ((entry->flags & OUT(0)) != 0) {
-		return call_copy_out(call->arg[entry->flags >> 8], &call_record, entry->size);
+		return arch_copy_to_user(HVA(call->arg[entry->flags >> 8]), &call_record,
+		                         entry->size);
 	}
 	if (number == 0) {
 		return result;

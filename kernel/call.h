@@ -32,9 +32,6 @@ extern union call_record {
 	struct bh_host_info host_info;
 } call_record;
 
-/* Into and out of the caller's memory; bad ranges and faults give ADDRESS. */
-int call_copy_in(void *record, uint64_t address, size_t size) must_check;
-int call_copy_out(uint64_t address, const void *record, size_t size) must_check;
 /* What an argument names. SELF is the caller, with all rights. HANDLE, RIGHTS. */
 int call_object(const struct call *call, uint64_t number, uint32_t type, uint32_t rights,
                 struct object **object) must_check;

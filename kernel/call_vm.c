@@ -40,9 +40,10 @@ int64_t call_vm_create(struct call *call)
 int64_t call_vm_set_cpuid(struct call *call)
 {
 	uint64_t count = call->arg[2];
-	int error = count <= BH_CPUID_MAX ? call_copy_in(call_record.cpuid, call->arg[1],
-	                                                 count * sizeof(struct bh_cpuid_entry))
-	                                  : BH_ERR_INVALID;
+	int error = count <= BH_CPUID_MAX
+	                    ? arch_copy_from_user(call_record.cpuid, HVA(call->arg[1]),
+	                                          count * sizeof(struct bh_cpuid_entry))
+	                    : BH_ERR_INVALID;
 
 	return error < 0 ? error
 	                 : vm_set_cpuid(vm_of(call->object), call_record.cpuid, (uint32_t)count);

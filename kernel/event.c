@@ -65,7 +65,7 @@ static int64_t event_take(struct event_set *set, hva_t bits)
 	if (mask == 0) {
 		return 0;
 	}
-	int error = call_copy_out(bits.raw, words, sizeof(words));
+	int error = arch_copy_to_user(bits, words, sizeof(words));
 
 	return error < 0 ? error : (int64_t)mask;
 }

@@ -13,7 +13,7 @@
 #define HANDLE_FIRST_AUTO  32u /* lower ones are for the giver to choose */
 #define HANDLES_USUAL      256u
 #define HANDLE_RIGHTS_MASK 0x1full
-#define HANDLE_ANY         0xffu /* handle_find: any type of object */
+#define BH_OBJECT_ANY      0xffu /* handle_find: any type of object */
 #define REAP_STEPS         64u   /* per call */
 #define REAP_MORE          1
 
@@ -55,7 +55,7 @@ static inline struct object *handle_find(const struct domain *domain, uint64_t n
 	uint64_t word = __atomic_load_n(&domain->handles[number].word, __ATOMIC_ACQUIRE);
 	struct object *object = (struct object *)(word & ~HANDLE_RIGHTS_MASK);
 
-	bool is_right_type = object != NULL && (type == HANDLE_ANY || object->type == type);
+	bool is_right_type = object != NULL && (type == BH_OBJECT_ANY || object->type == type);
 
 	return likely(is_right_type && (word & rights) == rights) ? object : NULL;
 }

@@ -106,7 +106,8 @@ int64_t call_log_write(struct call *call)
 {
 	char text[TEXT_MAX + 1];
 	uint64_t length = call->arg[1];
-	int error = length <= TEXT_MAX ? call_copy_in(text, call->arg[0], length) : BH_ERR_INVALID;
+	int error = length <= TEXT_MAX ? arch_copy_from_user(text, HVA(call->arg[0]), length)
+	                               : BH_ERR_INVALID;
 
 	if (error < 0) {
 		return error;
