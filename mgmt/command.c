@@ -100,6 +100,24 @@ static void usage_error(const struct verb *verb, struct result *result, const ch
 	result_error(result, verb->name, meant, "%s", what);
 }
 
+/* An option with a word after it; returns how many words it takes, 0 on an error. */
+static uint32_t take_text_option(struct verb_call *call, char letter, const struct verb_word *words,
+                                 uint32_t left, struct result *result)
+{
+	const char **text = letter == 't'   ? &call->type
+	                    : letter == 'n' ? &call->number
+	                                    : &call->size_text;
+	char what[32];
+
+	if (left < 2) {
+		snprintf(what, sizeof(what), "-%c needs a word after it", letter);
+		usage_error(call->verb, result, what);
+		return 0;
+	}
+	*text = words[1].text;
+	return 2;
+}
+
 /* An option word at words[i]; returns how many words it takes, 0 on an error. */
 static uint32_t take_option(struct verb_call *call, const struct verb_word *words, uint32_t left,
                             struct result *result)
@@ -127,6 +145,8 @@ static uint32_t take_option(struct verb_call *call, const struct verb_word *word
 		call->is_following = true;
 	} else if (letter == 'h') {
 		call->has_histogram = true;
+	} else if (strchr("tns", letter) != NULL) {
+		return take_text_option(call, letter, words, left, result);
 	} else if (left < 2 || !read_number(words[1].text, &call->wait_seconds)) {
 		usage_error(call->verb, result, "-w needs a number of seconds");
 		return 0;

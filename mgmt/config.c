@@ -542,6 +542,40 @@ bool config_guest_set(struct config_guest *guest, const char *name, const char *
 	return true;
 }
 
+/* Names of ports tell them apart. */
+static bool check_ports(const struct config_guest *guest, struct config_position at,
+                        struct config_errors *errors)
+{
+	uint32_t i;
+	uint32_t j;
+
+	if (guest->ports.count > CONFIG_PORTS_MAX) {
+		config_error_add(errors, at, "guest '%s': console-port is given more than %u times",
+		                 guest->name, CONFIG_PORTS_MAX);
+		return false;
+	}
+	for (i = 0; i < guest->ports.count; i++) {
+		const char *name = guest->ports.text[i];
+
+		if (!config_port_name_is_valid(name)) {
+			config_error_add(errors, at,
+			                 "guest '%s': console-port '%.40s' is no name: letters, "
+			                 "digits, '.', '-' and '_' are meant",
+			                 guest->name, name);
+			return false;
+		}
+		for (j = 0; j < i; j++) {
+			if (strcmp(name, guest->ports.text[j]) == 0) {
+				config_error_add(errors, at,
+				                 "guest '%s': there are two console-ports '%s'",
+				                 guest->name, name);
+				return false;
+			}
+		}
+	}
+	return true;
+}
+
 bool config_guest_check(const struct config_guest *guest, struct config_position at,
                         struct config_errors *errors)
 {
@@ -558,7 +592,7 @@ bool config_guest_check(const struct config_guest *guest, struct config_position
 			(unsigned int)guest->vcpu_count, (unsigned int)(100 * guest->vcpu_count));
 		return false;
 	}
-	return true;
+	return check_ports(guest, at, errors);
 }
 
 static bool needs_quotes(const char *value)

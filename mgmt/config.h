@@ -27,6 +27,7 @@
 #define CONFIG_TEXT_MAX     (1024u * 1024u)
 #define CONFIG_DISKS_MAX    8u
 #define CONFIG_NETS_MAX     4u
+#define CONFIG_PORTS_MAX    3u
 #define CONFIG_SOURCE_SIZE  64u
 #define CONFIG_SERIAL_SIZE  21u /* virtio has room for 20 bytes */
 
@@ -51,6 +52,15 @@ enum config_type {
 	CONFIG_TYPE_IP,      /* char[CONFIG_IP_SIZE], "" for none */
 	CONFIG_TYPE_DISKS,   /* struct config_disk[CONFIG_DISKS_MAX] */
 	CONFIG_TYPE_NETS,    /* struct config_net[CONFIG_NETS_MAX] */
+	CONFIG_TYPE_CONSOLE, /* uint32_t holding an enum config_console */
+};
+
+/* The consoles that a guest has. */
+enum config_console {
+	CONFIG_CONSOLE_NONE,
+	CONFIG_CONSOLE_SERIAL, /* COM1 */
+	CONFIG_CONSOLE_VIRTIO, /* port 0 of virtio-console */
+	CONFIG_CONSOLE_BOTH,
 };
 
 /* What happens to a guest that has ended. */
@@ -134,7 +144,8 @@ struct config_guest {
 	uint32_t on_crash;
 	uint32_t weight;
 	uint32_t cap_percent;
-	bool has_console;
+	uint32_t console;          /* enum config_console */
+	struct config_texts ports; /* names of further ports of virtio-console */
 	bool has_debug_exit;
 	struct config_disk disks[CONFIG_DISKS_MAX];
 	struct config_net nets[CONFIG_NETS_MAX];
@@ -241,6 +252,9 @@ void config_value_clear(const struct config_key *key, void *record);
 
 /* Sets every field of the section's record to the table's default. */
 void config_set_defaults(enum config_section section, void *record);
+
+/* A name of a port: letters, digits, '.', '-' and '_'. */
+bool config_port_name_is_valid(const char *name);
 
 /* Writes bytes with the largest unit that fits exactly: 1536M, 2G, 640K. */
 void config_size_print(uint64_t bytes, char *out, size_t size);

@@ -127,21 +127,59 @@ static bool parse_flag(const struct config_key *key, void *record, const char *t
 		const char *text;
 		bool value;
 	} words[] = {
-		{ "yes", true },    { "no", false },  { "1", true },     { "0", false },
-		{ "on", true },     { "off", false }, { "true", true },  { "false", false },
-		{ "serial", true }, { "pty", true },  { "none", false },
+		{ "yes", true }, { "no", false },  { "1", true },    { "0", false },
+		{ "on", true },  { "off", false }, { "true", true }, { "false", false },
 	};
-	/* The last three are words for a console only. */
-	size_t count = strcmp(key->name, "console") == 0 ? 11u : 8u;
 	size_t i;
 
-	for (i = 0; i < count; i++) {
+	for (i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
 		if (strcmp(words[i].text, text) == 0) {
 			*(bool *)field(key, record) = words[i].value;
 			return true;
 		}
 	}
 	return false;
+}
+
+/* Yes is the serial port; pty and pv are what xl and virsh say. */
+static bool parse_console(const struct config_key *key, void *record, const char *text)
+{
+	static const struct {
+		const char *text;
+		enum config_console value;
+	} words[] = {
+		{ "serial", CONFIG_CONSOLE_SERIAL }, { "pty", CONFIG_CONSOLE_SERIAL },
+		{ "virtio", CONFIG_CONSOLE_VIRTIO }, { "pv", CONFIG_CONSOLE_VIRTIO },
+		{ "both", CONFIG_CONSOLE_BOTH },     { "none", CONFIG_CONSOLE_NONE },
+	};
+	uint32_t value;
+	bool is_wanted;
+	struct config_key as_flag = *key;
+	size_t i;
+
+	as_flag.offset = 0;
+	if (parse_flag(&as_flag, &is_wanted, text)) {
+		value = is_wanted ? CONFIG_CONSOLE_SERIAL : CONFIG_CONSOLE_NONE;
+		memcpy(field(key, record), &value, sizeof(value));
+		return true;
+	}
+	for (i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
+		if (strcmp(words[i].text, text) == 0) {
+			value = words[i].value;
+			memcpy(field(key, record), &value, sizeof(value));
+			return true;
+		}
+	}
+	return false;
+}
+
+bool config_port_name_is_valid(const char *name)
+{
+	size_t length = strlen(name);
+
+	return length >= 1 && length < CONFIG_NAME_SIZE &&
+	       strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-") ==
+	               length;
 }
 
 static bool parse_action(const struct config_key *key, void *record, const char *text)
@@ -306,6 +344,8 @@ static bool parse_any(const struct config_key *key, void *record, const char *te
 		return parse_disks(key, record, text);
 	case CONFIG_TYPE_NETS:
 		return parse_nets(key, record, text);
+	case CONFIG_TYPE_CONSOLE:
+		return parse_console(key, record, text);
 	}
 	return false;
 }
@@ -415,6 +455,13 @@ void config_cpus_print(const struct config_cpus *cpus, char *out, size_t size)
 	}
 }
 
+static const char *config_console_name(uint32_t console)
+{
+	static const char *const names[] = { "none", "serial", "virtio", "both" };
+
+	return console < sizeof(names) / sizeof(names[0]) ? names[console] : "?";
+}
+
 const char *config_action_name(uint32_t action)
 {
 	return action < sizeof(action_names) / sizeof(action_names[0]) ? action_names[action] : "?";
@@ -482,6 +529,9 @@ void config_value_print(const struct config_key *key, const void *record, uint32
 		break;
 	case CONFIG_TYPE_NETS:
 		config_net_print((const struct config_net *)from + idx, out, size);
+		break;
+	case CONFIG_TYPE_CONSOLE:
+		snprintf(out, size, "%s", config_console_name(*(const uint32_t *)from));
 		break;
 	}
 }

@@ -7,8 +7,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "mgmt/guest_devices.h"
 #include "mgmt/machine.h"
 #include "mgmt/partition.h"
+#include "mgmt/virtio/ports.h"
 
 #define LAST_LINE_BYTES 512u
 
@@ -21,15 +23,43 @@ struct kept {
 
 static struct kept kept[BH_PARTITIONS_MAX];
 
-/* The guest's ring if it is there now. */
-static struct bh_console *ring(uint32_t slot)
+uint32_t console_first_line(const struct config_guest *config)
+{
+	if (config->console == CONFIG_CONSOLE_SERIAL || config->console == CONFIG_CONSOLE_BOTH) {
+		return CONSOLE_LINE_SERIAL;
+	}
+	return config->console == CONFIG_CONSOLE_VIRTIO ? CONSOLE_LINE_PORT : CONSOLE_LINE_PORT + 1;
+}
+
+/* The ring of a line if it is there now. */
+static struct bh_console *ring(uint32_t slot, uint32_t line)
 {
 	const struct guest *guest = partition_guest(slot);
 
 	if (guest == NULL || !partition_has_vmm(guest)) {
 		return NULL;
 	}
-	return machine_vmm_console(slot);
+	if (line == CONSOLE_LINE_SERIAL) {
+		return machine_vmm_console(slot);
+	}
+	return line - CONSOLE_LINE_PORT < guest->ports_count
+	               ? machine_port_console(slot, line - CONSOLE_LINE_PORT)
+	               : NULL;
+}
+
+/* The ring of the first line, whose last words are kept. */
+static struct bh_console *first_ring(uint32_t slot)
+{
+	const struct guest *guest = partition_guest(slot);
+
+	return guest == NULL ? NULL : ring(slot, console_first_line(&guest->config));
+}
+
+static bool is_first(uint32_t slot, uint32_t line)
+{
+	const struct guest *guest = partition_guest(slot);
+
+	return guest == NULL || line == console_first_line(&guest->config);
 }
 
 /* How far back output is there: at most the ring's size before head. */
@@ -56,7 +86,7 @@ void console_forget(uint32_t slot)
 
 void console_keep(uint32_t slot)
 {
-	struct bh_console *console = ring(slot);
+	struct bh_console *console = first_ring(slot);
 	uint64_t head;
 	uint64_t from;
 	uint64_t seen;
@@ -91,16 +121,16 @@ static size_t last_line(const char *bytes, size_t size)
 	return at;
 }
 
-void console_open(uint32_t slot)
+void console_open(uint32_t slot, uint32_t line)
 {
-	struct bh_console *console = ring(slot);
+	struct bh_console *console = ring(slot, line);
 	char tail[LAST_LINE_BYTES];
 	uint64_t head;
 	uint64_t seen;
 	size_t size;
 
 	if (console == NULL) {
-		if (kept[slot].seen >= kept[slot].size) {
+		if (is_first(slot, line) && kept[slot].seen >= kept[slot].size) {
 			kept[slot].seen = last_line(kept[slot].bytes, kept[slot].size);
 		}
 		return;
@@ -132,14 +162,14 @@ static size_t read_kept(uint32_t slot, char *out, size_t size)
 	return count;
 }
 
-size_t console_read(uint32_t slot, char *out, size_t size)
+size_t console_read(uint32_t slot, uint32_t line, char *out, size_t size)
 {
-	struct bh_console *console = ring(slot);
+	struct bh_console *console = ring(slot, line);
 	uint64_t head;
 	uint64_t seen;
 	size_t count;
 
-	count = read_kept(slot, out, size);
+	count = is_first(slot, line) ? read_kept(slot, out, size) : 0;
 	if (console == NULL || count != 0) {
 		return count;
 	}
@@ -154,9 +184,24 @@ size_t console_read(uint32_t slot, char *out, size_t size)
 	return count;
 }
 
-size_t console_write(uint32_t slot, const char *bytes, size_t size)
+/* Tells whoever takes the input. */
+static void tell_input(uint32_t slot, uint32_t line)
 {
-	struct bh_console *console = ring(slot);
+	struct virtio_device *device;
+
+	if (line == CONSOLE_LINE_SERIAL) {
+		machine_signal_vmm_console(slot);
+		return;
+	}
+	device = virtio_device_at(slot, GUEST_DEVICE_CONSOLE);
+	if (device != NULL) {
+		ports_input(device);
+	}
+}
+
+size_t console_write(uint32_t slot, uint32_t line, const char *bytes, size_t size)
+{
+	struct bh_console *console = ring(slot, line);
 	uint64_t head;
 	uint64_t used;
 	size_t count = 0;
@@ -176,14 +221,14 @@ size_t console_write(uint32_t slot, const char *bytes, size_t size)
 	}
 	if (count != 0) {
 		machine_store64(&console->in_head, head + count);
-		machine_signal_vmm_console(slot);
+		tell_input(slot, line);
 	}
 	return count;
 }
 
 size_t console_tail(uint32_t slot, char *out, size_t size)
 {
-	struct bh_console *console = ring(slot);
+	struct bh_console *console = first_ring(slot);
 	uint64_t head;
 	size_t count;
 

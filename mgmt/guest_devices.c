@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * The disks and networks of guests (see guest_devices.h). Nothing here waits: a step that cannot be
+ * The virtio devices of guests (see guest_devices.h). Nothing here waits: a step that cannot be
  * done now is tried again by guest_devices_poll().
  */
 #include "mgmt/guest_devices.h"
@@ -14,6 +14,7 @@
 #include "mgmt/partition.h"
 #include "mgmt/virtio/blk.h"
 #include "mgmt/virtio/net.h"
+#include "mgmt/virtio/ports.h"
 #include "mgmt/virtio/rng.h"
 
 #define DISK_QUEUES_MAX 4u
@@ -42,7 +43,18 @@ uint32_t guest_devices_mask(const struct config_guest *config)
 	for (i = 0; i < CONFIG_NETS_MAX; i++) {
 		mask |= has_net(config, i) ? 1u << (GUEST_DEVICE_NET + i) : 0;
 	}
+	mask |= guest_devices_ports(config) != 0 ? 1u << GUEST_DEVICE_CONSOLE : 0;
 	return mask != 0 ? mask | 1u << GUEST_DEVICE_RNG : 0;
+}
+
+static bool has_hvc(const struct config_guest *config)
+{
+	return config->console == CONFIG_CONSOLE_VIRTIO || config->console == CONFIG_CONSOLE_BOTH;
+}
+
+uint32_t guest_devices_ports(const struct config_guest *config)
+{
+	return has_hvc(config) || config->ports.count != 0 ? 1 + config->ports.count : 0;
 }
 
 enum guest_devices_step guest_devices_prepare(struct guest *guest, char *why, size_t size)
@@ -146,6 +158,20 @@ static bool attach_net(struct guest *guest, uint32_t i)
 	return net_add(partition_slot(guest), GUEST_DEVICE_NET + i, &params) != NULL;
 }
 
+/* With as many ports as there are rings: what the configuration has more of counts from the next start. */
+static bool attach_ports(struct guest *guest)
+{
+	struct ports_params params = { .count = guest->ports_count,
+		                       .has_console = has_hvc(&guest->config) };
+	uint32_t i;
+
+	for (i = 0; i + 1 < params.count && i < guest->config.ports.count; i++) {
+		snprintf(params.names[i + 1], sizeof(params.names[0]), "%.31s",
+		         guest->config.ports.text[i]);
+	}
+	return ports_add(partition_slot(guest), GUEST_DEVICE_CONSOLE, &params) != NULL;
+}
+
 /* Adds the devices that are configured and not there. True if all are there now. */
 static bool attach_missing(struct guest *guest)
 {
@@ -163,6 +189,9 @@ static bool attach_missing(struct guest *guest)
 		    virtio_device_at(slot, GUEST_DEVICE_NET + i) == NULL) {
 			is_complete &= attach_net(guest, i);
 		}
+	}
+	if (guest->ports_count != 0 && virtio_device_at(slot, GUEST_DEVICE_CONSOLE) == NULL) {
+		is_complete &= attach_ports(guest);
 	}
 	if (virtio_device_at(slot, GUEST_DEVICE_RNG) == NULL) {
 		is_complete &= rng_add(slot, GUEST_DEVICE_RNG) != NULL;

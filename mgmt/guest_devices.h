@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The disks and networks of guests: from the keys disk and net to virtio devices, and back when the
- * guest ends. Disk i of the configuration is device i, network j is device GUEST_DEVICE_NET + j, so a new
+ * The virtio devices of guests: from the keys of the configuration to devices, and back when the guest ends.
+ * Disk i of the configuration is device i, network j is device GUEST_DEVICE_NET + j, and so on, so a new
  * mgmt finds each at its place without a record of its own.
  */
 #pragma once
@@ -13,8 +13,9 @@
 #include "mgmt/ledger.h"
 #include "mgmt/virtio/backend.h"
 
-#define GUEST_DEVICE_NET 8u /* first network; disks are before */
-#define GUEST_DEVICE_RNG 12u
+#define GUEST_DEVICE_NET     8u /* first network; disks are before */
+#define GUEST_DEVICE_RNG     12u
+#define GUEST_DEVICE_CONSOLE 13u
 
 enum guest_devices_step {
 	GUEST_DEVICES_READY,
@@ -28,6 +29,9 @@ enum guest_devices_step guest_devices_prepare(struct guest *guest, char *why, si
 
 /* Bit a device page that the guest is to start with; 0: it gets no device pages at all. */
 uint32_t guest_devices_mask(const struct config_guest *config);
+
+/* How many ports of virtio-console it is to start with, that of hvc0 always counted; 0: there is no such device. */
+uint32_t guest_devices_ports(const struct config_guest *config);
 
 /* The partition is there: new, or found by a new mgmt. */
 void guest_devices_attach(struct guest *guest);

@@ -20,8 +20,14 @@ static bool config_is_sane(const struct config_guest *config)
 	if (!text_ends(config->name, sizeof(config->name)) || !config_name_is_valid(config->name) ||
 	    !text_ends(config->kernel, sizeof(config->kernel)) ||
 	    !text_ends(config->cmdline, sizeof(config->cmdline)) ||
-	    config->ramdisks.count > CONFIG_RAMDISKS_MAX) {
+	    config->ramdisks.count > CONFIG_RAMDISKS_MAX || config->console > CONFIG_CONSOLE_BOTH ||
+	    config->ports.count > CONFIG_PORTS_MAX) {
 		return false;
+	}
+	for (i = 0; i < config->ports.count; i++) {
+		if (!text_ends(config->ports.text[i], CONFIG_NAME_SIZE)) {
+			return false;
+		}
 	}
 	for (i = 0; i < CONFIG_DISKS_MAX; i++) {
 		if (!text_ends(config->disks[i].source, CONFIG_SOURCE_SIZE) ||
@@ -61,6 +67,9 @@ bool ledger_check(struct guest *guest)
 	}
 	if (guest->next > GUEST_NEXT_DELETE) {
 		guest->next = GUEST_NEXT_NONE;
+	}
+	if (guest->ports_count > BH_PORTS_MAX) {
+		guest->ports_count = 0;
 	}
 	if (guest->vcpus_count > BH_MAX_VCPUS) {
 		guest->vcpus_count = BH_MAX_VCPUS;

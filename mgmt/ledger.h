@@ -16,7 +16,7 @@
 #include "mgmt/config.h"
 
 #define LEDGER_MAGIC       0x3172656764654c42ull
-#define LEDGER_VERSION     3u
+#define LEDGER_VERSION     4u
 #define LEDGER_EVENTS      512u
 #define LEDGER_EVENT_SIZE  208u
 #define LEDGER_REASON_SIZE 200u
@@ -68,8 +68,8 @@ struct guest {
 	uint64_t restart_at_tsc; /* 0 = no restart is planned */
 	uint64_t id;             /* number of the definition, from 1; shown by list */
 	uint16_t pcpu[BH_MAX_VCPUS];
-	uint32_t has_devices; /* the partition was made with device pages */
-	uint32_t reserved0;
+	uint32_t has_devices;            /* the partition was made with device pages */
+	uint32_t ports_count;            /* rings of virtio-console that it was made with */
 	uint32_t is_exclusive;           /* its pCPUs are its own while the partition exists */
 	uint32_t is_command_sent;        /* a VMM command is under way */
 	uint64_t command_tsc;            /* when it was sent */

@@ -69,6 +69,12 @@ struct vio_device *machine_device_page(uint32_t slot, uint32_t device_idx)
 	                             device_idx * BH_PAGE_SIZE);
 }
 
+struct bh_console *machine_port_console(uint32_t slot, uint32_t port)
+{
+	return (struct bh_console *)(MGMT_VA_VMM + slot * MGMT_VA_VMM_STRIDE + MGMT_VA_VMM_PORTS) +
+	       port;
+}
+
 uint8_t *machine_guest_memory(uint32_t slot)
 {
 	return (uint8_t *)(MGMT_VA_GUEST + slot * MGMT_VA_GUEST_STRIDE);

@@ -40,6 +40,9 @@ struct bh_console *machine_vmm_console(uint32_t slot);
 struct vio_device *machine_device_page(uint32_t slot, uint32_t device_idx);
 uint8_t *machine_guest_memory(uint32_t slot);
 
+/* The ring of a port of virtio-console; valid as long as the device pages, for ports_count ports. */
+struct bh_console *machine_port_console(uint32_t slot, uint32_t port);
+
 void machine_signal_vmm_device(uint32_t slot);
 void machine_vm_msi(uint32_t slot, uint64_t address, uint32_t data);
 void machine_signal_root(void);

@@ -28,6 +28,7 @@
 #include "mgmt/switch/switch.h"
 #include "mgmt/verb.h"
 #include "mgmt/virtio/backend.h"
+#include "mgmt/virtio/ports.h"
 
 BH_HEAP_DEFINE(2 * 1024 * 1024);
 
@@ -180,11 +181,13 @@ static void turn(void)
 	static uint64_t deadline_tsc;
 	uint64_t bits[BH_EVENT_WORDS] = { 0 };
 	bool is_more = virtio_work();
+	bool has_news = ports_have_news(); /* a console that is looked at goes to the terminal */
 
+	is_more |= has_news;
 	switch_flush();
 	bh_event_wait(MGMT_HANDLE_EVENTS, is_more ? 0 : deadline_tsc, bits);
 	virtio_take_kicks(bits);
-	if (!has_other_events(bits) && machine_now_tsc() < deadline_tsc) {
+	if (!has_other_events(bits) && !has_news && machine_now_tsc() < deadline_tsc) {
 		return;
 	}
 	serial_service((bits[0] >> MGMT_EVENT_SERIAL & 1) != 0);

@@ -58,6 +58,7 @@ bool partition_poll_create(struct guest *guest, struct result *result)
 	}
 	guest->memory_bytes = guest->config.memory_bytes;
 	guest->has_devices = guest_devices_mask(&guest->config) != 0;
+	guest->ports_count = guest_devices_ports(&guest->config);
 	guest->is_changed = 0;
 	guest->is_reboot_wanted = 0;
 	guest->is_stop_wanted = 0;

@@ -273,10 +273,14 @@ void partition_fill_params(const struct guest *guest, struct root_partition_para
 
 	memset(params, 0, sizeof(*params));
 	params->slot = partition_slot(guest);
-	params->flags = (config->has_console ? VMM_CONFIG_CONSOLE : 0) |
+	params->flags = (config->console == CONFIG_CONSOLE_SERIAL ||
+	                                 config->console == CONFIG_CONSOLE_BOTH
+	                         ? VMM_CONFIG_CONSOLE
+	                         : 0) |
 	                (config->has_debug_exit ? VMM_CONFIG_DEBUG_EXIT : 0) |
 	                (guest->has_devices != 0 ? VMM_CONFIG_DEVICES : 0);
 	params->devices = guest_devices_mask(config);
+	params->ports_count = guest->ports_count;
 	snprintf(params->name, sizeof(params->name), "%s", config->name);
 	params->memory_bytes = guest->memory_bytes;
 	params->vcpus_count = guest->vcpus_count;

@@ -96,13 +96,14 @@ void shell_begin_follow(struct shell *shell, const struct shell_follow *follow)
 	shell->mode = SHELL_FOLLOW;
 }
 
-void shell_begin_console(struct shell *shell, uint32_t slot)
+void shell_begin_console(struct shell *shell, uint32_t slot, uint32_t line)
 {
 	shell->console_slot = slot;
+	shell->console_line = line;
 	shell->console_guest_id = partition_guest(slot)->id;
 	shell->is_held = false;
 	shell->mode = SHELL_CONSOLE;
-	console_open(slot);
+	console_open(slot, line);
 	put(shell, "connected to ");
 	put(shell, partition_guest(slot)->config.name);
 	put(shell, "; Ctrl-] leaves\n");
@@ -325,7 +326,7 @@ static void console_output(struct shell *shell)
 	size_t count;
 
 	while (shell->io.room() > sizeof(part)) {
-		count = console_read(shell->console_slot, part, sizeof(part));
+		count = console_read(shell->console_slot, shell->console_line, part, sizeof(part));
 		if (count == 0) {
 			return;
 		}
@@ -339,7 +340,8 @@ static bool console_input(struct shell *shell)
 		int byte;
 
 		if (shell->is_held) {
-			if (console_write(shell->console_slot, &shell->held, 1) == 0) {
+			if (console_write(shell->console_slot, shell->console_line, &shell->held,
+			                  1) == 0) {
 				return true;
 			}
 			shell->is_held = false;

@@ -66,6 +66,7 @@ struct shell {
 	struct shell_follow follow;
 	uint64_t follow_deadline_tsc;
 	uint32_t console_slot;
+	uint32_t console_line;
 	uint64_t console_guest_id;
 	char held; /* a byte for the guest that its ring had no room for */
 	bool is_held;
@@ -88,5 +89,5 @@ uint64_t shell_deadline_tsc(const struct shell *shell);
 /* For verbs: what to do after they return. */
 void shell_begin_wait(struct shell *shell, const struct shell_wait *wait);
 void shell_begin_follow(struct shell *shell, const struct shell_follow *follow);
-void shell_begin_console(struct shell *shell, uint32_t slot);
+void shell_begin_console(struct shell *shell, uint32_t slot, uint32_t line);
 void shell_begin_section(struct shell *shell, const char *first_line);

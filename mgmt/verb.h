@@ -57,7 +57,10 @@ struct verb_call {
 	bool has_histogram; /* -h, --histogram */
 	bool has_wait;      /* -w SECONDS */
 	uint32_t wait_seconds;
-	struct guest *guest; /* the first VERB_ARG_GUEST, or NULL */
+	const char *type;      /* -t TYPE, or NULL */
+	const char *number;    /* -n NUMBER or name, or NULL */
+	const char *size_text; /* -s SIZE, or NULL */
+	struct guest *guest;   /* the first VERB_ARG_GUEST, or NULL */
 	uint32_t vcpu_idx;
 	uint32_t word_count; /* arguments without the options; word i belongs to args[i] */
 	struct verb_word word[VERB_WORDS_MAX];
@@ -66,7 +69,7 @@ struct verb_call {
 struct verb {
 	const char *name;
 	const char *aliases; /* separated by spaces */
-	const char *options; /* letters of v, f, h, w */
+	const char *options; /* letters of v, f, h, w, t, n, s */
 	struct verb_arg args[VERB_ARGS_MAX];
 	const char *help;
 	const char *example;
@@ -114,6 +117,7 @@ void verb_reset(struct verb_call *call, struct result *result);
 void verb_pause(struct verb_call *call, struct result *result);
 void verb_resume(struct verb_call *call, struct result *result);
 void verb_console(struct verb_call *call, struct result *result);
+void verb_devices_guest(struct verb_call *call, struct result *result);
 void verb_host(struct verb_call *call, struct result *result);
 void verb_regs(struct verb_call *call, struct result *result);
 

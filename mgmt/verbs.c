@@ -45,8 +45,10 @@ const struct verb verbs[] = {
 	  "stop the guest's virtual CPUs", "pause web", verb_pause },
 	{ "resume", "unpause", "", { GUEST_ARG },
 	  "let a paused guest go on", "resume web", verb_resume },
-	{ "console", "", "", { GUEST_ARG },
-	  "connect to the guest's serial console; Ctrl-] leaves", "console web", verb_console },
+	{ "console", "", "tns", { GUEST_ARG },
+	  "connect to the guest's console; -t: serial or virtio; -n: that console-port, by number or "
+	  "name; -s: tell the guest the terminal's size; Ctrl-] leaves",
+	  "console web -t virtio", verb_console },
 	{ "vcpus", "vcpu-list vcpuinfo", "", { { "GUEST", VERB_ARG_GUEST, true, NULL } },
 	  "list virtual CPUs with their pCPU and load", "vcpus web", verb_vcpus },
 	{ "set", "", "", { GUEST_ARG, { "KEY", VERB_ARG_KEY, false, NULL },
@@ -86,8 +88,9 @@ const struct verb verbs[] = {
 	  verb_latency },
 	{ "stats", "dominfo domstats", "", { GUEST_ARG },
 	  "show all figures of a guest", "stats web --json", verb_stats },
-	{ "devices", "lspci", "", { { NULL, VERB_ARG_NONE, false, NULL } },
-	  "list the machine's PCI functions with their drivers", "devices", verb_devices },
+	{ "devices", "lspci", "", { { "GUEST", VERB_ARG_GUEST, true, NULL } },
+	  "list the machine's PCI functions with their drivers, or a guest's virtio devices",
+	  "devices", verb_devices },
 	{ "disk", "", "", { { "list|add|del", VERB_ARG_CHOICE, false, "list add del" },
 			    { "GUEST", VERB_ARG_GUEST, true, NULL },
 			    { "SOURCE|NUMBER", VERB_ARG_VALUE, true, NULL } },
@@ -175,6 +178,9 @@ void verb_usage(const struct verb *verb, char *out, size_t size)
 		              verb->options[i] == 'w'   ? " [-w SECONDS]"
 		              : verb->options[i] == 'f' ? " [-f]"
 		              : verb->options[i] == 'h' ? " [--histogram]"
+		              : verb->options[i] == 't' ? " [-t serial|virtio]"
+		              : verb->options[i] == 'n' ? " [-n PORT]"
+		              : verb->options[i] == 's' ? " [-s COLUMNSxROWS]"
 		                                        : " [-v]");
 	}
 }

@@ -221,22 +221,6 @@ void verb_resume(struct verb_call *call, struct result *result)
 	}
 }
 
-void verb_console(struct verb_call *call, struct result *result)
-{
-	const struct guest *guest = call->guest;
-
-	if (!guest->config.has_console) {
-		result_error(result, guest->config.name, "set console yes, and start it again",
-		             "the guest has no console");
-		return;
-	}
-	if (call->is_json) {
-		result_error(result, "console", "", "a console cannot be shown as JSON");
-		return;
-	}
-	shell_begin_console(call->shell, partition_slot(guest));
-}
-
 /* ---- registers ------------------------------------------------------------------------------ */
 
 static const struct result_column register_columns[] = {

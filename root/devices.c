@@ -6,7 +6,8 @@
 #include "bulkhead/virtio_channel.h"
 #include "root/partition.h"
 
-#define PAGES_BYTES (VIO_DEVICES_MAX * BH_PAGE_SIZE)
+#define PAGES_BYTES            (VIO_DEVICES_MAX * BH_PAGE_SIZE)
+#define PORTS_BYTES(partition) ((partition)->ports_count * sizeof(struct bh_console))
 
 static int kick_events_make(struct partition *partition, uint32_t slot)
 {
@@ -36,6 +37,14 @@ int devices_make(struct partition *partition, uint32_t slot)
 	}
 	partition->devices = (bh_handle_t)pages;
 	partition->device_event = (bh_handle_t)event;
+	if (partition->ports_count != 0) {
+		int64_t ports = owned_region(owned, PORTS_BYTES(partition), BH_PAGE_SIZE, false);
+
+		if (ports < 0) {
+			return (int)ports;
+		}
+		partition->ports = (bh_handle_t)ports;
+	}
 	int error = bh_region_map(partition->devices, partition->domain, VMM_VA_DEVICES, &map);
 
 	return error < 0 ? error : kick_events_make(partition, slot);
@@ -99,6 +108,13 @@ int devices_attach_mgmt(const struct partition *partition, uint32_t slot)
 	                    : bh_handle_give(partition->vm, mgmt_domain, BH_RIGHT_WRITE,
 	                                     MGMT_HANDLE_VM + slot);
 	result = result < 0 ? result : bh_region_map(partition->devices, mgmt_domain, va, &map);
+	if (result >= 0 && partition->ports != 0) {
+		const struct bh_map ports = { .size = PORTS_BYTES(partition), .flags = map.flags };
+
+		result = bh_region_map(partition->ports, mgmt_domain,
+		                       MGMT_VA_VMM + slot * MGMT_VA_VMM_STRIDE + MGMT_VA_VMM_PORTS,
+		                       &ports);
+	}
 	return result < 0
 	               ? (int)result
 	               : memory_attach_mgmt(partition, MGMT_VA_GUEST + slot * MGMT_VA_GUEST_STRIDE);

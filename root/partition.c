@@ -45,9 +45,10 @@ static int params_check(const struct root_partition_params *params)
 	}
 	if ((params->flags & ~(VMM_CONFIG_DEBUG_EXIT | VMM_CONFIG_CONSOLE | VMM_CONFIG_DEVICES)) !=
 	            0 ||
-	    params->devices >> VIO_DEVICES_MAX != 0) {
-		return fail(BH_ERR_INVALID, "flags 0x%x or devices 0x%x are not known",
-		            (unsigned)params->flags, (unsigned)params->devices);
+	    params->devices >> VIO_DEVICES_MAX != 0 || params->ports_count > BH_PORTS_MAX) {
+		return fail(BH_ERR_INVALID, "flags 0x%x, devices 0x%x or %u ports are not known",
+		            (unsigned)params->flags, (unsigned)params->devices,
+		            (unsigned)params->ports_count);
 	}
 	if (params->memory_bytes < (1u << 20) || (params->memory_bytes & (BH_PAGE_SIZE - 1)) != 0) {
 		return fail(BH_ERR_INVALID,
@@ -408,6 +409,7 @@ int partition_create(const struct root_partition_params *params)
 
 	memset(partition, 0, sizeof(*partition));
 	partition->memory_bytes = params->memory_bytes;
+	partition->ports_count = params->ports_count;
 	partition->low_bytes = params->memory_bytes < GUEST_LOW_MAX ? params->memory_bytes
 	                                                            : GUEST_LOW_MAX;
 	root_status->slots[params->slot].state = ROOT_SLOT_BUSY;

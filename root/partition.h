@@ -8,6 +8,8 @@ struct partition {
 	struct owned owned;
 	bh_handle_t domain, vm, events, channel, console, command_event, console_event;
 	bh_handle_t devices, device_event; /* 0 without VMM_CONFIG_DEVICES */
+	bh_handle_t ports;                 /* rings of virtio-console's ports; 0 = none */
+	uint32_t ports_count;
 	uint32_t memory_first, memory_end; /* in owned.handles: guest memory, in its order */
 	uint16_t vcpus[BH_MAX_VCPUS];
 	uint16_t threads[BH_MAX_VCPUS + 1];

@@ -53,8 +53,8 @@ struct vcpu_thread {
 };
 
 /* One for each vCPU that there is, in memory of the VMM's own; after the pages of all vCPUs that there may be. */
-static struct vcpu_thread *const threads =
-	(struct vcpu_thread *)(VCPU_VA_PAGES + BH_MAX_VCPUS * VCPU_VA_STRIDE);
+static struct vcpu_thread *const threads = (struct vcpu_thread *)(VCPU_VA_PAGES +
+                                                                  BH_MAX_VCPUS * VCPU_VA_STRIDE);
 
 int vcpu_threads_make(void)
 {

@@ -134,6 +134,7 @@ _Static_assert(sizeof(struct vmm_channel) <= 4096, "one page");
 
 /* ---- console rings --------------------------------------------------------------------------------------------- */
 
+#define BH_PORTS_MAX         4u
 #define BH_CONSOLE_OUT_BYTES 65536u
 #define BH_CONSOLE_IN_BYTES  2048u
 
@@ -148,7 +149,10 @@ struct bh_console {
 	uint64_t
 		out_seen; /* mgmt: how far an operator has read (kept here so that a new mgmt knows) */
 	uint64_t in_head; /* mgmt: bytes ever put in, stored after the bytes */
-	uint64_t reserved1[6];
+	/* mgmt; of a virtio port (MGMT_VA_VMM_PORTS), whose every field is mgmt's: mgmt/virtio/ports.c */
+	uint32_t port_generation, port_flags, port_pending;
+	uint16_t port_columns, port_rows;
+	uint64_t reserved1[4];
 	uint8_t in[BH_CONSOLE_IN_BYTES];
 	uint8_t pad[4096 - 128 - BH_CONSOLE_IN_BYTES];
 	uint8_t out[BH_CONSOLE_OUT_BYTES];
@@ -186,6 +190,7 @@ _Static_assert(sizeof(struct bh_console) == 4096 + BH_CONSOLE_OUT_BYTES, "17 pag
 #define MGMT_VA_VMM_STRIDE  0x100000ull
 #define MGMT_VA_VMM_CONSOLE 0x10000ull
 #define MGMT_VA_VMM_DEVICES 0x80000ull /* struct vio_device[VIO_DEVICES_MAX], one page each */
+#define MGMT_VA_VMM_PORTS   0x90000ull /* struct bh_console[ports_count], of virtio-console */
 #define MGMT_VA_GUEST \
 	0x0000200000000000ull /* + slot * MGMT_VA_GUEST_STRIDE + gpa: guest memory, only with VMM_CONFIG_DEVICES */
 #define MGMT_VA_GUEST_STRIDE 0x10000000000ull /* 1 TiB */
@@ -242,6 +247,8 @@ struct root_partition_params {
 	uint32_t cap_percent; /* of one pCPU for the whole guest, 0 = none */
 	uint32_t devices;     /* bit a device page that mgmt offers before the guest starts */
 	uint32_t files_count;
+	uint32_t ports_count; /* rings for ports of virtio-console; at most BH_PORTS_MAX */
+	uint32_t reserved0;
 	uint16_t pcpus[BH_MAX_VCPUS]; /* pCPU of each vCPU */
 	struct {
 		uint64_t size_bytes; /* of a file in kept memory */

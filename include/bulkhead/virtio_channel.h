@@ -27,12 +27,14 @@
 
 #include <stdint.h>
 
-#define VIO_DEVICES_MAX    16u /* of one guest */
-#define VIO_QUEUES_MAX     17u /* of one device: 8 pairs and a control queue */
-#define VIO_CONFIG_BYTES   256u
-#define VIO_QUEUE_SIZE_MAX 1024u /* entries; a power of two */
+#define VIO_DEVICES_MAX     16u /* of one guest */
+#define VIO_QUEUES_MAX      17u /* of one device: 8 pairs and a control queue */
+#define VIO_CONFIG_BYTES    256u
+#define VIO_QUEUE_SIZE_MAX  1024u /* entries; a power of two */
 
-#define VIO_MSI_NONE       0xffffu
+#define VIO_MSI_NONE        0xffffu
+
+#define VIO_EMERGENCY_BYTES 512u
 
 enum vio_driver_state {
 	VIO_DRIVER_RESET = 0,   /* no ring may be touched */
@@ -105,7 +107,8 @@ struct vio_device {
 	uint32_t msi_pending; /* bit a vector; set by mgmt, cleared by the VMM, both atomically */
 	uint32_t
 		intx_pending; /* ISR status bits (virtio 1.2 4.1.4.5); set by mgmt, taken by the VMM, both atomically */
-	uint64_t reserved0[2];
+	uint64_t emergency_taken; /* virtio-console: bytes of emergency[] that mgmt has taken */
+	uint64_t reserved0;
 	char reason[96]; /* why BROKEN, one line */
 	uint8_t config
 		[VIO_CONFIG_BYTES]; /* as the driver reads it; what it wrote (config_written) mgmt puts in silently */
@@ -128,5 +131,11 @@ struct vio_device {
 	uint8_t config_written[VIO_CONFIG_BYTES];
 	struct vio_queue queues[VIO_QUEUES_MAX];
 	struct vio_msi msi[VIO_QUEUES_MAX + 1];
+	/*
+	 * virtio-console's emergency write (virtio 1.2 5.3.4), which needs no driver and no mgmt: byte n is at n modulo the size, the
+	 * count is stored last, then VMM_HANDLE_NOTIFY. What mgmt does not take in time is overwritten.
+	 */
+	uint64_t emergency_count;
+	uint8_t emergency[VIO_EMERGENCY_BYTES];
 };
 _Static_assert(sizeof(struct vio_device) <= 4096, "one page");

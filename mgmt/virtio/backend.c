@@ -298,8 +298,13 @@ void virtio_slot_look(uint32_t slot)
 	uint32_t i;
 
 	for (i = 0; slots[slot].is_there && i < VIO_DEVICES_MAX; i++) {
-		if (slots[slot].devices[i] != NULL) {
-			look(slots[slot].devices[i]);
+		struct virtio_device *device = slots[slot].devices[i];
+
+		if (device != NULL && device->operations->told != NULL) {
+			device->operations->told(device);
+		}
+		if (device != NULL) {
+			look(device);
 		}
 	}
 }

@@ -29,6 +29,8 @@ struct virtio_operations {
 	bool (*is_idle)(const struct virtio_device *device);
 	/* Frees device->own. The device is idle. */
 	void (*destroy)(struct virtio_device *device);
+	/* The VMM has something to say that is no change of generation. NULL: nothing is of interest. */
+	void (*told)(struct virtio_device *device);
 };
 
 struct virtio_counters {

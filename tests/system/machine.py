@@ -109,10 +109,10 @@ class Machine:
         return self.query("info")["memory_free_bytes"]
 
     @contextmanager
-    def console(self, name):
+    def console(self, name, options=""):
         """Connects to a guest's console; Ctrl-] leaves at the end."""
         self.drain()
-        self.send(f"console {name}\r")
+        self.send(f"console {name} {options}\r")
         self.expect(r"Ctrl-\] leaves")
         try:
             yield Console(self, name)

@@ -39,6 +39,7 @@ static struct bh_log kernel_log;
 static struct vmm_channel vmm_channels[BH_PARTITIONS_MAX];
 static struct bh_console consoles[BH_PARTITIONS_MAX];
 static void *kept[BH_KEPT_MAX];
+static struct bh_console port_consoles[BH_PARTITIONS_MAX][BH_PORTS_MAX];
 static uint8_t device_pages[BH_PARTITIONS_MAX][VIO_DEVICES_MAX][4096] __attribute__((aligned(64)));
 static const char broken[] = "[guest good]\nkernel = vmlinuz\n[guest bad]\nvcpu = 1\n";
 
@@ -71,6 +72,7 @@ void fake_reset(void)
 	memset(vmm_channels, 0, sizeof(vmm_channels));
 	memset(consoles, 0, sizeof(consoles));
 	memset(device_pages, 0, sizeof(device_pages));
+	memset(port_consoles, 0, sizeof(port_consoles));
 	fake_msis_count = 0;
 	fake_device_signals_count = 0;
 	for (uint32_t i = 0; i < BH_KEPT_MAX; i++) {
@@ -308,6 +310,11 @@ struct bh_console *machine_vmm_console(uint32_t slot)
 {
 	check(status.slots[slot].state != ROOT_SLOT_FREE, "the console of a free slot is touched");
 	return &consoles[slot];
+}
+
+struct bh_console *machine_port_console(uint32_t slot, uint32_t port)
+{
+	return &port_consoles[slot][port];
 }
 
 struct vio_device *machine_device_page(uint32_t slot, uint32_t device_idx)

@@ -92,7 +92,7 @@ static void gives_defaults(void **state)
 	assert_true(config.guests[0].cpus.is_any);
 	assert_int_equal(config.guests[0].memory_bytes, 128u << 20);
 	assert_int_equal(config.guests[0].weight, 256);
-	assert_true(config.guests[0].has_console);
+	assert_int_equal(config.guests[0].console, CONFIG_CONSOLE_SERIAL);
 	assert_string_equal(config.host.name, "bulkhead");
 }
 

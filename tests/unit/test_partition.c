@@ -387,9 +387,9 @@ static void survives_a_hostile_vmm(void **state)
 	console->out_head = UINT64_MAX - 5;
 	console->out_seen = 12;
 	console->in_tail = 999999;
-	console_open(slot);
-	assert_int_equal(console_read(slot, out, sizeof(out)), sizeof(out));
-	assert_int_equal(console_write(slot, "abc", 3), 3);
+	console_open(slot, CONSOLE_LINE_SERIAL);
+	assert_int_equal(console_read(slot, CONSOLE_LINE_SERIAL, out, sizeof(out)), sizeof(out));
+	assert_int_equal(console_write(slot, CONSOLE_LINE_SERIAL, "abc", 3), 3);
 	memset(channel->reason, 'x', sizeof(channel->reason));
 	channel->reason[3] = '\x1b';
 	channel->state = VMM_CRASHED;
@@ -471,23 +471,23 @@ static void keeps_the_last_words(void **state)
 
 	(void)state;
 	fake_vmm_print(slot, "first\r\nlogin: ");
-	console_open(slot);
-	count = console_read(slot, out, sizeof(out));
+	console_open(slot, CONSOLE_LINE_SERIAL);
+	count = console_read(slot, CONSOLE_LINE_SERIAL, out, sizeof(out));
 	assert_int_equal(count, 14);
 	/* Seen already: the last line is shown again. */
-	console_open(slot);
-	count = console_read(slot, out, sizeof(out));
+	console_open(slot, CONSOLE_LINE_SERIAL);
+	count = console_read(slot, CONSOLE_LINE_SERIAL, out, sizeof(out));
 	assert_memory_equal(out, "login: ", 7);
 	assert_int_equal(count, 7);
-	assert_int_equal(console_write(slot, "root\r", 5), 5);
+	assert_int_equal(console_write(slot, CONSOLE_LINE_SERIAL, "root\r", 5), 5);
 	fake_vmm_print(slot, "bye\r\n");
 	fake_vmm_set_state(slot, VMM_OFF, "");
 	settle();
-	console_open(slot);
-	count = console_read(slot, out, sizeof(out));
+	console_open(slot, CONSOLE_LINE_SERIAL);
+	count = console_read(slot, CONSOLE_LINE_SERIAL, out, sizeof(out));
 	assert_int_equal(count, 5);
 	assert_memory_equal(out, "bye\r\n", 5);
-	assert_int_equal(console_read(slot, out, sizeof(out)), 0);
+	assert_int_equal(console_read(slot, CONSOLE_LINE_SERIAL, out, sizeof(out)), 0);
 	console_forget(slot);
 }
 
@@ -504,17 +504,17 @@ static void wraps_the_console_ring(void **state)
 	for (i = 0; i < 10000; i++) {
 		fake_vmm_print(slot, "0123456789");
 	}
-	console_open(slot);
-	while ((count = console_read(slot, out, sizeof(out))) != 0) {
+	console_open(slot, CONSOLE_LINE_SERIAL);
+	while ((count = console_read(slot, CONSOLE_LINE_SERIAL, out, sizeof(out))) != 0) {
 		total += count;
 	}
 	assert_int_equal(total, BH_CONSOLE_OUT_BYTES);
 	/* Input is taken only as far as there is room. */
 	memset(out, 'i', sizeof(out));
-	assert_int_equal(console_write(slot, out, 1000), 1000);
-	assert_int_equal(console_write(slot, out, 1000), 1000);
-	assert_int_equal(console_write(slot, out, 1000), 48);
-	assert_int_equal(console_write(slot, out, 1000), 0);
+	assert_int_equal(console_write(slot, CONSOLE_LINE_SERIAL, out, 1000), 1000);
+	assert_int_equal(console_write(slot, CONSOLE_LINE_SERIAL, out, 1000), 1000);
+	assert_int_equal(console_write(slot, CONSOLE_LINE_SERIAL, out, 1000), 48);
+	assert_int_equal(console_write(slot, CONSOLE_LINE_SERIAL, out, 1000), 0);
 }
 
 static void a_thousand_guests(void **state)

@@ -232,7 +232,7 @@ static void connects_to_a_console(void **state)
 	assert_shows("",
 	             "panic\r\n\nthe guest has crashed\n* a: crashed: triple fault\nbulkhead> ");
 	assert_shows("create b kernel=vmlinuz console=no\r", "defined");
-	assert_shows("console b\r", "the guest has no console");
+	assert_shows("console b\r", "the guest has no such console");
 }
 
 static void follows_logs(void **state)

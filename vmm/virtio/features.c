@@ -54,7 +54,6 @@ struct writable {
 
 static const struct writable writables[] = {
 	{ VIRTIO_TYPE_BLOCK, 32, 33, BIT64(11) },  /* writeback, CONFIG_WCE */
-	{ VIRTIO_TYPE_CONSOLE, 8, 12, BIT64(2) },  /* emerg_wr, EMERG_WRITE */
 	{ VIRTIO_TYPE_BALLOON, 4, 8, 0 },          /* actual */
 	{ VIRTIO_TYPE_BALLOON, 12, 16, BIT64(4) }, /* poison_val, PAGE_POISON */
 };

@@ -49,12 +49,28 @@ static uint64_t config_read(const struct virtio_device *device, uint32_t offset,
 }
 
 /* Bytes that a driver may not write are left out (virtio 1.2 4.1.4.6). */
+static void emergency_write(struct virtio_device *device, uint8_t byte)
+{
+	struct vio_device *page = device->page;
+	uint64_t count = page->emergency_count;
+
+	page->emergency[count % VIO_EMERGENCY_BYTES] = byte;
+	__atomic_store_n(&page->emergency_count, count + 1, __ATOMIC_RELEASE);
+	device->ops->notify_mgmt(device->ops->context);
+}
+
 static void config_write(struct virtio_device *device, uint32_t offset, uint32_t width,
                          uint64_t value)
 {
 	struct vio_device *page = device->page;
 	bool is_changed = false;
 
+	/* It may be used before anything is negotiated (virtio 1.2 5.3.4). */
+	if (device->type == VIRTIO_TYPE_CONSOLE && offset == VIRTIO_CONSOLE_EMERG_WR &&
+	    (device->features & VIRTIO_CONSOLE_F_EMERG_WRITE) != 0) {
+		emergency_write(device, (uint8_t)value);
+		return;
+	}
 	if ((device->status & VIRTIO_FEATURES_OK) == 0) {
 		return;
 	}

@@ -43,6 +43,10 @@
 #define VIRTIO_F_RING_RESET  (1ull << 40)
 #define VIRTIO_F_NEVER       0xfa00000000ull /* bits 33, 35, 36, 37, 38, 39 */
 
+/* Console device (virtio 1.2 5.3.4): a byte written here is sent at once. */
+#define VIRTIO_CONSOLE_F_EMERG_WRITE (1ull << 2)
+#define VIRTIO_CONSOLE_EMERG_WR      8u
+
 /* ISR status (virtio 1.2 4.1.4.5). */
 #define VIRTIO_ISR_QUEUE  0x1u
 #define VIRTIO_ISR_CONFIG 0x2u

@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Linux guests use virtio-console, -balloon and -vsock with their own drivers."""
+import pytest
+
+from machine import BUILD
+
+CMDLINE = "console=ttyS0 quiet hostname=alpha"
+KEYS = ["memory=128M", "kernel=vmlinuz", "ramdisk=demo.cpio.gz", f'cmdline="{CMDLINE}"']
+
+
+@pytest.fixture(scope="module")
+def machine(platform, log_folder):
+    """One machine with a guest at its prompt that has all of the devices."""
+    from conftest import start_machine
+    arguments = ["--boot", "kernel" if platform == "qemu" else "iso",
+                 "--file", f"vmlinuz={BUILD / 'third_party/linux-cloud/vmlinuz'}",
+                 "--file", f"demo.cpio.gz={BUILD / 'demo/demo.cpio.gz'}"]
+    machine = start_machine(platform, log_folder, "ports", [str(a) for a in arguments], 900)
+    try:
+        machine.wait_for_shell()
+        machine.command(f"create alpha {' '.join(KEYS)} console=both console-port=agent.0 "
+                        "console-port=log")
+        machine.command("start alpha", 60)
+        with machine.console("alpha") as console:
+            console.wait_for_prompt(300)
+        yield machine
+    finally:
+        machine.close()
+
+
+def restart_mgmt(machine):
+    machine.send("host restart-mgmt\r")
+    machine.expect("mgmt was started again", 60)
+    machine.wait_for_shell()
+
+
+def test_console_hvc0(machine):
+    """The guest's shell on hvc0, beside that on the serial port; more than the ring holds at once."""
+    with machine.console("alpha", "-t virtio -s 120x40") as console:
+        console.wait_for_prompt(60)
+        assert console.read("tty") == "/dev/hvc0"
+        # Linux 6.1 takes the two numbers of this message in the other order (docs/caveats.md).
+        assert sorted(console.read("stty size").split()) == ["120", "40"]
+        assert console.read("seq 1 300").split() == [str(i) for i in range(1, 301)]
+    with machine.console("alpha", "-t serial") as console:
+        assert console.read("tty") == "/dev/ttyS0"
+
+
+def test_ports_by_name(machine):
+    """Bytes both ways over a named port; what nobody looked at is kept."""
+    with machine.console("alpha") as console:
+        assert console.read("cat /sys/class/virtio-ports/*/name").split() == ["agent.0", "log"]
+        port = console.read("grep -lx agent.0 /sys/class/virtio-ports/*/name").split("/")[-2]
+        console.read(f"(echo hello from the guest; head -n 1 >/tmp/said) <>/dev/{port} >&0 & true")
+    with machine.console("alpha", "-n agent.0") as console:
+        console.expect("hello from the guest")
+        console.send("and hello to it\n")
+    with machine.console("alpha") as console:
+        console.read("until [ -s /tmp/said ]; do sleep 0.1; done")
+        assert console.read("cat /tmp/said") == "and hello to it"
+    assert "no console-port" in machine.command("console alpha -n 3", is_error_fine=True)
+
+
+def test_consoles_outlive_mgmt(machine):
+    with machine.console("alpha", "-t virtio") as console:
+        console.read("word=kept")
+    restart_mgmt(machine)
+    with machine.console("alpha", "-t virtio -s 90x30") as console:
+        assert console.read("echo $word") == "kept"
+        assert sorted(console.read("stty size").split()) == ["30", "90"]

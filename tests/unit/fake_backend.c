@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tests/unit/fake_backend.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define RING_GPA   0x100000ull
+#define RING_BYTES 0x10000ull
+#define TURNS_MAX  1000u
+
+struct fake_backend fake_backend;
+static struct vio_device page;
+
+void fake_backend_reset(void)
+{
+	memset(&fake_backend, 0, sizeof(fake_backend));
+	memset(&page, 0, sizeof(page));
+	fake_backend.memory = fake_guest_memory();
+}
+
+void fake_backend_start(uint64_t features)
+{
+	struct virtio_device *device = &fake_backend.device;
+
+	device->features = features;
+	device->generation++;
+	device->is_broken = false;
+	fake_backend.broken = NULL;
+	for (uint32_t i = 0; i < device->queues_count; i++) {
+		fake_backend.drivers[i].memory = fake_backend.memory;
+		fake_backend.progress[i] = (struct vio_progress){ 0 };
+		fake_driver_init(&fake_backend.drivers[i], RING_GPA + i * RING_BYTES,
+		                 FAKE_QUEUE_SIZE, features);
+		if (!virtqueue_init(&device->queues[i], &fake_backend.memory,
+		                    &fake_backend.drivers[i].setup, features,
+		                    &fake_backend.progress[i])) {
+			abort();
+		}
+	}
+	device->is_running = true;
+	device->operations->start(device);
+}
+
+void fake_backend_work(void)
+{
+	struct virtio_device *device = &fake_backend.device;
+	uint32_t left = TURNS_MAX;
+
+	while (device->is_running && device->operations->work(device)) {
+		if (left-- == 0) {
+			abort();
+		}
+	}
+}
+
+void fake_backend_stop(void)
+{
+	fake_backend.device.is_running = false;
+	fake_backend.device.operations->stop(&fake_backend.device);
+}
+
+/* ---- what the device calls ---- */
+
+struct virtio_device *virtio_device_add(uint32_t slot, uint32_t idx,
+                                        const struct virtio_operations *operations, void *own,
+                                        const struct virtio_offer *offer)
+{
+	struct virtio_device *device = &fake_backend.device;
+
+	if (offer->queues_count > FAKE_QUEUES_MAX) {
+		abort();
+	}
+	device->slot = slot;
+	device->idx = idx;
+	device->operations = operations;
+	device->own = own;
+	device->page = &page;
+	device->offered = offer->features;
+	device->queues_count = offer->queues_count;
+	device->queue_size_max = offer->queue_size_max;
+	device->queues = fake_backend.queues;
+	memcpy(fake_backend.config, offer->config, offer->config_bytes);
+	return device;
+}
+
+void virtio_device_set_config(struct virtio_device *device, const void *config, uint32_t bytes)
+{
+	(void)device;
+	memcpy(fake_backend.config, config, bytes);
+	fake_backend.configs_count++;
+}
+
+void virtio_device_break(struct virtio_device *device, const char *why)
+{
+	device->is_running = false;
+	device->is_broken = true;
+	fake_backend.broken = why;
+}
+
+bool virtio_device_check_queue(struct virtio_device *device, const struct virtqueue *queue)
+{
+	if (queue->broken != NULL) {
+		virtio_device_break(device, queue->broken);
+	}
+	return queue->broken != NULL;
+}
+
+void virtio_device_interrupt(struct virtio_device *device, uint32_t queue_idx)
+{
+	if (device->is_running && virtqueue_needs_interrupt(&device->queues[queue_idx])) {
+		fake_backend.interrupts_count++;
+	}
+}
+
+void virtio_device_poke(struct virtio_device *device)
+{
+	(void)device;
+	fake_backend.pokes_count++;
+}
