@@ -161,30 +161,29 @@ int msr_guest_write(struct vcpu *vcpu, uint32_t msr, uint64_t value)
 	}
 }
 
-bool msr_guest_fast(struct vcpu *vcpu, uint32_t msr, bool is_write, uint64_t *value)
+bool msr_guest_fast(struct vcpu *vcpu, uint32_t msr, uint64_t value)
 {
-	if (!is_write || (vcpu->lapic.apic_base & APIC_BASE_X2APIC) == 0) {
+	if ((vcpu->lapic.apic_base & APIC_BASE_X2APIC) == 0) {
 		return false;
 	}
+	if (msr == MSR_X2APIC + APIC_EOI / 0x10 && value == 0) {
+		vlapic_eoi(vcpu);
+		return true;
+	}
 	switch (msr) {
-	case MSR_X2APIC + APIC_EOI / 0x10:
-		if (*value == 0) {
-			vlapic_eoi(vcpu);
-		}
-		return *value == 0;
 	case MSR_X2APIC + APIC_ICR / 0x10:
-		if ((*value & SELF_MASK) == SELF_FIXED && (*value & 0xff) >= 16) {
-			vcpu->lapic.regs[APIC_ICR / 4] = (uint32_t)*value;
-			vcpu->lapic.regs[APIC_ICR_HIGH / 4] = (uint32_t)(*value >> 32);
-			(void)vlapic_accept(vcpu, (uint8_t)*value, false);
+		if ((value & SELF_MASK) == SELF_FIXED && (value & 0xff) >= 16) {
+			vcpu->lapic.regs[APIC_ICR / 4] = (uint32_t)value;
+			vcpu->lapic.regs[APIC_ICR_HIGH / 4] = (uint32_t)(value >> 32);
+			vlapic_accept_self(vcpu, (uint8_t)value);
 			return true;
 		}
-		return msr_guest_write(vcpu, msr, *value) == BH_OK;
+		return msr_guest_write(vcpu, msr, value) == BH_OK;
 	case MSR_X2APIC + APIC_TPR / 0x10:
 	case MSR_X2APIC + APIC_SELF_IPI / 0x10:
 	case MSR_X2APIC + APIC_TIMER_INITIAL / 0x10:
 	case MSR_TSC_DEADLINE:
-		return msr_guest_write(vcpu, msr, *value) == BH_OK;
+		return msr_guest_write(vcpu, msr, value) == BH_OK;
 	default:
 		return false;
 	}

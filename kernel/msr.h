@@ -10,8 +10,8 @@
 /* NOT_FOUND: not the kernel's. INVALID: #GP(0) for the guest; nothing has happened. */
 int msr_guest_read(struct vcpu *vcpu, uint32_t msr, uint64_t *value) must_check;
 int msr_guest_write(struct vcpu *vcpu, uint32_t msr, uint64_t value) must_check;
-/* The few that are worth it on the fast path (local APIC, TSC deadline). False: nothing has happened, take the slow path. */
-bool msr_guest_fast(struct vcpu *vcpu, uint32_t msr, bool is_write, uint64_t *value);
+/* The writes that are worth it on the fast path (local APIC, TSC deadline). False: nothing has happened, take the slow path. */
+bool msr_guest_fast(struct vcpu *vcpu, uint32_t msr, uint64_t value);
 /*
  * HVM_PAT to HVM_KERNEL_GS_BASE: addresses are canonical, PAT's bytes are memory types (SDM 3A 11.12.2). No other value makes a WRMSR or
  * VMLOAD of ours fault.

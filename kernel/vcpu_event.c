@@ -11,8 +11,7 @@
 #define TYPE_MASK 0x700u
 #define REQUESTS_EVENT \
 	(VCPU_REQUEST_INTERRUPT | VCPU_REQUEST_NMI | VCPU_REQUEST_EXTINT | VCPU_REQUEST_INJECT)
-#define NMI_PENDING_MAX     2u
-#define WINDOW_ANY_PRIORITY 16u
+#define NMI_PENDING_MAX 2u
 
 /* Sets of exceptions (SDM 3A tables 6-1 and 6-5). */
 #define CONTRIBUTORY \
@@ -79,32 +78,26 @@ static bool offer_extint(struct vcpu *vcpu)
 {
 	if ((hvm->ready(vcpu) & HVM_READY_INTERRUPT) != 0) {
 		vcpu->activity = BH_ACTIVITY_RUNNING;
-		hvm->set_interrupt_window(vcpu, 0);
+		(void)hvm->offer_interrupt(vcpu, 0);
 		/* Looked at again after the answer: the line may still be asserted, for the next one. */
 		vcpu_request_self(vcpu, VCPU_REQUEST_EXTINT);
 		return vcpu_return(vcpu, BH_EXIT_EXTINT, 0);
 	}
-	hvm->set_interrupt_window(vcpu, WINDOW_ANY_PRIORITY);
+	hvm->open_window(vcpu);
 	return true;
 }
 
-/* Highest interrupt of the local APIC, if its class is above what is in service and the task priority. */
+/* Highest interrupt of the local APIC, if its class is above what is in service: what is not waits for that EOI. */
 static void deliver_apic(struct vcpu *vcpu)
 {
 	uint32_t vector = vlapic_update(vcpu);
-	uint32_t window = 0;
 
-	if (vector != 0 && (vector >> 4) > (vlapic_processor_priority(vcpu) >> 4) &&
-	    (hvm->ready(vcpu) & HVM_READY_INTERRUPT) != 0) {
-		vlapic_take(vcpu, vector);
-		inject(vcpu, BH_INJECT_VALID | BH_INJECT_TYPE_INTERRUPT | vector, 0);
-		vector = vlapic_waiting(vcpu);
+	if ((vector >> 4) <= (vlapic_in_service(vcpu) >> 4)) {
+		vector = 0;
 	}
-	/* What is blocked by something in service waits for that EOI; the rest for IF, the shadow or CR8. */
-	if (vector != 0 && (vector >> 4) > (vlapic_in_service(vcpu) >> 4)) {
-		window = vector >> 4;
+	if (hvm->offer_interrupt(vcpu, vector)) {
+		vcpu->activity = BH_ACTIVITY_RUNNING;
 	}
-	hvm->set_interrupt_window(vcpu, window);
 }
 
 bool vcpu_deliver_fast(struct vcpu *vcpu)

@@ -198,6 +198,7 @@ static void set_lapic(struct vcpu *vcpu, const struct bh_vcpu_state *state)
 	vcpu->lapic.regs[APIC_ID / 4] = (state->apic_base & APIC_BASE_X2APIC) != 0 ? vcpu->idx : id;
 	vcpu->lapic.regs[APIC_VERSION / 4] = VLAPIC_VERSION;
 	hvm_set(vcpu, HVM_CR8, (vlapic_reg(vcpu, APIC_TPR) >> 4) & 0xf);
+	(void)hvm->offer_interrupt(vcpu, 0);
 	vlapic_restore(vcpu, state->apic_timer_deadline_tsc);
 	vcpu_request_self(vcpu, VCPU_REQUEST_INTERRUPT);
 }

@@ -40,9 +40,9 @@ static bool is_enabled(const struct vcpu *vcpu)
 
 /* ---- 256-bit registers: eight words, 16 bytes apart ---- */
 
-static uint32_t *vector_word(struct vcpu *vcpu, uint32_t base, uint32_t vector)
+static inline uint32_t *vector_word(struct vcpu *vcpu, uint32_t base, uint32_t vector)
 {
-	return reg(vcpu, base + (vector / 32) * 0x10);
+	return &vcpu->lapic.regs[base / 4 + vector / 32 * 4];
 }
 
 static uint32_t vector_bit(uint32_t vector)
@@ -67,35 +67,41 @@ static inline void vector_clear(struct vcpu *vcpu, uint32_t base, uint32_t *word
 	}
 }
 
-static uint32_t vector_highest(const struct vcpu *vcpu, uint32_t base, uint32_t words)
+static uint32_t highest_bit(uint32_t word)
 {
-	uint32_t i = 31 - (uint32_t)__builtin_clz(words | 1);
-
-	return words == 0
-	               ? 0
-	               : i * 32 + 31 - (uint32_t)__builtin_clz(vlapic_reg(vcpu, base + i * 0x10));
+	return (uint32_t)(__builtin_clz(word) ^ 31); /* one BSR */
 }
 
-uint32_t vlapic_waiting(const struct vcpu *vcpu)
+static inline uint32_t vector_highest(const struct vcpu *vcpu, uint32_t base, uint32_t words)
 {
-	return is_enabled(vcpu) ? vector_highest(vcpu, APIC_IRR, vcpu->lapic.irr_words) : 0;
+	uint32_t i;
+
+	if (words == 0) {
+		return 0;
+	}
+	i = highest_bit(words);
+	return i * 32 + highest_bit(vcpu->lapic.regs[base / 4 + i * 4]);
 }
 
 /* ---- taking interrupts ---- */
 
-bool vlapic_accept(struct vcpu *vcpu, uint8_t vector, bool is_level)
+static inline void trigger_mode_set(struct vcpu *vcpu, uint32_t vector, bool is_level)
 {
-	uint32_t *tmr;
+	uint32_t *tmr = vector_word(vcpu, APIC_TMR, vector);
 
-	if (!is_enabled(vcpu)) {
-		return false;
-	}
-	tmr = vector_word(vcpu, APIC_TMR, vector);
 	if (is_level) {
 		__atomic_fetch_or(tmr, vector_bit(vector), __ATOMIC_RELAXED);
 	} else if ((__atomic_load_n(tmr, __ATOMIC_RELAXED) & vector_bit(vector)) != 0) {
 		__atomic_fetch_and(tmr, ~vector_bit(vector), __ATOMIC_RELAXED);
 	}
+}
+
+bool vlapic_accept(struct vcpu *vcpu, uint8_t vector, bool is_level)
+{
+	if (!is_enabled(vcpu)) {
+		return false;
+	}
+	trigger_mode_set(vcpu, vector, is_level);
 	if (vcpu->cpu == cpu_self()) {
 		vector_set(vcpu, APIC_IRR, &vcpu->lapic.irr_words, vector);
 	} else {
@@ -105,6 +111,15 @@ bool vlapic_accept(struct vcpu *vcpu, uint8_t vector, bool is_level)
 	}
 	vcpu_request(vcpu, VCPU_REQUEST_INTERRUPT);
 	return true;
+}
+
+void vlapic_accept_self(struct vcpu *vcpu, uint8_t vector)
+{
+	if (is_enabled(vcpu)) {
+		trigger_mode_set(vcpu, vector, false);
+		vector_set(vcpu, APIC_IRR, &vcpu->lapic.irr_words, vector);
+		vcpu_request_self(vcpu, VCPU_REQUEST_INTERRUPT);
+	}
 }
 
 static void take_remote(struct vcpu *vcpu)
@@ -125,29 +140,14 @@ uint32_t vlapic_update(struct vcpu *vcpu)
 	if (__atomic_load_n(&vcpu->irr_remote_words, __ATOMIC_RELAXED) != 0) {
 		take_remote(vcpu);
 	}
-	/* The guest moves CR8 without an exit; the low half of TPR is not in it. */
-	uint32_t cr8 = (uint32_t)hvm_get(vcpu, HVM_CR8);
-
-	if ((vlapic_reg(vcpu, APIC_TPR) >> 4) != cr8) {
-		*reg(vcpu, APIC_TPR) = cr8 << 4;
-	}
-	return vlapic_waiting(vcpu);
-}
-
-uint32_t vlapic_processor_priority(struct vcpu *vcpu)
-{
-	uint32_t tpr = vlapic_reg(vcpu, APIC_TPR);
-	uint32_t in_service = vlapic_in_service(vcpu) & 0xf0;
-	uint32_t ppr = (tpr & 0xf0) >= in_service ? tpr : in_service; /* SDM 3A 11.8.3.1 */
-
-	*reg(vcpu, APIC_PPR) = ppr;
-	return ppr;
+	return is_enabled(vcpu) ? vector_highest(vcpu, APIC_IRR, vcpu->lapic.irr_words) : 0;
 }
 
 void vlapic_take(struct vcpu *vcpu, uint32_t vector)
 {
 	vector_clear(vcpu, APIC_IRR, &vcpu->lapic.irr_words, vector);
 	vector_set(vcpu, APIC_ISR, &vcpu->lapic.isr_words, vector);
+	vcpu->stats->injections[BH_INJECT_TYPE_INTERRUPT]++;
 }
 
 void vlapic_untake(struct vcpu *vcpu, uint32_t vector)
@@ -230,8 +230,15 @@ void vlapic_register_refresh(struct vcpu *vcpu, uint64_t offset)
 	if (offset == APIC_TIMER_CURRENT) {
 		*reg(vcpu, APIC_TIMER_CURRENT) = vlapic_timer_current(vcpu);
 	} else if (offset >= APIC_TPR && offset < APIC_ESR) {
+		uint32_t cr8 = (uint32_t)hvm_get(vcpu, HVM_CR8), tpr = vlapic_reg(vcpu, APIC_TPR);
+		uint32_t in_service = vlapic_in_service(vcpu) & 0xf0;
+
 		(void)vlapic_update(vcpu);
-		(void)vlapic_processor_priority(vcpu);
+		/* The guest moves CR8 without an exit; the low half of TPR is not in it. */
+		tpr = (tpr >> 4) != cr8 ? cr8 << 4 : tpr;
+		*reg(vcpu, APIC_TPR) = tpr;
+		/* SDM 3A 11.8.3.1 */
+		*reg(vcpu, APIC_PPR) = (tpr & 0xf0) >= in_service ? tpr : in_service;
 	}
 }
 
@@ -339,7 +346,7 @@ static void send(struct vcpu *vcpu, uint32_t icr, uint32_t destination)
 		return; /* nothing else goes there (SDM 3A table 11-3) */
 	}
 	if (is_self && (icr & 0xff) >= 16) {
-		vlapic_accept(vcpu, (uint8_t)icr, false);
+		vlapic_accept_self(vcpu, (uint8_t)icr);
 	} else if (vlapic_deliver(vcpu->vm, &message) != BH_OK) {
 		raise_error(vcpu, ESR_SEND_ILLEGAL_VECTOR);
 	}
@@ -398,6 +405,7 @@ static void reset_registers(struct vcpu *vcpu)
 	memset(vcpu->lapic.eoi_level, 0, sizeof(vcpu->lapic.eoi_level));
 	vlapic_timer_set(vcpu, 0, 0);
 	hvm_set(vcpu, HVM_CR8, 0);
+	(void)hvm->offer_interrupt(vcpu, 0);
 }
 
 void vlapic_reset(struct vcpu *vcpu, bool is_init)

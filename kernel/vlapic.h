@@ -63,15 +63,13 @@ void vlapic_eoi(struct vcpu *vcpu);
 
 /* An interrupt arrives at this APIC. Any pCPU. False: it is disabled and takes none. */
 bool vlapic_accept(struct vcpu *vcpu, uint8_t vector, bool is_level);
+/* The same by edge from its own exit path, which looks before the next entry. */
+void vlapic_accept_self(struct vcpu *vcpu, uint8_t vector);
 /* Deliver to all that the message names among the VM's vCPUs. INVALID: illegal vector. Any pCPU. */
 int vlapic_deliver(struct vm *vm, const struct apic_message *message) must_check;
 
-/* Take in what others sent; CR8 into TPR. Returns the highest vector in IRR, 0 if none. Own pCPU, before asking the next two. */
+/* Take in what others sent. Returns the highest vector in IRR, 0 if none. Own pCPU. */
 uint32_t vlapic_update(struct vcpu *vcpu);
-/* The same once more, when nothing but vlapic_take() has happened since. */
-uint32_t vlapic_waiting(const struct vcpu *vcpu);
-/* max(TPR, in-service class): what a vector's class must exceed. Writes PPR. */
-uint32_t vlapic_processor_priority(struct vcpu *vcpu);
 /* IRR to ISR: the CPU takes `vector`. */
 void vlapic_take(struct vcpu *vcpu, uint32_t vector);
 /* Back again: its delivery could not be finished. */

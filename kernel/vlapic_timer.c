@@ -69,15 +69,28 @@ void vlapic_timer_init(struct vcpu *vcpu)
 	vcpu->lapic.timer.fire = timer_fire;
 }
 
+/* The guest has set it. What is due by now needs no timer of ours. */
+static void run_until(struct vcpu *vcpu, uint64_t deadline_tsc, uint64_t period_tsc)
+{
+	if (deadline_tsc > arch_tsc_read()) {
+		vlapic_timer_set(vcpu, deadline_tsc, period_tsc);
+		return;
+	}
+	vcpu->lapic.timer_deadline = deadline_tsc;
+	vcpu->lapic.timer_period_tsc = period_tsc;
+	timer_fire(&vcpu->lapic.timer);
+}
+
 static void start(struct vcpu *vcpu, uint64_t first_ticks, uint64_t period_ticks)
 {
 	uint32_t divide = vlapic_reg(vcpu, APIC_TIMER_DIVIDE);
-	uint64_t first = vlapic_timer_ticks_to_tsc(first_ticks, divide, arch_tsc_hz);
+	uint64_t deadline =
+		arch_tsc_read() + vlapic_timer_ticks_to_tsc(first_ticks, divide, arch_tsc_hz);
 	uint64_t period = vlapic_timer_ticks_to_tsc(period_ticks, divide, arch_tsc_hz);
 	uint64_t minimum = arch_tsc_hz / (1000000000u / PERIOD_MIN_NS);
 
 	/* In every mode: a one-shot that runs already may be made periodic. */
-	vlapic_timer_set(vcpu, arch_tsc_read() + first, period < minimum ? minimum : period);
+	run_until(vcpu, deadline, period < minimum ? minimum : period);
 }
 
 void vlapic_timer_write_initial(struct vcpu *vcpu, uint32_t count)
@@ -126,8 +139,13 @@ uint32_t vlapic_timer_current(const struct vcpu *vcpu)
 
 void vlapic_timer_write_deadline(struct vcpu *vcpu, uint64_t guest_tsc)
 {
-	if (is_mode(vcpu, APIC_TIMER_DEADLINE)) {
-		vlapic_timer_set(vcpu, guest_tsc != 0 ? guest_tsc - vcpu->tsc_offset : 0, 0);
+	if (!is_mode(vcpu, APIC_TIMER_DEADLINE)) {
+		return;
+	}
+	if (guest_tsc == 0) {
+		vlapic_timer_set(vcpu, 0, 0);
+	} else {
+		run_until(vcpu, guest_tsc - vcpu->tsc_offset, 0);
 	}
 }
 

@@ -94,10 +94,13 @@ struct hvm_ops {
 	/* For the next entry (BH_INJECT_*). Only when nothing else is to be injected. */
 	void (*inject)(struct vcpu *vcpu, uint32_t inject, uint32_t error_code);
 	/*
-	 * An exit (BH_REASON_INTERRUPT_WINDOW) as soon as IF, shadow and CR8 < priority allow an interrupt. priority 0: no window; 1..15;
-	 * 16: whatever CR8 is. It stays on until changed.
+	 * This interrupt of the local APIC (0: none) is to go in as soon as IF, shadow and CR8 allow it: the CPU delivers it by itself, or
+	 * exits then (BH_REASON_INTERRUPT_WINDOW). It stays in IRR until it has gone in (vlapic_take). It replaces the last offer and a
+	 * window. True: it goes in at the next entry.
 	 */
-	void (*set_interrupt_window)(struct vcpu *vcpu, uint32_t priority);
+	bool (*offer_interrupt)(struct vcpu *vcpu, uint32_t vector);
+	/* An exit (BH_REASON_INTERRUPT_WINDOW) as soon as IF and shadow allow an interrupt. Replaces an offer; an offer replaces it. */
+	void (*open_window)(struct vcpu *vcpu);
 	/* exit (INTERRUPT_WINDOW) as soon as an NMI can be taken */
 	void (*set_nmi_window)(struct vcpu *vcpu, bool is_on);
 };

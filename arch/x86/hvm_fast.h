@@ -70,18 +70,13 @@ static inline bool hvm_fast_hypercall(struct vcpu *vcpu, uint64_t *rax)
 	return true;
 }
 
-/* RDMSR and WRMSR of the local APIC. */
-static inline bool hvm_fast_msr(struct vcpu *vcpu, bool is_write, uint64_t *rax)
+/* WRMSR of the local APIC's registers; no read of one is frequent. */
+static inline bool hvm_fast_msr(struct vcpu *vcpu, bool is_write, uint64_t rax)
 {
-	uint64_t value = (vcpu->gpr[BH_GPR_RDX] << 32) | (uint32_t)*rax;
-
-	if (!msr_guest_fast(vcpu, (uint32_t)vcpu->gpr[BH_GPR_RCX], is_write, &value)) {
+	if (!is_write || !msr_guest_fast(vcpu, (uint32_t)vcpu->gpr[BH_GPR_RCX],
+	                                 (vcpu->gpr[BH_GPR_RDX] << 32) | (uint32_t)rax)) {
 		return false;
 	}
-	if (!is_write) {
-		*rax = (uint32_t)value;
-		vcpu->gpr[BH_GPR_RDX] = value >> 32;
-	}
-	vcpu->stats->exits[is_write ? BH_REASON_MSR_WRITE : BH_REASON_MSR_READ]++;
+	vcpu->stats->exits[BH_REASON_MSR_WRITE]++;
 	return true;
 }

@@ -46,6 +46,12 @@ static void all_x2apic(void)
 	}
 }
 
+static uint32_t processor_priority(struct vcpu *vcpu)
+{
+	vlapic_register_refresh(vcpu, APIC_PPR);
+	return vlapic_reg(vcpu, APIC_PPR);
+}
+
 static void priorities_decide(void **state)
 {
 	struct vcpu *vcpu = fake(0);
@@ -57,18 +63,17 @@ static void priorities_decide(void **state)
 	assert_int_equal(vcpu->requests, VCPU_REQUEST_INTERRUPT);
 	assert_int_equal(vlapic_update(vcpu), 0x85);
 	vlapic_take(vcpu, 0x85);
-	assert_int_equal(vlapic_processor_priority(vcpu), 0x80);
+	assert_int_equal(processor_priority(vcpu), 0x80);
 	assert_int_equal(vlapic_update(vcpu), 0x84); /* same class: not above what is in service */
 	vlapic_eoi(vcpu);
-	assert_int_equal(vlapic_processor_priority(vcpu), 0);
+	assert_int_equal(processor_priority(vcpu), 0);
 	assert_int_equal(vlapic_write(vcpu, APIC_TPR, 0x35), BH_OK);
 	assert_int_equal(fake_vcpus[0].registers[HVM_CR8], 3);
-	assert_int_equal(vlapic_processor_priority(vcpu), 0x35);
+	assert_int_equal(processor_priority(vcpu), 0x35);
 	fake_vcpus[0].registers[HVM_CR8] = 9; /* the guest moved it without an exit */
-	(void)vlapic_update(vcpu);
-	assert_int_equal(vlapic_processor_priority(vcpu), 0x90);
+	assert_int_equal(processor_priority(vcpu), 0x90);
 	vlapic_take(vcpu, 0xa0);
-	assert_int_equal(vlapic_processor_priority(vcpu), 0xa0);
+	assert_int_equal(processor_priority(vcpu), 0xa0);
 }
 
 static void level_interrupts_report_their_end(void **state)
@@ -378,15 +383,35 @@ static void timer_deadline(void **state)
 	vlapic_timer_write_deadline(vcpu, 5000); /* not in this mode: ignored */
 	assert_int_equal(vlapic_timer_read_deadline(vcpu), 0);
 	assert_int_equal(vlapic_write(vcpu, APIC_LVT_TIMER, 0x40061), BH_OK);
-	vlapic_timer_write_deadline(vcpu, 5000);
-	assert_int_equal(vlapic_timer_read_deadline(vcpu), 5000);
-	assert_int_equal(fake_armed->deadline_tsc, 6000);
+	vlapic_timer_write_deadline(vcpu, 1ull << 62);
+	assert_int_equal(vlapic_timer_read_deadline(vcpu), 1ull << 62);
+	assert_int_equal(fake_armed->deadline_tsc, (1ull << 62) + 1000);
 	fake_armed->fire(fake_armed);
 	assert_int_equal(vlapic_timer_read_deadline(vcpu), 0);
 	assert_int_equal(vlapic_update(vcpu), 0x61);
 	vlapic_timer_write_deadline(vcpu, 1ull << 62);
 	assert_int_equal(vlapic_write(vcpu, APIC_LVT_TIMER, 0x61), BH_OK);
 	assert_int_equal(vcpu->lapic.timer_deadline, 0);
+}
+
+/* No timer of the machine is armed for what is due already. */
+static void timer_that_is_due_fires_at_once(void **state)
+{
+	struct vcpu *vcpu = fake(0);
+
+	(void)state;
+	assert_int_equal(vlapic_write(vcpu, APIC_LVT_TIMER, 0x40061), BH_OK);
+	vlapic_timer_write_deadline(vcpu, 1ull << 62);
+	vlapic_timer_write_deadline(vcpu, 1);
+	assert_null(fake_armed);
+	assert_int_equal(vlapic_timer_read_deadline(vcpu), 0);
+	assert_int_equal(vlapic_update(vcpu), 0x61);
+	assert_int_not_equal(vcpu->requests & VCPU_REQUEST_INTERRUPT, 0);
+	vlapic_take(vcpu, 0x61);
+	vlapic_eoi(vcpu);
+	assert_int_equal(vlapic_write(vcpu, APIC_LVT_TIMER, APIC_LVT_MASKED | 0x40061), BH_OK);
+	vlapic_timer_write_deadline(vcpu, 1);
+	assert_int_equal(vlapic_update(vcpu), 0);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, fake_setup, fake_teardown)
@@ -413,6 +438,7 @@ int main(void)
 		TEST(timer_modes),
 		TEST(timer_period_is_bounded),
 		TEST(timer_deadline),
+		TEST(timer_that_is_due_fires_at_once),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -61,9 +61,16 @@ static void set(struct vcpu *vcpu, enum hvm_register reg, uint64_t value)
 	of(vcpu)->registers[reg] = value;
 }
 
+static bool offer_interrupt(struct vcpu *vcpu, uint32_t vector)
+{
+	of(vcpu)->offered = vector;
+	return vector != 0;
+}
+
 static const struct hvm_ops ops = {
 	.get = get,
 	.set = set,
+	.offer_interrupt = offer_interrupt,
 };
 const struct hvm_ops *hvm = &ops;
 

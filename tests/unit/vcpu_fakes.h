@@ -23,6 +23,7 @@ struct fake_vcpu {
 	struct bh_vcpu_stats stats;
 	struct bh_run run;
 	uint64_t registers[HVM_REGISTER_COUNT];
+	uint32_t offered; /* by offer_interrupt */
 };
 
 extern struct vm *fake_vm;

@@ -11,6 +11,7 @@
 #include "arch/x86/svm/svm.h"
 
 #include "arch/x86/reg/cr.h"
+#include "kernel/vlapic.h"
 
 #define DR6_BS BIT(14)
 
@@ -60,8 +61,19 @@ bool svm_exit_settle(struct vcpu *vcpu)
 	struct vmcb *vmcb = svm_vmcb(vcpu);
 	struct svm_private *private = svm_private(vcpu);
 
-	if (unlikely(private->is_stepping) && step_end(vcpu)) {
-		return true;
+	if (private->is_offered && (vmcb->vintr & SVM_VINTR_IRQ) == 0) {
+		svm_offer_taken(vcpu);
+	} else if (private->is_offered) {
+		/*
+		 * Again: TCG has lost the shadow, and Bochs looks at V_IRQ only when IF changes.
+		 */
+		vcpu_request_self(vcpu, VCPU_REQUEST_INTERRUPT);
+	}
+	if (unlikely(private->is_stepping)) {
+		vcpu_request_self(vcpu, VCPU_REQUEST_INTERRUPT); /* what waited for its end */
+		if (step_end(vcpu)) {
+			return true;
+		}
 	}
 	if (svm_is_tcg) {
 		if (vmcb->interrupt_shadow != 0) {
@@ -114,26 +126,78 @@ void svm_inject(struct vcpu *vcpu, uint32_t inject, uint32_t error_code)
 	}
 }
 
-void svm_set_interrupt_window(struct vcpu *vcpu, uint32_t priority)
+/* The fields of virtual interrupts, and whether one that can be taken exits instead. */
+static void set_virtual_interrupt(struct vcpu *vcpu, uint64_t fields, bool is_window)
 {
 	struct vmcb *vmcb = svm_vmcb(vcpu);
-	uint64_t vintr = vmcb->vintr & ~(SVM_VINTR_IRQ | SVM_VINTR_PRIORITY | SVM_VINTR_IGNORE_TPR);
+	uint32_t intercept = is_window ? SVM_INTERCEPT1_VINTR : 0;
 
-	if (priority != 0) {
-		if (svm_is_tcg && vmcb->interrupt_shadow != 0 && !is_injecting(vmcb)) {
-			step_begin(vcpu); /* the settling #DB is the window */
-		} else if (priority > 15) {
-			vintr |= SVM_VINTR_IRQ | SVM_VINTR_IGNORE_TPR | SVM_VINTR_PRIORITY;
-		} else {
-			/* TCG lets it through at equal priority already, which would exit for ever without getting on. */
-			vintr |= SVM_VINTR_IRQ | field_set(SVM_VINTR_PRIORITY,
-			                                   svm_is_tcg ? priority - 1 : priority);
-		}
+	vmcb->vintr = (vmcb->vintr & (SVM_VINTR_TPR | SVM_VINTR_MASKING)) | fields;
+	svm_changed(vmcb, SVM_CLEAN_TPR);
+	if ((vmcb->intercept1 & SVM_INTERCEPT1_VINTR) != intercept) {
+		vmcb->intercept1 ^= SVM_INTERCEPT1_VINTR;
+		svm_changed(vmcb, SVM_CLEAN_INTERCEPTS);
 	}
-	if (vintr != vmcb->vintr) {
-		vmcb->vintr = vintr;
-		svm_changed(vmcb, SVM_CLEAN_TPR);
+	vmcb->intercept_cr = svm_is_tcg && fields != 0 ? SVM_INTERCEPT_CR8_WRITE : 0;
+	svm_private(vcpu)->is_offered = fields != 0 && !is_window;
+}
+
+/* TCG dies of a MOV to CR8 while V_IRQ is set (an assertion of its own): the guest passes that instruction in a step without. */
+void svm_pass_cr8(struct vcpu *vcpu)
+{
+	step_begin(vcpu);
+	set_virtual_interrupt(vcpu, 0, false);
+}
+
+/* A step is under way, or must come first. An interrupt that is delivered in it would save our TF: nothing is offered till it is over. */
+static bool is_step_first(struct vcpu *vcpu)
+{
+	const struct vmcb *vmcb = svm_vmcb(vcpu);
+
+	if (svm_is_tcg && vmcb->interrupt_shadow != 0 && !is_injecting(vmcb)) {
+		step_begin(vcpu);
 	}
+	return svm_private(vcpu)->is_stepping;
+}
+
+void svm_open_window(struct vcpu *vcpu)
+{
+	/* a step's #DB is a window too */
+	uint64_t fields = is_step_first(vcpu) ? 0
+	                                      : SVM_VINTR_IRQ | SVM_VINTR_IGNORE_TPR |
+	                                                SVM_VINTR_PRIORITY;
+
+	set_virtual_interrupt(vcpu, fields, true);
+}
+
+/*
+ * What can go in at the next entry is injected. Else the CPU delivers it by itself when IF, shadow and CR8 allow, without an exit, and
+ * clears V_IRQ then (APM 2 15.21.4): so after an exit V_IRQ says whether it has gone in. A delivery that an exit interrupts is in
+ * EXITINTINFO in both cases.
+ */
+bool svm_offer_interrupt(struct vcpu *vcpu, uint32_t vector)
+{
+	const struct vmcb *vmcb = svm_vmcb(vcpu);
+	uint64_t priority = vector >> 4, fields = 0;
+	bool is_ready = vector != 0 && priority > (vmcb->vintr & SVM_VINTR_TPR) &&
+	                (svm_ready(vcpu) & HVM_READY_INTERRUPT) != 0;
+
+	if (is_ready) {
+		vlapic_take(vcpu, vector);
+		svm_inject(vcpu, BH_INJECT_VALID | BH_INJECT_TYPE_INTERRUPT | vector, 0);
+	} else if (vector != 0 && !is_step_first(vcpu)) {
+		/* TCG lets it through at equal priority already. */
+		fields = SVM_VINTR_IRQ | field_set(SVM_VINTR_VECTOR, vector) |
+		         field_set(SVM_VINTR_PRIORITY, priority - svm_is_tcg);
+	}
+	set_virtual_interrupt(vcpu, fields, false);
+	return is_ready;
+}
+
+void svm_offer_taken(struct vcpu *vcpu)
+{
+	svm_private(vcpu)->is_offered = 0;
+	vlapic_take(vcpu, (uint32_t)field_get(SVM_VINTR_VECTOR, svm_vmcb(vcpu)->vintr));
 }
 
 void svm_set_nmi_window(struct vcpu *vcpu, bool is_on)

@@ -126,6 +126,10 @@ static void decode_rest(struct vcpu *vcpu, struct vm_exit *exit, bool was_step)
 		exit->reason = VM_EXIT_FAILED_ENTRY;
 		exit->vendor_code = code;
 		break;
+	case SVM_EXIT_CR8_WRITE:
+		svm_pass_cr8(vcpu);
+		exit->reason = VM_EXIT_NONE;
+		break;
 	case SVM_EXIT_RDPMC:
 		hvm_exit_raise(exit, BH_REASON_PRIVILEGED, VECTOR_GP, 0);
 		break;

@@ -40,10 +40,18 @@ static out_of_line uint64_t finish_doorbell(struct vcpu *vcpu, struct event *eve
 	return vcpu->hvm_page.raw;
 }
 
+/* What was offered may have gone in: IRR and ISR must say so before anything looks at them. */
+static inline void settle_offer(struct vcpu *vcpu)
+{
+	if (svm_private(vcpu)->is_offered && (svm_vmcb(vcpu)->vintr & SVM_VINTR_IRQ) == 0) {
+		svm_offer_taken(vcpu);
+	}
+}
+
 /* An interrupt for the guest itself, if that is all; else the slow path looks. */
 static uint64_t deliver(struct vcpu *vcpu)
 {
-	if (svm_private(vcpu)->attention == 0 && vcpu_deliver_fast(vcpu)) {
+	if ((svm_private(vcpu)->attention & SVM_ATTENTION_SLOW) == 0 && vcpu_deliver_fast(vcpu)) {
 		return vcpu->hvm_page.raw;
 	}
 	svm_vmcb(vcpu)->exit_code = SVM_EXIT_DONE;
@@ -54,23 +62,31 @@ static out_of_line uint64_t finish_msr(struct vcpu *vcpu)
 {
 	struct vmcb *vmcb = svm_vmcb(vcpu);
 
-	if (!hvm_fast_msr(vcpu, (vmcb->exit_info1 & 1) != 0, &vmcb->rax)) {
+	settle_offer(vcpu);
+	if (!hvm_fast_msr(vcpu, (vmcb->exit_info1 & 1) != 0, vmcb->rax)) {
 		return 0;
 	}
 	(void)advance(vcpu, feature_has(FEATURE_SVM_NRIPS), LENGTH_MSR);
 	return hvm_fast_go_on(vcpu) ? vcpu->hvm_page.raw : deliver(vcpu);
 }
 
-/* HLT with an interrupt that waits: no reason to sleep. */
+/* HLT with an interrupt that waits: no reason to sleep. One that is offered goes in at once. */
 static out_of_line uint64_t finish_hlt(struct vcpu *vcpu)
 {
-	if (svm_private(vcpu)->attention != 0) {
+	struct vmcb *vmcb = svm_vmcb(vcpu);
+
+	if ((svm_private(vcpu)->attention & SVM_ATTENTION_SLOW) != 0) {
 		return 0;
 	}
+	settle_offer(vcpu);
 	vcpu->stats->exits[BH_REASON_HLT]++;
+	(void)advance(vcpu, feature_has(FEATURE_SVM_NRIPS), LENGTH_HLT);
+	if (svm_private(vcpu)->is_offered && hvm_fast_go_on(vcpu) &&
+	    svm_offer_interrupt(vcpu, (uint32_t)field_get(SVM_VINTR_VECTOR, vmcb->vintr))) {
+		return vcpu->hvm_page.raw;
+	}
 	vcpu->activity = BH_ACTIVITY_HALTED;
 	vcpu_request_self(vcpu, VCPU_REQUEST_INTERRUPT);
-	(void)advance(vcpu, feature_has(FEATURE_SVM_NRIPS), LENGTH_HLT);
 	return deliver(vcpu);
 }
 

@@ -102,7 +102,7 @@ static void svm_vcpu_init(struct vcpu *vcpu)
 	 */
 	vmcb->intercept_exceptions = (uint32_t)(BIT(VECTOR_DB) | BIT(VECTOR_AC) | BIT(VECTOR_MC));
 	vmcb->intercept1 = SVM_INTERCEPT1_INTR | SVM_INTERCEPT1_NMI | SVM_INTERCEPT1_SMI |
-	                   SVM_INTERCEPT1_INIT | SVM_INTERCEPT1_VINTR | SVM_INTERCEPT1_RDPMC |
+	                   SVM_INTERCEPT1_INIT | SVM_INTERCEPT1_RDPMC |
 	                   SVM_INTERCEPT1_CPUID | SVM_INTERCEPT1_INVD | SVM_INTERCEPT1_HLT |
 	                   SVM_INTERCEPT1_INVLPGA | SVM_INTERCEPT1_IOIO | SVM_INTERCEPT1_MSR |
 	                   (uint32_t)SVM_INTERCEPT1_SHUTDOWN;
@@ -191,6 +191,7 @@ const struct hvm_ops svm_ops = {
 	.skip_instruction = svm_skip_instruction,
 	.ready = svm_ready,
 	.inject = svm_inject,
-	.set_interrupt_window = svm_set_interrupt_window,
+	.offer_interrupt = svm_offer_interrupt,
+	.open_window = svm_open_window,
 	.set_nmi_window = svm_set_nmi_window,
 };

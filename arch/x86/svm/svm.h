@@ -14,13 +14,15 @@ struct svm_private {
 			uint8_t is_shadow;   /* svm_is_tcg: shadow_rip counts */
 			uint8_t is_at_iret;  /* iret_rip counts */
 			uint8_t is_stepping; /* RFLAGS.TF is ours, for one instruction */
-			uint8_t spare;
+			uint8_t is_offered;  /* V_IRQ was set for V_INTR_VECTOR; see svm_offer_interrupt() */
 		};
 		uint32_t attention; /* any of them: svm_exit_settle() has something to look at */
 	};
 	uint8_t is_nmi_blocked; /* an NMI handler runs: until its IRET */
 	uint8_t had_tf;         /* the guest's own RFLAGS.TF while stepping */
 };
+/* Of attention: what the fast path leaves to the slow one. */
+#define SVM_ATTENTION_SLOW 0x00ffffffu
 _Static_assert(sizeof(struct svm_private) <= sizeof(((struct vcpu *)0)->hvm_private), "fits");
 
 static inline struct vmcb *svm_vmcb(struct vcpu *vcpu)
@@ -63,7 +65,11 @@ void svm_set_segments(struct vcpu *vcpu, const struct bh_segment_state *segments
 /* event.c */
 uint32_t svm_ready(struct vcpu *vcpu);
 void svm_inject(struct vcpu *vcpu, uint32_t inject, uint32_t error_code);
-void svm_set_interrupt_window(struct vcpu *vcpu, uint32_t priority);
+bool svm_offer_interrupt(struct vcpu *vcpu, uint32_t vector);
+void svm_open_window(struct vcpu *vcpu);
+void svm_pass_cr8(struct vcpu *vcpu);
+/* The offered interrupt has gone in since the last entry. */
+void svm_offer_taken(struct vcpu *vcpu);
 void svm_set_nmi_window(struct vcpu *vcpu, bool is_on);
 void svm_set_shadow(struct vcpu *vcpu, uint32_t shadow);
 void svm_intercept_iret(struct vcpu *vcpu, bool is_on);

@@ -16,6 +16,7 @@
 #define CPUID_SVM 0x8000000au
 
 /* ---- intercepts ---- */
+#define SVM_INTERCEPT_CR8_WRITE    BIT(24)
 #define SVM_INTERCEPT1_INTR        BIT(0)
 #define SVM_INTERCEPT1_NMI         BIT(1)
 #define SVM_INTERCEPT1_SMI         BIT(2)
@@ -56,6 +57,7 @@
 #define SVM_VINTR_PRIORITY   GENMASK(19, 16)
 #define SVM_VINTR_IGNORE_TPR BIT(20)
 #define SVM_VINTR_MASKING    BIT(24)
+#define SVM_VINTR_VECTOR     GENMASK(39, 32)
 
 #define SVM_SHADOW           BIT(0)
 
@@ -76,6 +78,7 @@
 #define SVM_IO_PORT   GENMASK(31, 16)
 
 enum svm_exit_code {
+	SVM_EXIT_CR8_WRITE = 0x18,
 	SVM_EXIT_EXCEPTION = 0x40, /* + vector */
 	SVM_EXIT_INTR = 0x60,
 	SVM_EXIT_NMI = 0x61,

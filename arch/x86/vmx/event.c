@@ -5,9 +5,9 @@
  */
 #include "arch/x86/reg/cr.h"
 #include "arch/x86/vmx/vmx.h"
+#include "kernel/vlapic.h"
 
-#define ERROR_CODE_MASK  0x7fffu
-#define PRIORITY_ANY_CR8 16u
+#define ERROR_CODE_MASK 0x7fffu
 
 /*
  * hvm_ops.ready. STI holds no NMI back: the window exit comes within its shadow (SDM 3C 25.2), so
@@ -59,23 +59,37 @@ static void set_cpu_control(struct vmx_vcpu *x, uint32_t bit, bool is_on)
 	}
 }
 
-/*
- * hvm_ops.set_interrupt_window. While CR8 holds the interrupt back the TPR threshold watches for
- * its fall (a threshold above the TPR would be refused at entry, SDM 3C 26.2.1.1); the exit then
- * asks for the window proper.
- */
-void vmx_set_interrupt_window(struct vcpu *vcpu, uint32_t priority)
+static void set_window(struct vmx_vcpu *x, bool is_on, uint32_t threshold)
 {
-	struct vmx_vcpu *x = vmx_of(vcpu);
-	bool is_held = priority != 0 && priority < PRIORITY_ANY_CR8 &&
-	               hvm_get(vcpu, HVM_CR8) >= priority;
-	uint32_t threshold = is_held ? priority : 0;
-
-	set_cpu_control(x, CPU_INTERRUPT_WINDOW, priority != 0 && !is_held);
+	set_cpu_control(x, CPU_INTERRUPT_WINDOW, is_on);
 	if (threshold != x->tpr_threshold) {
 		vmcs_write(VMCS_TPR_THRESHOLD, threshold);
 		x->tpr_threshold = threshold;
 	}
+}
+
+void vmx_open_window(struct vcpu *vcpu)
+{
+	set_window(vmx_of(vcpu), true, 0);
+}
+
+/*
+ * hvm_ops.offer_interrupt. While CR8 holds the interrupt back the TPR threshold watches for its
+ * fall (a threshold above the TPR would be refused at entry, SDM 3C 26.2.1.1); the exit then asks
+ * for the window proper. What comes after one that goes in waits for that one's EOI.
+ */
+bool vmx_offer_interrupt(struct vcpu *vcpu, uint32_t vector)
+{
+	uint32_t priority = vector >> 4;
+	bool is_held = vector != 0 && hvm_get(vcpu, HVM_CR8) >= priority;
+	bool is_taken = vector != 0 && !is_held && (vmx_ready(vcpu) & HVM_READY_INTERRUPT) != 0;
+
+	if (is_taken) {
+		vlapic_take(vcpu, vector);
+		vmx_inject(vcpu, BH_INJECT_VALID | BH_INJECT_TYPE_INTERRUPT | vector, 0);
+	}
+	set_window(vmx_of(vcpu), vector != 0 && !is_held && !is_taken, is_held ? priority : 0);
+	return is_taken;
 }
 
 void vmx_set_nmi_window(struct vcpu *vcpu, bool is_on)

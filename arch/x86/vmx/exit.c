@@ -202,7 +202,7 @@ static void refused_entry(struct vcpu *vcpu, struct vm_exit *exit)
 	} else if (error != ERROR_CONTROLS) {
 		panic("VM entry refused: error %u", error);
 	} else if (x->tpr_threshold > hvm_get(vcpu, HVM_CR8)) {
-		vmx_set_interrupt_window(vcpu, 0);
+		(void)vmx_offer_interrupt(vcpu, 0);
 		exit->reason = BH_REASON_INTERRUPT_WINDOW;
 	} else {
 		exit->reason = VM_EXIT_FAILED_ENTRY;

@@ -45,7 +45,7 @@ static inline bool finish_io(struct vcpu *vcpu)
 
 static inline bool finish_msr(struct vcpu *vcpu, bool is_write)
 {
-	return hvm_fast_msr(vcpu, is_write, &vcpu->gpr[BH_GPR_RAX]) && advance() &&
+	return hvm_fast_msr(vcpu, is_write, vcpu->gpr[BH_GPR_RAX]) && advance() &&
 	       go_on_or_look(vcpu, hvm_fast_go_on(vcpu));
 }
 

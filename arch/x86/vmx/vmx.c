@@ -122,6 +122,7 @@ const struct hvm_ops vmx_ops = {
 	.skip_instruction = vmx_skip_instruction,
 	.ready = vmx_ready,
 	.inject = vmx_inject,
-	.set_interrupt_window = vmx_set_interrupt_window,
+	.offer_interrupt = vmx_offer_interrupt,
+	.open_window = vmx_open_window,
 	.set_nmi_window = vmx_set_nmi_window,
 };

@@ -112,7 +112,8 @@ bool vmx_handle_cr(struct vcpu *vcpu, uint64_t qualification) must_check;
 /* event.c: injection and windows */
 uint32_t vmx_ready(struct vcpu *vcpu);
 void vmx_inject(struct vcpu *vcpu, uint32_t inject, uint32_t error_code);
-void vmx_set_interrupt_window(struct vcpu *vcpu, uint32_t priority);
+bool vmx_offer_interrupt(struct vcpu *vcpu, uint32_t vector);
+void vmx_open_window(struct vcpu *vcpu);
 void vmx_set_nmi_window(struct vcpu *vcpu, bool is_on);
 /*
  * After each slow exit: what the exit interrupted goes to vcpu->inject, NMI blocking is put right.
