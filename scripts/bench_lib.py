@@ -26,7 +26,8 @@ TARGETS = {
     "boot.instructions": 50_000_000, "linux.prompt.ratio": 1.05, "memory.kernel": 2 * MIB,
     "memory.vmm": 512 * KIB, "memory.mgmt": 8 * MIB, "size.efi": 2 * MIB, "lines.kernel": 10000,
     "workload.fork-exec.ratio": 1.02, "workload.page-touch.ratio": 1.01, "workload.pipe.ratio": 1.005,
-    "workload.sha256sum.ratio": 1.002,
+    "workload.sha256sum.ratio": 1.002, "blk.qd1.instructions": 1500, "blk.qd32.exits": 0.1,
+    "mgmt.restart.instructions": 5_000_000,
 }
 # Figures whose guest instruction is one that does nothing else: it is not ours.
 OWN = {name: 1 for name in ("exit.port-write.kernel", "exit.hypercall", "exit.port-write.vmm", "exit.port-write.pic",
@@ -124,6 +125,9 @@ class Machine:
         """Starts a guest, leaves it alone until it has ended, and gives what it wrote. The prompt is used as little as can be:
         all shares one pCPU, and a command would be measured too."""
         self.command(f"start {guest}")
+        return self.wait_for_end(guest, seconds)
+
+    def wait_for_end(self, guest, seconds=300):
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             time.sleep(2)
@@ -172,6 +176,27 @@ def measure_exits(bench):
     ours.update({name: value for name, value in pair.items() if name not in ours})
     bench.add_guest_figures("", ours, "bench guest, median of nine rounds; a plain instruction of the guest's own taken off")
     bench.add_guest_figures("bare.", bare, "the same guest on the emulated machine itself")
+
+
+def disk_machine(cmdlines):
+    """A machine with a guest for each command line: a driver of our own and a disk in memory."""
+    section = "[guest disk{}]\nmemory = 16M\nkernel = virtio\ncmdline = {}\ndisk = ram:1M\ndebug-exit = yes\n" \
+              "on-poweroff = preserve\nautostart = no\n"
+    config = "".join(section.format(i, cmdline) for i, cmdline in enumerate(cmdlines))
+    return Machine(config, {"virtio": BUILD / "guests" / "virtio.elf"})
+
+
+def measure_disk(bench):
+    """What a disk request costs; exits as the difference of two runs that make more or fewer requests."""
+    with disk_machine(["bench=yes", "bench=exits rounds=100", "bench=exits rounds=200"]) as machine:
+        figures = bench_lines(machine.run_to_end("disk0", 60))
+        exits = []
+        for guest in ("disk1", "disk2"):
+            bench_lines(machine.run_to_end(guest, 60))
+            exits.append(sum(row["total"] for row in machine.json(f"exits {guest}")))
+    for name in ("blk.qd1", "blk.qd32", "blk.copy"):
+        bench.add(f"{name}.instructions", figures[name], "instructions", "guests/virtio/bench.c")
+    bench.add("blk.qd32.exits", round((exits[1] - exits[0]) / 3200, 4), "exits", "two runs that differ by 3,200 requests")
 
 
 def linux_initramfs(folder):

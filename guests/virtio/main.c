@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Drives every virtio device that it finds, first as it should be, then with broken rings. `need=blk,rng,net` on the command line
- * (any part of it) says what must be there; `bench=yes` only measures the first disk; `break=no` leaves the broken rings out; `rounds=N` is the number of writes and reads of
+ * (any part of it) says what must be there; `bench=yes`, `exits`, `restart` and `repeat=` only
+ * measure the first disk (bench.c); `break=no` leaves the broken rings out; `rounds=N` is the number of writes and reads of
  * a disk for each kind of ring.
  */
 #include "guests/virtio/virtio.h"
@@ -73,6 +74,22 @@ static void type_test(uint32_t type, const char *name, const char *cmdline,
 	check(count > 0 || !has_word(cmdline, name), "there is no %s device", name);
 }
 
+static _Noreturn void bench(const char *cmdline)
+{
+	struct device device;
+	enum bench_part part = has_word(cmdline, "repeat=")          ? BENCH_REPEAT
+	                       : has_word(cmdline, "bench=exits")   ? BENCH_EXITS
+	                       : has_word(cmdline, "bench=restart") ? BENCH_RESTART
+	                                                            : BENCH_ALL;
+	bool is_there = device_find(TYPE_BLOCK, 0, &device);
+
+	check(is_there, "there is no disk");
+	if (is_there) {
+		bench_run(&device, part, block_rounds);
+	}
+	guest_exit("bench");
+}
+
 void guest_main(const struct multiboot_info *info)
 {
 	const char *cmdline = (info->flags & 4) != 0 ? (const char *)(uint64_t)info->cmdline : "";
@@ -80,12 +97,8 @@ void guest_main(const struct multiboot_info *info)
 	if (has_word(cmdline, "rounds=")) {
 		rounds_take(find_word(cmdline, "rounds="));
 	}
-	if (has_word(cmdline, "bench=yes")) {
-		struct device device;
-
-		check(device_find(TYPE_BLOCK, 0, &device), "there is no disk");
-		bench_run(&device);
-		guest_exit("bench");
+	if (has_word(cmdline, "bench=") || has_word(cmdline, "repeat=")) {
+		bench(cmdline);
 	}
 	type_test(TYPE_RNG, "rng", cmdline, rng_test);
 	type_test(TYPE_BLOCK, "blk", cmdline, block_test);
