@@ -155,6 +155,13 @@ static out_of_line int64_t call_by_table(struct thread *thread, uint64_t number,
 	if (entry == NULL || entry->function == NULL) {
 		return BH_ERR_CALL;
 	}
+	if (entry->flags == UNLOCKED &&
+	    entry->type != 0) { /* the frequent ones: no record, no lock */
+		call.object = handle_find(call.caller, frame->rdi, entry->type, entry->rights);
+		return likely(call.object != NULL)
+		               ? entry->function(&call)
+		               : handle_error(call.caller, frame->rdi, entry->type);
+	}
 	if ((entry->flags & UNLOCKED) != 0) {
 		return call_decode_and_do(&call, entry);
 	}

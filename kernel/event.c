@@ -52,22 +52,20 @@ int64_t call_event_signal(struct call *call)
 /* Take all bits; the mask of words that have any, or 0; ADDRESS. */
 static int64_t event_take(struct event_set *set, hva_t bits)
 {
-	uint64_t words[BH_EVENT_WORDS] = { 0 };
 	uint32_t summary = __atomic_exchange_n(&set->summary, 0, __ATOMIC_SEQ_CST);
 	uint32_t mask = 0;
 
 	for (; summary != 0; summary &= summary - 1) {
 		uint32_t i = (uint32_t)__builtin_ctz(summary);
+		uint64_t word = __atomic_exchange_n(&set->words[i], 0, __ATOMIC_SEQ_CST);
 
-		words[i] = __atomic_exchange_n(&set->words[i], 0, __ATOMIC_SEQ_CST);
-		mask |= words[i] != 0 ? 1u << i : 0;
+		if (word != 0 &&
+		    arch_copy_to_user(HVA(bits.raw + i * sizeof(word)), &word, sizeof(word)) < 0) {
+			return BH_ERR_ADDRESS;
+		}
+		mask |= word != 0 ? 1u << i : 0;
 	}
-	if (mask == 0) {
-		return 0;
-	}
-	int error = arch_copy_to_user(bits, words, sizeof(words));
-
-	return error < 0 ? error : (int64_t)mask;
+	return mask;
 }
 
 /* Go to sleep, unless a bit came: then false. */

@@ -6,9 +6,10 @@
  */
 #include "kernel/fpu.h"
 
-/* XCR0 must allow all components while they are saved and restored. */
+/* While state is saved and restored XCR0 must allow all components, and CR0.TS be clear. */
 static out_of_line void fpu_swap(struct cpu *cpu, void *area)
 {
+	arch_fpu_set_trap(false);
 	arch_xcr0_load(arch_xcr0_supported);
 	if (cpu->fpu_owner != NULL) {
 		arch_fpu_save(cpu->fpu_owner);
@@ -43,18 +44,17 @@ void fpu_trap(struct cpu *cpu)
 {
 	struct thread *thread = cpu->current;
 
+	arch_fpu_set_trap(false);
 	if (cpu->fpu_owner != thread->fpu) {
 		fpu_swap(cpu, thread->fpu);
 		cpu->fpu_thread = thread;
 	}
-	arch_fpu_set_trap(false);
 }
 
 void fpu_flush(struct cpu *cpu, const void *area)
 {
 	if (area != NULL && cpu->fpu_owner == area) {
-		arch_xcr0_load(arch_xcr0_supported);
-		arch_fpu_save(cpu->fpu_owner);
+		fpu_swap(cpu, cpu->fpu_owner);
 		cpu->fpu_owner = NULL;
 		cpu->fpu_thread = NULL;
 	}

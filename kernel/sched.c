@@ -103,21 +103,38 @@ static void virtual_time_clamp(const struct cpu *cpu, struct thread *thread)
 	}
 }
 
+static uint64_t virtual_ticks(const struct thread *thread, uint64_t ticks)
+{
+	return ticks * SCHED_WEIGHT_USUAL / thread->weight;
+}
+
+/* A wake-up asks for the scheduler only where it would choose anew: the usual one costs current no more than the end of its slice. */
 void sched_enqueue(struct cpu *cpu, struct thread *thread)
 {
+	uint64_t now = arch_tsc_read(), slice_end = now + SLICE_US * ticks_per_us;
+	const struct thread *current = cpu->current;
+
 	virtual_time_clamp(cpu, thread);
 	thread->state = THREAD_READY;
 	queue_insert(cpu, thread);
+	if (current == NULL || thread->cap_percent != 0 ||
+	    thread->virtual_time + GRANULARITY_US * ticks_per_us <
+	            current->virtual_time + virtual_ticks(current, now - cpu->slice_start_tsc)) {
+		cpu_ask_self(CPU_WORK_SCHEDULE);
+	} else if (slice_end < cpu->slice_end_tsc) {
+		cpu->slice_end_tsc = slice_end;
+		timer_program(cpu);
+	}
 }
 
 /* What it may still run in this period of its cap. */
 static uint64_t cap_left(struct thread *thread, uint64_t now)
 {
-	uint64_t budget = PERIOD_US * ticks_per_us / 100 * thread->cap_percent;
-
-	if (thread->cap_percent == 0) {
+	if (likely(thread->cap_percent == 0)) {
 		return BH_FOREVER;
 	}
+	uint64_t budget = PERIOD_US * ticks_per_us / 100 * thread->cap_percent;
+
 	if (now - thread->cap_period_start_tsc >= PERIOD_US * ticks_per_us) {
 		thread->cap_period_start_tsc = now;
 		thread->cap_used_tsc = 0;
@@ -135,7 +152,7 @@ static void sched_account(struct cpu *cpu, uint64_t now)
 	if (thread != NULL) {
 		thread->run_tsc += ran;
 		thread->cap_used_tsc += ran;
-		thread->virtual_time += ran * SCHED_WEIGHT_USUAL / thread->weight;
+		thread->virtual_time += virtual_ticks(thread, ran);
 	}
 }
 
@@ -163,11 +180,12 @@ static struct thread *sched_best(struct cpu *cpu, uint64_t now, uint64_t *renewa
 	list_for_each(node, &cpu->run_queue)
 	{
 		struct thread *thread = list_entry(node, struct thread, run_node);
-		uint64_t end = thread->cap_period_start_tsc + PERIOD_US * ticks_per_us;
 
 		if (cap_left(thread, now) != 0) {
 			return thread;
 		}
+		uint64_t end = thread->cap_period_start_tsc + PERIOD_US * ticks_per_us;
+
 		*renewal = end < *renewal ? end : *renewal;
 	}
 	return NULL;

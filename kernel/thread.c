@@ -154,10 +154,10 @@ void thread_wake_here(struct thread *thread)
 	timer_cancel(&thread->timer);
 	if (cpu->current == thread) {
 		thread->state = THREAD_RUNNING; /* woken on its way to sleep */
+		cpu_ask_self(CPU_WORK_SCHEDULE);
 	} else {
 		sched_enqueue(cpu, thread);
 	}
-	cpu_ask_self(CPU_WORK_SCHEDULE);
 }
 
 void thread_wait_current(void)

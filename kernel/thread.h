@@ -44,7 +44,7 @@ void thread_stop_here(struct thread *thread);
 
 /* The pCPU's fields, when the TSC's rate is known and before anything else of the kernel runs there. */
 void sched_cpu_init(struct cpu *cpu);
-/* A thread became ready. */
+/* A thread became ready: current goes on, or the scheduler is asked for. */
 void sched_enqueue(struct cpu *cpu, struct thread *thread);
 /* Account, choose, switch. */
 void sched_run(struct cpu *cpu);

@@ -362,6 +362,13 @@ int vm_msi_deliver(struct vm *vm, uint64_t address, uint32_t data)
 	if ((address & ~0xfffffull) != APIC_BASE_RESET) {
 		return BH_ERR_INVALID;
 	}
+	/* The usual one: a vector of one vCPU. */
+	struct vcpu *vcpu = vm_vcpu(vm, message.destination);
+
+	if (vcpu != NULL && (address & BIT(2)) == 0 && message.icr >= 16 && message.icr <= 0xff) {
+		(void)vlapic_accept(vcpu, (uint8_t)message.icr, false);
+		return BH_OK;
+	}
 	if ((address & BIT(2)) != 0) {
 		message.icr |= (uint32_t)APIC_ICR_LOGICAL;
 		/* redirection hint (SDM 3A 11.11.1) */

@@ -160,18 +160,6 @@ static void do_work(void)
 	switch_flush();
 }
 
-/* True if more than kicks of virtio queues came. */
-static bool has_other_events(const uint64_t *bits)
-{
-	uint64_t any = 0;
-	uint32_t word;
-
-	for (word = 0; word < MGMT_EVENT_KICK / 64; word++) {
-		any |= bits[word];
-	}
-	return any != 0;
-}
-
 /*
  * One turn of the loop. Kicks are frequent and concern devices alone, so a turn that brought nothing
  * else looks at nothing else.
@@ -179,15 +167,18 @@ static bool has_other_events(const uint64_t *bits)
 static void turn(void)
 {
 	static uint64_t deadline_tsc;
-	uint64_t bits[BH_EVENT_WORDS] = { 0 };
+	uint64_t bits[BH_EVENT_WORDS]; /* the kernel writes the words that it names */
 	bool is_more = virtio_work();
 	bool has_news = ports_have_news(); /* a console that is looked at goes to the terminal */
+	int64_t result;
 
 	is_more |= has_news;
 	switch_flush();
-	bh_event_wait(MGMT_HANDLE_EVENTS, is_more ? 0 : deadline_tsc, bits);
-	virtio_take_kicks(bits);
-	if (!has_other_events(bits) && !has_news && machine_now_tsc() < deadline_tsc) {
+	memset(bits, 0, MGMT_EVENT_KICK / 8); /* all but kicks */
+	result = bh_event_wait(MGMT_HANDLE_EVENTS, is_more ? 0 : deadline_tsc, bits);
+	virtio_take_kicks(bits, result > 0 ? (uint32_t)result : 0);
+	if ((result < 0 || (result & ~(int64_t)MGMT_EVENT_KICK_WORDS) == 0) && !has_news &&
+	    machine_now_tsc() < deadline_tsc) {
 		return;
 	}
 	serial_service((bits[0] >> MGMT_EVENT_SERIAL & 1) != 0);

@@ -61,8 +61,8 @@ extern bool arch_has_1g_pages;
 extern uint32_t arch_fpu_size; /* bytes of one state area, 64-aligned, XSAVE standard format */
 extern uint64_t arch_xcr0_supported;
 void arch_fpu_init_area(void *area);
-void arch_fpu_save(void *area);          /* all supported components, CR0.TS clear on return */
-void arch_fpu_restore(const void *area); /* CR0.TS clear on return */
+void arch_fpu_save(void *area); /* all supported components; XCR0 allows them and CR0.TS is clear */
+void arch_fpu_restore(const void *area); /* the same */
 void arch_fpu_set_trap(
 	bool is_on); /* CR0.TS: the next ring-3 use raises #NM (compare before writing) */
 void arch_xcr0_load(uint64_t xcr0); /* compare before writing */

@@ -73,9 +73,7 @@ void arch_fpu_set_trap(bool is_on)
 
 void arch_fpu_save(void *area)
 {
-	arch_fpu_set_trap(false);
 	if (feature_has(FEATURE_XSAVE)) {
-		arch_xcr0_load(arch_xcr0_supported);
 		__asm__ volatile("xsave64 (%0)" : : "r"(area), "a"(~0u), "d"(~0u) : "memory");
 	} else {
 		__asm__ volatile("fxsave64 (%0)" : : "r"(area) : "memory");
@@ -84,9 +82,7 @@ void arch_fpu_save(void *area)
 
 void arch_fpu_restore(const void *area)
 {
-	arch_fpu_set_trap(false);
 	if (feature_has(FEATURE_XSAVE)) {
-		arch_xcr0_load(arch_xcr0_supported);
 		__asm__ volatile("xrstor64 (%0)" : : "r"(area), "a"(~0u), "d"(~0u) : "memory");
 	} else {
 		__asm__ volatile("fxrstor64 (%0)" : : "r"(area) : "memory");

@@ -77,7 +77,7 @@ static void type_test(uint32_t type, const char *name, const char *cmdline,
 static _Noreturn void bench(const char *cmdline)
 {
 	struct device device;
-	enum bench_part part = has_word(cmdline, "repeat=")          ? BENCH_REPEAT
+	enum bench_part part = has_word(cmdline, "repeat=")         ? BENCH_REPEAT
 	                       : has_word(cmdline, "bench=exits")   ? BENCH_EXITS
 	                       : has_word(cmdline, "bench=restart") ? BENCH_RESTART
 	                                                            : BENCH_ALL;

@@ -103,7 +103,12 @@ int64_t queue_take(struct queue *queue);
 
 void block_test(const struct device *device);
 void broken_test(const struct device *device);
-enum bench_part { BENCH_ALL, BENCH_EXITS, BENCH_RESTART, BENCH_REPEAT };
+enum bench_part {
+	BENCH_ALL,
+	BENCH_EXITS,
+	BENCH_RESTART,
+	BENCH_REPEAT
+};
 void bench_run(const struct device *device, enum bench_part part, uint32_t rounds);
 void rng_test(const struct device *device);
 void net_test(const struct device *device);

@@ -135,6 +135,12 @@ const char *block_status_name(enum block_status status)
 	return (uint32_t)status < sizeof(names) / sizeof(names[0]) ? names[status] : "?";
 }
 
+/* The usual case: one piece, and all of it. */
+static bool is_whole(const struct block_request *request, uint64_t offset, uint64_t bytes)
+{
+	return offset == 0 && request->pieces_count != 0 && request->pieces[0].bytes == bytes;
+}
+
 static void copy(const struct block_request *request, uint64_t offset, uint8_t *to,
                  const uint8_t *from, uint64_t bytes)
 {
@@ -166,12 +172,20 @@ static void copy(const struct block_request *request, uint64_t offset, uint8_t *
 void block_copy_from_pieces(const struct block_request *request, uint64_t offset, void *to,
                             uint64_t bytes)
 {
+	if (is_whole(request, offset, bytes)) {
+		memcpy(to, request->pieces[0].address, bytes);
+		return;
+	}
 	copy(request, offset, to, NULL, bytes);
 }
 
 void block_copy_to_pieces(const struct block_request *request, uint64_t offset, const void *from,
                           uint64_t bytes)
 {
+	if (is_whole(request, offset, bytes)) {
+		memcpy(request->pieces[0].address, from, bytes);
+		return;
+	}
 	copy(request, offset, NULL, from, bytes);
 }
 

@@ -352,14 +352,13 @@ bool virtio_work(void)
 	return ready_first != NULL;
 }
 
-void virtio_take_kicks(const uint64_t *bits)
+void virtio_take_kicks(const uint64_t *bits, uint32_t words)
 {
-	uint32_t word;
+	for (words &= MGMT_EVENT_KICK_WORDS; words != 0; words &= words - 1) {
+		uint32_t word = (uint32_t)__builtin_ctz(words);
+		uint64_t left;
 
-	for (word = MGMT_EVENT_KICK / 64; word < BH_EVENT_WORDS; word++) {
-		uint64_t left = bits[word];
-
-		for (; left != 0; left &= left - 1) {
+		for (left = bits[word]; left != 0; left &= left - 1) {
 			uint32_t bit = word * 64 + (uint32_t)__builtin_ctzll(left) -
 			               MGMT_EVENT_KICK;
 			struct virtio_device *device =

@@ -104,8 +104,11 @@ void virtio_device_poke(struct virtio_device *device);
 /* Looks whether drivers of this slot were started or reset. After MGMT_EVENT_VMM + slot. */
 void virtio_slot_look(uint32_t slot);
 
-/* The devices whose kick events are set in bits[BH_EVENT_WORDS]. */
-void virtio_take_kicks(const uint64_t *bits);
+/* The words of events that are kicks. */
+#define MGMT_EVENT_KICK_WORDS (~0u << MGMT_EVENT_KICK / 64)
+
+/* The devices whose kick events are set in bits[BH_EVENT_WORDS]; `words` says which words count. */
+void virtio_take_kicks(const uint64_t *bits, uint32_t words);
 
 /* One turn of all that is ready; true if there is more. */
 bool virtio_work(void);

@@ -162,22 +162,32 @@ static void block_done(struct block_request *block, enum block_status status)
 
 /* ---- requests ------------------------------------------------------------------------------------ */
 
-/* Takes `bytes` off the front of the readable pieces. */
-static void skip_out(struct virtqueue_chain *chain, struct block_piece **pieces, uint32_t bytes)
+/* Takes the header off the front of the readable pieces, which usually is the first of them. */
+static struct block_piece *take_header(struct virtqueue_chain *chain, struct blk_header *header)
 {
-	chain->out_bytes -= bytes;
-	while (bytes > 0) {
-		struct block_piece *piece = *pieces;
-		uint32_t part = piece->bytes < bytes ? piece->bytes : bytes;
+	struct block_piece *piece = chain->pieces;
+	uint32_t left = sizeof(*header);
+
+	if (piece->bytes == sizeof(*header)) {
+		memcpy(header, piece->address, sizeof(*header));
+		chain->out_count--;
+		chain->out_bytes -= (uint32_t)sizeof(*header);
+		return piece + 1;
+	}
+	virtqueue_read(chain, 0, header, sizeof(*header));
+	chain->out_bytes -= left;
+	while (left > 0) {
+		uint32_t part = piece->bytes < left ? piece->bytes : left;
 
 		piece->address = (uint8_t *)piece->address + part;
 		piece->bytes -= part;
-		bytes -= part;
+		left -= part;
 		if (piece->bytes == 0) {
-			(*pieces)++;
+			piece++;
 			chain->out_count--;
 		}
 	}
+	return piece;
 }
 
 /* Takes the status byte off the end of the writable pieces. */
@@ -270,12 +280,10 @@ static void run(struct blk_request *request)
 {
 	struct blk_disk *disk = request->disk;
 	struct virtqueue_chain *chain = &request->chain;
-	struct block_piece *out = chain->pieces;
 	struct blk_header header;
+	struct block_piece *out = take_header(chain, &header);
 
-	virtqueue_read(chain, 0, &header, sizeof(header));
 	request->status = take_status(chain, out + chain->out_count);
-	skip_out(chain, &out, sizeof(header));
 	request->in_bytes = 1;
 	request->is_done = false;
 	request->must_flush = false;
@@ -397,7 +405,9 @@ static bool work_queue(struct blk_disk *disk, uint32_t queue_idx)
 	enum blk_step step = BLK_STEP_DONE;
 	uint32_t left = BLK_TURN;
 
-	give_ended(disk, queue_idx);
+	if (disk->queues[queue_idx].first != NULL) {
+		give_ended(disk, queue_idx);
+	}
 	virtqueue_kicks_off(queue);
 	for (; left > 0 && step == BLK_STEP_DONE; left--) {
 		step = run_one(disk, queue_idx);

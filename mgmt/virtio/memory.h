@@ -27,19 +27,16 @@ static inline struct guest_memory guest_memory_of(uint8_t *base, uint64_t memory
 	return memory;
 }
 
-/* NULL unless all of [gpa, gpa + bytes) is in one run of RAM; bytes may be 0. */
+/* NULL unless all of [gpa, gpa + bytes) is in one run of RAM; bytes may be 0. Nearly everything is above the hole. */
 static inline void *guest_memory_at(const struct guest_memory *memory, uint64_t gpa, uint64_t bytes)
 {
-	uint64_t start;
-	uint64_t end;
+	uint64_t start = GUEST_HOLE_END;
+	uint64_t end = memory->low_bytes;
 
 	if (gpa < GUEST_HOLE_START) {
 		start = 0;
-		end = memory->low_bytes < GUEST_HOLE_START ? memory->low_bytes : GUEST_HOLE_START;
-	} else if (gpa < GUEST_HIGH_BASE) {
-		start = GUEST_HOLE_END;
-		end = memory->low_bytes;
-	} else {
+		end = end < GUEST_HOLE_START ? end : GUEST_HOLE_START;
+	} else if (gpa >= GUEST_HIGH_BASE) {
 		start = GUEST_HIGH_BASE;
 		end = GUEST_HIGH_BASE + memory->high_bytes;
 	}

@@ -63,40 +63,23 @@ bool virtqueue_init(struct virtqueue *queue, const struct guest_memory *memory,
 	return queue->broken == NULL;
 }
 
-bool queue_add_piece(struct virtqueue *queue, struct virtqueue_chain *chain,
-                     const struct queue_desc *desc)
+bool queue_refuse_piece(struct virtqueue *queue, const struct virtqueue_chain *chain,
+                        const struct queue_desc *desc)
 {
 	bool is_in = (desc->flags & VIRTQ_DESC_WRITE) != 0;
-	uint32_t count = chain->out_count + chain->in_count;
-	uint32_t *bytes = is_in ? &chain->in_bytes : &chain->out_bytes;
-	uint8_t *address;
 
-	if (count == VIRTQUEUE_PIECES_MAX) {
-		virtqueue_break(queue, "a chain has too many descriptors");
-		return false;
-	}
-	if (!is_in && chain->in_count != 0) {
-		virtqueue_break(queue, "a readable descriptor follows a writable one");
-		return false;
-	}
-	if (desc->bytes == 0 || desc->bytes > UINT32_MAX - *bytes) {
+	if (desc->bytes == 0) {
 		virtqueue_break(queue, "a descriptor's length is not allowed");
-		return false;
-	}
-	address = guest_memory_at(queue->memory, desc->address, desc->bytes);
-	if (address == NULL) {
+	} else if (guest_memory_at(queue->memory, desc->address, desc->bytes) == NULL) {
 		virtqueue_break(queue, "a descriptor points outside the guest's memory");
-		return false;
-	}
-	chain->pieces[count].address = address;
-	chain->pieces[count].bytes = desc->bytes;
-	*bytes += desc->bytes;
-	if (is_in) {
-		chain->in_count++;
+	} else if (!is_in && chain->in_count != 0) {
+		virtqueue_break(queue, "a readable descriptor follows a writable one");
+	} else if (chain->out_count + chain->in_count == VIRTQUEUE_PIECES_MAX) {
+		virtqueue_break(queue, "a chain has too many descriptors");
 	} else {
-		chain->out_count++;
+		virtqueue_break(queue, "a chain's length is not allowed");
 	}
-	return true;
+	return false;
 }
 
 const uint8_t *queue_indirect_table(struct virtqueue *queue, const struct queue_desc *desc,

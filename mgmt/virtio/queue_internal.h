@@ -40,9 +40,31 @@ static inline bool queue_passes(uint16_t event, uint16_t now, uint16_t old)
 	return (uint16_t)(now - event - 1) < (uint16_t)(now - old);
 }
 
-/* Checks a descriptor and adds it to the chain; false: the queue is broken. */
-bool queue_add_piece(struct virtqueue *queue, struct virtqueue_chain *chain,
-                     const struct queue_desc *desc);
+/* Breaks the queue, with the reason why this descriptor cannot be the chain's next piece. False. */
+bool queue_refuse_piece(struct virtqueue *queue, const struct virtqueue_chain *chain,
+                        const struct queue_desc *desc);
+
+/* Checks a descriptor and adds it to the chain; false: the queue is broken. Here, since every descriptor passes it. */
+static inline bool queue_add_piece(struct virtqueue *queue, struct virtqueue_chain *chain,
+                                   const struct queue_desc *desc)
+{
+	uint32_t count = chain->out_count + chain->in_count;
+	uint8_t *address = guest_memory_at(queue->memory, desc->address, desc->bytes);
+
+	if (address == NULL || count == VIRTQUEUE_PIECES_MAX || desc->bytes == 0) {
+		return queue_refuse_piece(queue, chain, desc);
+	}
+	chain->pieces[count] = (struct block_piece){ address, desc->bytes };
+	if ((desc->flags & VIRTQ_DESC_WRITE) != 0) {
+		chain->in_count++;
+		return !__builtin_add_overflow(chain->in_bytes, desc->bytes, &chain->in_bytes) ||
+		       queue_refuse_piece(queue, chain, desc);
+	}
+	chain->out_count++;
+	return (chain->in_count == 0 &&
+	        !__builtin_add_overflow(chain->out_bytes, desc->bytes, &chain->out_bytes)) ||
+	       queue_refuse_piece(queue, chain, desc);
+}
 
 /* The checked table of an indirect descriptor; NULL: the queue is broken. */
 const uint8_t *queue_indirect_table(struct virtqueue *queue, const struct queue_desc *desc,
