@@ -8,8 +8,8 @@
 #   make image        build/bulkhead.{efi,img,iso} and build/pxe/
 #   make debian-disk  build/debian/debian.img, a small Debian for guests (as root)
 #   make check        lint, unit tests, and both emulators; check-unit, check-qemu,
-#                     check-bochs and lint for the parts; PYTEST_ARGS=--all runs on Bochs what takes
-#                     minutes there, too
+#                     check-bochs and lint for the parts; check-long runs both emulators with all
+#                     that takes minutes, too
 #   make bench        measures; bench-gate compares with docs/bench-baseline.json
 #   make fuzz SECONDS=60, make format, make clean
 #

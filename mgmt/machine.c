@@ -95,6 +95,25 @@ void machine_signal_root(void)
 	bh_event_signal(MGMT_HANDLE_ROOT);
 }
 
+void machine_beat(void)
+{
+	struct root_channel *channel = machine_root_channel();
+
+	machine_store32(&channel->beat, channel->beat + 1);
+}
+
+void machine_crash(void)
+{
+	__builtin_trap();
+}
+
+void machine_hang(void)
+{
+	for (;;) {
+		__asm__ volatile("pause");
+	}
+}
+
 void machine_signal_vmm_command(uint32_t slot)
 {
 	bh_event_signal(MGMT_HANDLE_VMM + slot * 2);

@@ -46,6 +46,11 @@ struct bh_console *machine_port_console(uint32_t slot, uint32_t port);
 void machine_signal_vmm_device(uint32_t slot);
 void machine_vm_msi(uint32_t slot, uint64_t address, uint32_t data);
 void machine_signal_root(void);
+/* Tells root's watchdog that we live. */
+void machine_beat(void);
+/* For tests of the restart: do not return. */
+void machine_crash(void);
+void machine_hang(void);
 void machine_signal_vmm_command(uint32_t slot);
 void machine_signal_vmm_console(uint32_t slot);
 

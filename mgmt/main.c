@@ -95,6 +95,16 @@ static void say_hello(void)
 	say_missing_files();
 }
 
+/* Why the mgmt before ended, if not by a request. */
+static const char *death_text(void)
+{
+	uint32_t death = machine_info()->last_death;
+
+	return (death & MGMT_DEATH_HUNG) != 0                 ? "; it did not answer"
+	       : (death & 0xffu) == (uint32_t)BH_DOMAIN_ALIVE ? ""
+	                                                      : "; it failed";
+}
+
 /* The first start reads the boot file; a later one finds the ledger. */
 static void take_up(void)
 {
@@ -103,8 +113,8 @@ static void take_up(void)
 	if (ledger_open(ledger)) {
 		kept_init();
 		partition_init();
-		ledger_event(ledger, machine_now_tsc(), "", "mgmt was started again (start %u)",
-		             (unsigned int)machine_info()->starts_count);
+		ledger_event(ledger, machine_now_tsc(), "", "mgmt was started again (start %u%s)",
+		             (unsigned int)machine_info()->starts_count, death_text());
 		print("mgmt was started again; the guests run on\n");
 	} else {
 		kept_init();
@@ -181,6 +191,7 @@ static void turn(void)
 	    machine_now_tsc() < deadline_tsc) {
 		return;
 	}
+	machine_beat();
 	serial_service((bits[0] >> MGMT_EVENT_SERIAL & 1) != 0);
 	devices_service(bits);
 	do_tick();

@@ -56,7 +56,7 @@ bool partition_read_registers(struct guest *guest, uint32_t vcpu_idx, struct res
 void partition_configure(struct guest *guest, const struct config_guest *config);
 
 /* Has root end this mgmt and start another, which takes everything over. False with an error. */
-bool partition_restart_mgmt(struct result *result);
+bool partition_restart_mgmt(uint64_t delay_us, struct result *result);
 
 /* Begins to start the guests with autostart = yes, one after the other. */
 void partition_autostart(void);

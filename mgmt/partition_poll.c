@@ -293,7 +293,7 @@ static void send_request(void)
 	machine_signal_root();
 }
 
-bool partition_restart_mgmt(struct result *result)
+bool partition_restart_mgmt(uint64_t delay_us, struct result *result)
 {
 	struct root_channel *channel = machine_root_channel();
 
@@ -303,6 +303,7 @@ bool partition_restart_mgmt(struct result *result)
 		             "a guest is being started or ended, or memory is being cleared");
 		return false;
 	}
+	channel->params.delay_ns = delay_us * 1000;
 	channel->request = ROOT_REQUEST_RESTART;
 	machine_store32(&channel->request_sequence, machine_load32(&channel->request_sequence) + 1);
 	machine_signal_root();

@@ -113,10 +113,12 @@ const struct verb verbs[] = {
 	{ "ping", "", "", { { "HOST", VERB_ARG_VALUE, false, NULL },
 			    { "COUNT", VERB_ARG_VALUE, true, NULL } },
 	  "ask a host for an answer, COUNT times (4), a second apart", "ping 10.0.2.2", verb_ping },
+	/* crash-mgmt and hang-mgmt are for tests: completed, not shown. */
 	{ "host", "", "w", { { "reboot|poweroff|restart-mgmt", VERB_ARG_CHOICE, false,
-				      "reboot poweroff restart-mgmt" } },
+				      "reboot poweroff restart-mgmt crash-mgmt hang-mgmt" },
+			      { "MICROSECONDS", VERB_ARG_VALUE, true, NULL } },
 	  "reboot or power off the machine (-w: ask the guests first, wait so long), "
-	  "or renew mgmt alone",
+	  "or renew mgmt alone (after MICROSECONDS)",
 	  "host poweroff -w 20", verb_host },
 	{ "version", "", "", { { NULL, VERB_ARG_NONE, false, NULL } },
 	  "show the version", "version", verb_version },

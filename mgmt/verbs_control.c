@@ -4,6 +4,7 @@
  * wait behind that tells the end; Ctrl-C ends the waiting, not the work.
  */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "mgmt/host.h"
@@ -13,6 +14,7 @@
 #include "mgmt/verb.h"
 
 #define ANSWER_SECONDS 15u
+#define DELAY_MAX_US   1000000u
 
 enum wait_kind {
 	WAIT_START,
@@ -399,6 +401,29 @@ static bool poll_mgmt(struct shell_wait *wait, struct result *result)
 	return true;
 }
 
+static void end_mgmt(struct verb_call *call, struct result *result)
+{
+	unsigned long delay_us = 0;
+
+	if (call->word_count > 1) {
+		char *end;
+
+		delay_us = strtoul(call->word[1].text, &end, 10);
+		if (end == call->word[1].text || *end != '\0' || delay_us > DELAY_MAX_US) {
+			result_error(result, call->word[1].text, "0 to 1000000",
+			             "not microseconds");
+			return;
+		}
+	}
+	if (call->word[0].text[0] == 'c') {
+		machine_crash();
+	} else if (call->word[0].text[0] == 'h') {
+		machine_hang();
+	} else if (partition_restart_mgmt(delay_us, result)) {
+		begin_wait(call, WAIT_MGMT, ANSWER_SECONDS, poll_mgmt);
+	}
+}
+
 void verb_host(struct verb_call *call, struct result *result)
 {
 	uint64_t what = strcmp(call->word[0].text, "reboot") == 0 ? HOST_REBOOT : HOST_POWEROFF;
@@ -410,10 +435,13 @@ void verb_host(struct verb_call *call, struct result *result)
 	};
 	uint32_t slot;
 
-	if (strcmp(call->word[0].text, "restart-mgmt") == 0) {
-		if (partition_restart_mgmt(result)) {
-			begin_wait(call, WAIT_MGMT, ANSWER_SECONDS, poll_mgmt);
-		}
+	if (strstr(call->word[0].text, "-mgmt") != NULL) {
+		end_mgmt(call, result);
+		return;
+	}
+	if (call->word_count > 1) {
+		result_error(result, call->word[1].text, "restart-mgmt can be told when",
+		             "the machine's end takes no microseconds");
 		return;
 	}
 	if (!call->has_wait) {

@@ -30,7 +30,7 @@ endef
 $(foreach test,$(UNIT_TESTS),$(eval $(call host_program,$(test),tests/unit/test_$(notdir $(test)).c,,-lcmocka)))
 $(foreach test,$(FUZZERS),$(eval $(call host_program,$(test),tests/fuzz/fuzz_$(notdir $(test)).c,-fsanitize=fuzzer,)))
 
-.PHONY: check-unit check-qemu check-bochs check check-parts fuzz fuzzers unit bench bench-gate bench-peers
+.PHONY: check-unit check-qemu check-bochs check check-long check-parts fuzz fuzzers unit bench bench-gate bench-peers
 
 unit: $(UNIT_TESTS)
 fuzzers: $(FUZZERS)
@@ -56,6 +56,12 @@ check-qemu check-bochs: check-%: $(BOOTABLE)
 	$(Q)$(PYTHON) -m pytest -q -p no:cacheprovider --platform=$* -c tests/system/pytest.ini \
 		--rootdir . --junit-xml=$(RESULTS)/$*/system.xml $(PYTEST_ARGS) tests/system; \
 		status=$$?; $(PYTHON) scripts/summary $(RESULTS)/$*; exit $$status
+
+# Those that take minutes, too: on both emulators, one after the other.
+check-long:
+	@scripts/setup
+	$(Q)$(MAKE) check-qemu PYTEST_ARGS=--all
+	$(Q)$(MAKE) check-bochs PYTEST_ARGS=--all
 
 # Every part runs, also after one failed; the last line is the sum of all. Bochs is slow and has one
 # thread, so it runs beside all the others.

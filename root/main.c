@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* root's start and its one loop: requests of mgmt, the death of mgmt, the death of a VMM. */
+/* root's start and its one loop: requests of mgmt, the death or silence of mgmt, the death of a VMM. */
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -82,7 +82,7 @@ static void request_handle(void)
 	if (request == ROOT_REQUEST_RESTART) {
 		root_channel->result = BH_OK;
 		__atomic_store_n(&root_channel->done_sequence, sequence, __ATOMIC_RELEASE);
-		mgmt_restart();
+		watchdog_restart_after(params.delay_ns);
 		return;
 	}
 	root_channel->result = request_do(request, &params);
@@ -98,6 +98,22 @@ static void deaths_handle(uint64_t slots)
 	mgmt_notify();
 }
 
+static void events_handle(const uint64_t *bits)
+{
+	struct bh_domain_info info;
+
+	if ((bits[0] & (1ull << ROOT_EVENT_MGMT_DEATH)) != 0 && mgmt_domain != 0 &&
+	    bh_domain_info(mgmt_domain, &info) == BH_OK && info.state != BH_DOMAIN_ALIVE) {
+		mgmt_restart(false);
+	}
+	if ((bits[0] & (1ull << ROOT_EVENT_REQUEST)) != 0) {
+		request_handle();
+	}
+	if (bits[ROOT_EVENT_VMM_DEATH / 64] != 0) {
+		deaths_handle(bits[ROOT_EVENT_VMM_DEATH / 64] & ((1ull << BH_PARTITIONS_MAX) - 1));
+	}
+}
+
 int main(void)
 {
 	uint64_t bits[BH_EVENT_WORDS];
@@ -109,26 +125,12 @@ int main(void)
 	root_events = (bh_handle_t)set;
 	modules_map();
 	mgmt_prepare();
-	mgmt_restart();
+	mgmt_restart(false);
 	for (;;) {
 		memset(bits, 0, sizeof(bits));
-		if (bh_event_wait(root_events, BH_FOREVER, bits) < 0) {
-			continue;
+		if (bh_event_wait(root_events, watchdog_deadline_tsc(), bits) >= 0) {
+			events_handle(bits);
 		}
-		if ((bits[0] & (1ull << ROOT_EVENT_MGMT_DEATH)) != 0) {
-			struct bh_domain_info info;
-
-			if (mgmt_domain != 0 && bh_domain_info(mgmt_domain, &info) == BH_OK &&
-			    info.state != BH_DOMAIN_ALIVE) {
-				mgmt_restart();
-			}
-		}
-		if ((bits[0] & (1ull << ROOT_EVENT_REQUEST)) != 0) {
-			request_handle();
-		}
-		if (bits[ROOT_EVENT_VMM_DEATH / 64] != 0) {
-			deaths_handle(bits[ROOT_EVENT_VMM_DEATH / 64] &
-			              ((1ull << BH_PARTITIONS_MAX) - 1));
-		}
+		watchdog_look();
 	}
 }

@@ -50,6 +50,11 @@ uint64_t root_used_bytes(void)
 	return bh_domain_info(BH_HANDLE_SELF, &info) == BH_OK ? info.used_bytes : 0;
 }
 
+void mgmt_wake(void)
+{
+	bh_event_signal(notify_event);
+}
+
 void mgmt_notify(void)
 {
 	struct bh_host_info host;
@@ -64,7 +69,7 @@ void mgmt_notify(void)
 	if (mgmt_domain != 0 && bh_domain_info(mgmt_domain, &info) == BH_OK) {
 		root_status->memory_mgmt = info.used_bytes + mgmt_regions_bytes;
 	}
-	bh_event_signal(notify_event);
+	mgmt_wake();
 }
 
 static bh_handle_t keep_or_fail(const char *what, int64_t handle)
@@ -247,7 +252,7 @@ static int mgmt_start(void)
 	return error;
 }
 
-static void mgmt_end(void)
+static void mgmt_end(bool is_hung)
 {
 	struct bh_domain_info info;
 
@@ -255,9 +260,11 @@ static void mgmt_end(void)
 		return;
 	}
 	if (bh_domain_info(mgmt_domain, &info) == BH_OK) {
-		mgmt_info->last_death = (uint32_t)info.state | (info.fault_vector << 8);
-		root_log("mgmt ended (state %u, vector %u, rip %#lx): starting it again",
-		         (unsigned)info.state, (unsigned)info.fault_vector, info.fault_rip);
+		mgmt_info->last_death = (uint32_t)info.state | (info.fault_vector << 8) |
+		                        (is_hung ? MGMT_DEATH_HUNG : 0);
+		root_log("mgmt %s (state %u, vector %u, rip %#lx): starting it again",
+		         is_hung ? "hangs" : "ended", (unsigned)info.state,
+		         (unsigned)info.fault_vector, info.fault_rip);
 	}
 	while (bh_handle_close(mgmt_domain) == BH_ERR_AGAIN) {
 	}
@@ -265,9 +272,9 @@ static void mgmt_end(void)
 	mgmt_domain = 0;
 }
 
-void mgmt_restart(void)
+void mgmt_restart(bool is_hung)
 {
-	mgmt_end();
+	mgmt_end(is_hung);
 	uint64_t now = bh_now_ns();
 
 	if (mgmt_info->starts_count > 1 && now - last_start_ns < RESTART_PAUSE_NS) {
@@ -281,6 +288,7 @@ void mgmt_restart(void)
 		}
 	}
 	last_start_ns = bh_now_ns();
+	watchdog_begin();
 	int error = mgmt_start();
 
 	if (error < 0) {

@@ -110,8 +110,10 @@ bool kept_file_find(uint32_t idx, uint64_t size, struct program *file);
 
 /* Make what outlives mgmt: its event set, channel, status, ledger. Ends root with a log line if it cannot. */
 void mgmt_prepare(void);
-/* Start mgmt, or end it and start it again. */
-void mgmt_restart(void);
+/* Start mgmt, or end it (is_hung: it did not beat) and start it again. */
+void mgmt_restart(bool is_hung);
+/* Wake mgmt. */
+void mgmt_wake(void);
 extern bh_handle_t mgmt_domain; /* 0 while there is none */
 extern bh_handle_t mgmt_events;
 /* Address and size of a boot file in mgmt_info.files; false if there is no such index or it is missing. */
@@ -120,6 +122,17 @@ bool mgmt_file_find(uint32_t file_idx, struct program *file);
 extern uint64_t root_wall_seconds;
 /* Refresh the memory figures of root_status and tell mgmt. */
 void mgmt_notify(void);
+
+/* ---- root/watchdog.c: mgmt that hangs ------------------------------------------------------------------------------------------- */
+
+/* A new mgmt starts. */
+void watchdog_begin(void);
+/* ROOT_REQUEST_RESTART: so much later. */
+void watchdog_restart_after(uint64_t delay_ns);
+/* When watchdog_look() has something to do next. */
+uint64_t watchdog_deadline_tsc(void);
+/* Starts mgmt again if it is due. */
+void watchdog_look(void);
 
 /* ---- root/clock.c -------------------------------------------------------------------------------------------------------------- */
 

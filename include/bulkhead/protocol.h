@@ -199,6 +199,8 @@ _Static_assert(sizeof(struct bh_console) == 4096 + BH_CONSOLE_OUT_BYTES, "17 pag
 #define MGMT_VA_KEPT_STRIDE 0x4000000000ull /* 256 GiB */
 #define BH_KEPT_MAX         32u
 
+#define MGMT_DEATH_HUNG     0x10000u /* it was alive and did not beat */
+
 /* Written by root before each start of mgmt. */
 struct mgmt_info {
 	uint32_t
@@ -216,7 +218,7 @@ struct mgmt_info {
 		uint32_t reserved;
 	} files[BH_MODULES_MAX];
 	uint32_t
-		last_death; /* why the mgmt before died: enum bh_domain_state and fault vector in bits 15:8; 0 = first start */
+		last_death; /* why the mgmt before died: enum bh_domain_state, fault vector in bits 15:8, MGMT_DEATH_HUNG; 0 = first start */
 	uint32_t reserved;
 };
 _Static_assert(sizeof(struct mgmt_info) <= 2 * 4096, "two pages");
@@ -229,7 +231,7 @@ enum root_request {
 		1, /* partition: take memory, clear it, make vm, vCPUs, VMM domain, start it; params */
 	ROOT_REQUEST_DESTROY = 2, /* partition slot: end the VMM, give everything back */
 	ROOT_REQUEST_SHARE = 3,   /* slot, weight, cap */
-	ROOT_REQUEST_RESTART = 4, /* end mgmt and start it again */
+	ROOT_REQUEST_RESTART = 4, /* end mgmt and start it again, params.delay_ns from now */
 	ROOT_REQUEST_KEEP =
 		5, /* params.slot = free index < BH_KEPT_MAX, memory_bytes: one cleared run, mapped at MGMT_VA_KEPT, kept until RELEASE */
 	ROOT_REQUEST_RELEASE = 6, /* params.slot = index: give it back */
@@ -249,6 +251,7 @@ struct root_partition_params {
 	uint32_t files_count;
 	uint32_t ports_count; /* rings for ports of virtio-console; at most BH_PORTS_MAX */
 	uint32_t reserved0;
+	uint64_t delay_ns; /* ROOT_REQUEST_RESTART */
 	uint16_t pcpus[BH_MAX_VCPUS]; /* pCPU of each vCPU */
 	struct {
 		uint64_t size_bytes; /* of a file in kept memory */
@@ -264,7 +267,8 @@ struct root_channel {
 	uint32_t request_sequence; /* mgmt; then signal MGMT_HANDLE_ROOT */
 	uint32_t request;          /* enum root_request */
 	struct root_partition_params params;
-	uint64_t reserved0[4];
+	uint32_t beat; /* mgmt: + 1 in each turn of its loop that MGMT_EVENT_ROOT begins; root starts it again if it stands still */
+	uint32_t reserved0[7];
 	uint32_t done_sequence; /* root; then MGMT_EVENT_ROOT */
 	int32_t result;         /* enum bh_error */
 	uint64_t progress_done; /* root: bytes cleared so far, while the request is under way */

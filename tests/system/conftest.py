@@ -18,7 +18,7 @@ WAYS = {
 
 def pytest_addoption(parser):
     parser.addoption("--platform", choices=("qemu", "bochs"), default="qemu")
-    parser.addoption("--all", action="store_true", help="those marked long_on_bochs, too")
+    parser.addoption("--all", action="store_true", help="those marked long and long_on_bochs, too")
 
 
 def pytest_generate_tests(metafunc):
@@ -28,9 +28,9 @@ def pytest_generate_tests(metafunc):
 
 
 def pytest_collection_modifyitems(config, items):
-    marks = {"qemu_only"} if config.getoption("--all") else {"qemu_only", "long_on_bochs"}
-    if config.getoption("--platform") != "bochs":
-        return
+    is_bochs, is_all = config.getoption("--platform") == "bochs", config.getoption("--all")
+    marks = ({"qemu_only"} if is_bochs else set()) | (set() if is_all else {"long"}) | \
+        ({"long_on_bochs"} if is_bochs and not is_all else set())
     dropped = [item for item in items if marks & {mark.name for mark in item.iter_markers()}]
     items[:] = [item for item in items if item not in dropped]
     config.hook.pytest_deselected(items=dropped)

@@ -76,3 +76,12 @@ def test_nonsense_vmm(boot):
     machine.command("delete evil")
     assert machine.free_memory() == free
     machine.poweroff()
+
+
+def test_root_keeps_memory(boot):
+    """KEEP and RELEASE, right and wrong, over the deaths of who asked."""
+    machine = boot("--config", str(ROOT / "boot/default.cfg"),
+                   "--program", f"mgmt={BUILD / 'domains/keeper.elf'}")
+    machine.expect(r"keeper: (\d+) checks, (\d+) failed", 60)
+    checks, failed = (int(number) for number in machine.child.match.groups())
+    assert checks >= 40 and failed == 0

@@ -29,6 +29,7 @@ uint32_t fake_msi_data;
 uint32_t fake_device_signals_count;
 struct root_partition_params fake_last_params;
 bool fake_is_poweroff;
+char fake_end;
 
 static struct bh_info kernel_info;
 static struct mgmt_info info;
@@ -344,6 +345,16 @@ void machine_vm_msi(uint32_t slot, uint64_t address, uint32_t data)
 
 void machine_signal_root(void)
 {
+}
+
+void machine_crash(void)
+{
+	fake_end = 'c';
+}
+
+void machine_hang(void)
+{
+	fake_end = 'h';
 }
 
 void machine_signal_vmm_command(uint32_t slot)

@@ -149,6 +149,9 @@ static void explains_errors(void **state)
 	             "{\"error\": {\"what\": \"kernel: there is no file 'nofile'\"");
 	assert_shows("stop a -w soon\r", "-w needs a number of seconds");
 	assert_shows("host explode\r", "reboot|poweroff");
+	assert_shows("host poweroff 5\r", "takes no microseconds");
+	assert_shows("host restart-mgmt 1000001\r", "not microseconds");
+	assert_shows("host restart-mgmt 1x\r", "not microseconds");
 	assert_shows("regs a x\r", "VCPU is a number");
 	assert_shows("check none\r", "there is no file 'none'");
 	assert_shows("set a kernel vmlinuz\r", "kernel = vmlinuz");
@@ -214,6 +217,18 @@ static void waits_for_the_power_button(void **state)
 	fake_now += 6 * FAKE_HZ;
 	assert_shows("", "the firmware offers no way that worked");
 	assert_true(fake_is_poweroff);
+}
+
+static void ends_mgmt(void **state)
+{
+	(void)state;
+	type("host crash-mgmt\r");
+	assert_int_equal(fake_end, 'c');
+	type("host hang-mgmt\r");
+	assert_int_equal(fake_end, 'h');
+	type("host restart-mgmt 70\r");
+	assert_int_equal(machine_root_channel()->request, ROOT_REQUEST_RESTART);
+	assert_int_equal(machine_root_channel()->params.delay_ns, 70000);
 }
 
 static void connects_to_a_console(void **state)
@@ -418,6 +433,7 @@ int main(void)
 		cmocka_unit_test_setup(takes_sections, setup),
 		cmocka_unit_test_setup(types_ahead_while_a_verb_works, setup),
 		cmocka_unit_test_setup(waits_for_the_power_button, setup),
+		cmocka_unit_test_setup(ends_mgmt, setup),
 		cmocka_unit_test_setup(connects_to_a_console, setup),
 		cmocka_unit_test_setup(follows_logs, setup),
 		cmocka_unit_test_setup(shows_how_often_and_how_long, setup),
