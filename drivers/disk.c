@@ -6,10 +6,11 @@
 
 #include <string.h>
 
-#define LIMIT_MS  20000u /* a disk that spins up takes ten seconds */
-#define POLL_MS   1000u
-#define QUICK_MS  2u /* without an interrupt */
-#define UNLIMITED 0x7fffffffu
+#define LIMIT_MS    20000u /* a disk that spins up takes ten seconds */
+#define POLL_MS     1000u
+#define QUICK_MS    2u /* without an interrupt */
+#define ERRORS_TOLD 16u
+#define UNLIMITED   0x7fffffffu
 
 static void submit(struct block_device *block, struct block_request *request);
 
@@ -79,6 +80,7 @@ void disk_pump(struct disk *disk)
 	while (disk->first != NULL && (slot = free_slot(disk)) != NULL) {
 		slot->request = disk->first;
 		slot->done_sectors = 0;
+		slot->errors_count = 0;
 		disk->first = disk->first->next;
 		issue_piece(disk, slot);
 		is_any = true;
@@ -95,7 +97,7 @@ static void submit(struct block_device *block, struct block_request *request)
 	struct disk *disk = block->driver;
 
 	request->next = NULL;
-	if (disk->device->state == DEVICE_FAILED) {
+	if (disk->device->state == DEVICE_FAILED || disk->is_ended) {
 		request->done(request, BLOCK_GONE);
 		return;
 	}
@@ -108,25 +110,51 @@ static void submit(struct block_device *block, struct block_request *request)
 	disk_pump(disk);
 }
 
-void disk_complete(struct disk *disk, uint32_t idx, enum block_status status)
+/* The first errors, then fewer and fewer: a disk that dies must not drown what others have to tell. */
+static void say_error(struct disk *disk, const struct disk_slot *slot)
 {
-	struct disk_slot *slot = &disk->slots[idx];
-	struct block_request *request = idx < disk->slots_count ? slot->request : NULL;
+	uint64_t errors = ++disk->block.errors_count;
+
+	if (errors <= ERRORS_TOLD || (errors & (errors - 1)) == 0) {
+		driver_say(disk->device, "%s of %u sectors at %llu fails (error %llu)",
+		           slot->request->operation == BLOCK_READ ? "a read" : "an operation",
+		           slot->sectors_count, (unsigned long long)slot->sector,
+		           (unsigned long long)errors);
+	}
+}
+
+static void send_again(struct disk *disk, struct disk_slot *slot)
+{
+	issue_piece(disk, slot);
+	disk->kick(disk);
+}
+
+void disk_complete(struct disk *disk, uint32_t idx, enum block_status status, bool may_retry)
+{
+	struct disk_slot *slot = idx < disk->slots_count ? &disk->slots[idx] : NULL;
+	struct block_request *request = slot != NULL ? slot->request : NULL;
 
 	if (request == NULL) {
 		return;
 	}
 	disk->resets_in_row = 0;
+	if (status == BLOCK_IO_ERROR) {
+		if (may_retry && ++slot->errors_count < DISK_TRIES_MAX) {
+			send_again(disk, slot);
+			return;
+		}
+		say_error(disk, slot);
+	}
 	if (status == BLOCK_OK) {
 		if (request->operation == BLOCK_READ) {
 			block_copy_to_pieces(request, slot->done_sectors * BLOCK_SECTOR_BYTES,
 			                     slot->buffer,
 			                     (uint64_t)slot->sectors_count * BLOCK_SECTOR_BYTES);
 		}
+		slot->errors_count = 0;
 		slot->done_sectors += slot->sectors_count;
 		if (slot->done_sectors < request->sectors_count) {
-			issue_piece(disk, slot);
-			disk->kick(disk);
+			send_again(disk, slot);
 			return;
 		}
 	}
@@ -207,6 +235,7 @@ void disk_end(struct disk *disk)
 	uint32_t i;
 
 	disk->is_stopped = true;
+	disk->is_ended = true; /* what is submitted from inside an end, ends at once */
 	for (i = 0; i < disk->slots_count; i++) {
 		request = disk->slots[i].request;
 		disk->slots[i].request = NULL;

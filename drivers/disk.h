@@ -17,6 +17,7 @@
 #define DISK_SLOTS_MAX    16u
 #define DISK_BUFFER_BYTES (128u * 1024)
 #define DISK_DMA_BYTES    (DISK_SLOTS_MAX * DISK_BUFFER_BYTES)
+#define DISK_TRIES_MAX    3u /* of a piece that ends with an input or output error */
 #define DISK_RESETS_MAX   3u /* in a row, without a request that ended */
 
 struct disk_slot {
@@ -26,6 +27,7 @@ struct disk_slot {
 	uint64_t sector; /* of the piece that is under way */
 	uint32_t sectors_count;
 	uint64_t done_sectors; /* of the request, before this piece */
+	uint32_t errors_count; /* of this piece */
 	uint64_t sent_tsc;
 };
 
@@ -38,6 +40,7 @@ struct disk {
 	bool is_known;                      /* block_add() was called */
 	bool is_stopped;                    /* the device is being reset: nothing is issued */
 	bool is_pumping;
+	bool is_ended; /* for good */
 	uint32_t resets_in_row;
 	uint32_t piece_sectors[BLOCK_WRITE_ZEROES + 1]; /* most of one piece, by operation */
 	/* the driver's: hands slot idx to the device; kick() tells it of all that were issued */
@@ -51,8 +54,9 @@ bool disk_init(struct disk *disk, struct device *device, uint32_t slots_count);
 /* The device is ready, disk->block filled: makes it known, or goes on after a reset. */
 void disk_ready(struct disk *disk);
 
-/* The device is done with what slot idx holds. */
-void disk_complete(struct disk *disk, uint32_t idx, enum block_status status);
+/* The device is done with what slot idx holds; an idx that it made up does no harm. An input or output error is tried again, unless the
+ * device says that this is in vain. */
+void disk_complete(struct disk *disk, uint32_t idx, enum block_status status, bool may_retry);
 
 /* Sends what waits, if the device can take it. */
 void disk_pump(struct disk *disk);

@@ -41,9 +41,10 @@
 #define DATASET_DISCARD (1u << 2)
 
 /* 4.6.1: status without the phase */
-#define STATUS_OK     0x0000u
-#define STATUS_OPCODE 0x0001u
-#define STATUS_MASK   0x07ffu
+#define STATUS_OK           0x0000u
+#define STATUS_OPCODE       0x0001u
+#define STATUS_MASK         0x07ffu
+#define STATUS_DO_NOT_RETRY 0x8000u /* with the phase below it */
 
 /* 5.15.2: identify data */
 #define ID_SERIAL       4u
@@ -188,7 +189,7 @@ static void queue_kick(const struct nvme *nvme, struct queue *queue)
 
 /* The next completion, its identifier and status; false if there is none. */
 static bool queue_take(const struct nvme *nvme, struct queue *queue, uint16_t *identifier,
-                       uint32_t *status)
+                       uint32_t *status, bool *may_retry)
 {
 	const volatile struct completion *completion = &queue->completions[queue->head];
 	uint16_t value = completion->status;
@@ -199,6 +200,7 @@ static bool queue_take(const struct nvme *nvme, struct queue *queue, uint16_t *i
 	mmio_order();
 	*identifier = completion->identifier;
 	*status = (uint32_t)value >> 1 & STATUS_MASK;
+	*may_retry = (value & STATUS_DO_NOT_RETRY) == 0;
 	if (++queue->head == QUEUE_ENTRIES) {
 		queue->head = 0;
 		queue->phase ^= 1;
@@ -432,12 +434,14 @@ static void take_answers(struct nvme *nvme)
 	uint32_t left = 4 * QUEUE_ENTRIES;
 	uint16_t identifier;
 	uint32_t status;
+	bool may_retry;
 
-	while (left-- != 0 && queue_take(nvme, &nvme->io, &identifier, &status)) {
+	while (left-- != 0 && queue_take(nvme, &nvme->io, &identifier, &status, &may_retry)) {
 		disk_complete(&nvme->disk, identifier,
 		              status == STATUS_OK       ? BLOCK_OK
 		              : status == STATUS_OPCODE ? BLOCK_UNSUPPORTED
-		                                        : BLOCK_IO_ERROR);
+		                                        : BLOCK_IO_ERROR,
+		              may_retry);
 	}
 }
 
@@ -454,6 +458,7 @@ static void service_start_up(struct nvme *nvme, uint32_t status)
 {
 	uint16_t identifier;
 	uint32_t answer;
+	bool may_retry;
 
 	nvme->disk.device->deadline_tsc = driver_now_tsc() + driver_ms_to_tsc(POLL_MS);
 	if (nvme->step == STEP_DISABLING && (status & CSTS_READY) == 0) {
@@ -461,7 +466,7 @@ static void service_start_up(struct nvme *nvme, uint32_t status)
 	} else if (nvme->step == STEP_ENABLING && (status & CSTS_READY) != 0) {
 		identify(nvme, STEP_CONTROLLER, 0, 1);
 	} else if (nvme->step >= STEP_CONTROLLER &&
-	           queue_take(nvme, &nvme->admin, &identifier, &answer)) {
+	           queue_take(nvme, &nvme->admin, &identifier, &answer, &may_retry)) {
 		take_admin(nvme, answer);
 	} else if (driver_now_tsc() > nvme->limit_tsc) {
 		fail(nvme, "it does not answer in the time that it says it needs");

@@ -212,7 +212,8 @@ static void take_answers(struct virtio_blk *blk)
 		disk_complete(&blk->disk, idx,
 		              status == STATUS_OK            ? BLOCK_OK
 		              : status == STATUS_UNSUPPORTED ? BLOCK_UNSUPPORTED
-		                                             : BLOCK_IO_ERROR);
+		                                             : BLOCK_IO_ERROR,
+		              true);
 	}
 }
 

@@ -72,9 +72,8 @@ struct block_device {
 	uint32_t sector_bytes;  /* of the device: 512 or 4096; requests are multiples of it */
 	uint32_t optimal_bytes; /* good size and alignment of transfers, 0 = nothing to say */
 	uint32_t flags;         /* BLOCK_* */
-	uint32_t
-		transfer_bytes; /* most of one READ or WRITE, 0 = no limit; block_submit() does not split */
-	/* The request was checked by block_submit(). Calls done() once, now or later. */
+	/* The request was checked by block_submit() and may be of any length: who has a limit cuts it (drivers/disk.c). Calls done()
+	 * once, now or later. */
 	void (*submit)(struct block_device *device, struct block_request *request);
 	void *driver; /* the owner's */
 	uint32_t users_count;

@@ -25,7 +25,10 @@ static uint8_t base_bytes[BYTES];
 static uint8_t model[BYTES];
 static uint8_t buffer[BYTES];
 static struct ram_disk base;
-static struct block_request *held; /* by the base that answers later */
+#define HELD_MAX 64u
+static struct block_request *held[HELD_MAX]; /* by the base that answers later, in any order */
+static uint32_t held_count;
+static enum block_status held_status;
 static enum block_status last_status;
 static uint32_t ends_count;
 
@@ -41,17 +44,26 @@ static void (*at_once)(struct block_device *device, struct block_request *reques
 static void later(struct block_device *device, struct block_request *request)
 {
 	(void)device;
-	assert_null(held);
-	held = request;
+	assert_true(held_count < HELD_MAX);
+	held[held_count++] = request;
+}
+
+static void release_one(uint32_t i)
+{
+	struct block_request *request = held[i];
+
+	held[i] = held[--held_count];
+	if (held_status == BLOCK_OK) {
+		at_once(&base.device, request);
+	} else {
+		request->done(request, held_status);
+	}
 }
 
 static void release(void)
 {
-	while (held != NULL) {
-		struct block_request *request = held;
-
-		held = NULL;
-		at_once(&base.device, request);
+	while (held_count > 0) {
+		release_one((uint32_t)rand() % held_count);
 	}
 }
 
@@ -65,7 +77,8 @@ static void set_up(bool is_later)
 	memcpy(model, base_bytes, BYTES);
 	ram_disk_init(&base, base_bytes, BYTES, true);
 	at_once = base.device.submit;
-	held = NULL;
+	held_count = 0;
+	held_status = BLOCK_OK;
 	if (is_later) {
 		base.device.submit = later;
 	}
@@ -171,6 +184,125 @@ static void test_overlay_is_full(void **state)
 	assert_int_equal(run(device, BLOCK_WRITE, 1, 7), BLOCK_OK);
 	assert_int_equal(run(device, BLOCK_READ, 32, 8), BLOCK_OK);
 	assert_memory_equal(buffer, base_bytes + 32 * 512, 8 * 512);
+	overlay_close(overlay);
+	free(memory);
+}
+
+/* A request of the tests that need several at a time. */
+struct many {
+	struct block_request request;
+	struct block_piece piece;
+	uint8_t bytes[20 * 512];
+	uint8_t wanted[20 * 512];
+	bool is_out;
+};
+
+static void many_done(struct block_request *request, enum block_status status)
+{
+	struct many *many = request->owner;
+
+	assert_int_equal(status, BLOCK_OK);
+	assert_true(many->is_out);
+	many->is_out = false;
+	if (request->operation == BLOCK_READ) {
+		assert_memory_equal(many->bytes, many->wanted, request->sectors_count * 512);
+	}
+}
+
+static void many_submit(struct block_device *device, struct many *many,
+                        enum block_operation operation, uint64_t sector, uint64_t count)
+{
+	many->piece = (struct block_piece){ many->bytes, (uint32_t)count * 512 };
+	many->request = (struct block_request){ .operation = operation,
+		                                .sector = sector,
+		                                .sectors_count = count,
+		                                .pieces = &many->piece,
+		                                .pieces_count = 1,
+		                                .done = many_done,
+		                                .owner = many };
+	many->is_out = true;
+	if (operation == BLOCK_WRITE) {
+		memcpy(model + sector * 512, many->bytes, count * 512);
+	}
+	memcpy(many->wanted, model + sector * 512, count * 512);
+	block_submit(device, &many->request);
+}
+
+/* A base with a queue gets several reads; what meets in a block keeps its order. */
+static void test_overlay_of_many(void **state)
+{
+	static struct many many[24];
+	uint64_t bytes;
+	uint8_t *memory;
+	struct overlay *overlay;
+	uint32_t round;
+	uint32_t i;
+
+	(void)state;
+	set_up(true);
+	srand(2);
+	bytes = overlay_bytes_needed(&base.device, 0);
+	memory = calloc(1, bytes);
+	overlay = overlay_open(&base.device, memory, bytes);
+	for (i = 0; i < 6; i++) {
+		many_submit(overlay_device(overlay), &many[i], BLOCK_READ, i * 16, 4);
+	}
+	assert_int_equal(held_count, 6);
+	release();
+	for (round = 0; round < 20000; round++) {
+		struct many *one = &many[(uint32_t)rand() % 24];
+		uint32_t count = 1 + (uint32_t)rand() % 20;
+
+		if (one->is_out) {
+			if (held_count > 0) {
+				release_one((uint32_t)rand() % held_count);
+			}
+			continue;
+		}
+		for (i = 0; i < count * 512; i++) {
+			one->bytes[i] = (uint8_t)rand();
+		}
+		many_submit(overlay_device(overlay), one,
+		            rand() % 2 == 0 ? BLOCK_READ : BLOCK_WRITE,
+		            (uint32_t)rand() % (SECTORS - count + 1), count);
+		if (round % 1000 == 0) { /* anew, so that the base is asked */
+			release();
+			memset(memory, 0, bytes);
+			memcpy(model, base_bytes, BYTES);
+			overlay_close(overlay);
+			overlay = overlay_open(&base.device, memory, bytes);
+		}
+	}
+	release();
+	for (i = 0; i < 24; i++) {
+		assert_false(many[i].is_out);
+	}
+	overlay_close(overlay);
+	free(memory);
+}
+
+/* A base that fails costs the request, and no room. */
+static void test_overlay_of_a_bad_base(void **state)
+{
+	uint64_t bytes;
+	uint8_t *memory;
+	struct overlay *overlay;
+	uint32_t i;
+
+	(void)state;
+	set_up(true);
+	bytes = overlay_bytes_needed(&base.device, 4096);
+	memory = calloc(1, bytes);
+	overlay = overlay_open(&base.device, memory, bytes);
+	held_status = BLOCK_IO_ERROR;
+	assert_int_equal(run(overlay_device(overlay), BLOCK_READ, 3, 9), BLOCK_IO_ERROR);
+	for (i = 0; i < 3; i++) {
+		assert_int_equal(run(overlay_device(overlay), BLOCK_WRITE, 3, 2), BLOCK_IO_ERROR);
+	}
+	held_status = BLOCK_OK;
+	assert_int_equal(run(overlay_device(overlay), BLOCK_WRITE, 3, 2), BLOCK_OK);
+	assert_int_equal(run(overlay_device(overlay), BLOCK_READ, 0, 8), BLOCK_OK);
+	assert_memory_equal(buffer, base_bytes, 3 * 512);
 	overlay_close(overlay);
 	free(memory);
 }
@@ -291,6 +423,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_overlay),
 		cmocka_unit_test(test_overlay_is_full),
+		cmocka_unit_test(test_overlay_of_many),
+		cmocka_unit_test(test_overlay_of_a_bad_base),
 		cmocka_unit_test(test_requests_are_checked),
 		cmocka_unit_test(test_partitions),
 	};
