@@ -126,6 +126,25 @@ static void rounds_test(const struct device *device, const char *name, uint64_t 
 	print("block: %s: done\n", name);
 }
 
+void bad_sector_test(const struct device *device, uint32_t sector)
+{
+	if (!block_start(device, &queues[0], 0)) {
+		return;
+	}
+	for (uint32_t i = 0; i < 3; i++) {
+		check(block_read(device, &queues[0], sector - 1) == 0, "before it: %x",
+		      status_byte);
+		check(block_read(device, &queues[0], sector) == 1, "the bad sector: %x",
+		      status_byte);
+		check(request(device, &queues[0], REQUEST_IN, sector - 8, DATA_BYTES, false) == 1,
+		      "some with it: %x", status_byte);
+		check(block_read(device, &queues[0], sector + 1) == 0, "behind it: %x",
+		      status_byte);
+	}
+	print("block: the bad sector says so\n");
+	device_reset(device);
+}
+
 /* ---- interrupts ---- */
 
 static void on_msix(struct trap_frame *frame)

@@ -2,7 +2,7 @@
 /*
  * Drives every virtio device that it finds, first as it should be, then with broken rings. `need=blk,rng,net` on the command line
  * (any part of it) says what must be there; `bench=yes`, `exits`, `restart` and `repeat=` only
- * measure the first disk (bench.c); `break=no` leaves the broken rings out; `rounds=N` is the number of writes and reads of
+ * measure the first disk (bench.c); `bad=N` says which of its sectors cannot be read; `break=no` leaves the broken rings out; `rounds=N` is the number of writes and reads of
  * a disk for each kind of ring.
  */
 #include "guests/virtio/virtio.h"
@@ -30,12 +30,14 @@ static bool has_word(const char *text, const char *word)
 	return find_word(text, word) != NULL;
 }
 
-static void rounds_take(const char *digits)
+static uint32_t number(const char *digits)
 {
-	block_rounds = 0;
+	uint32_t value = 0;
+
 	for (; *digits >= '0' && *digits <= '9'; digits++) {
-		block_rounds = block_rounds * 10 + (uint32_t)(*digits - '0');
+		value = value * 10 + (uint32_t)(*digits - '0');
 	}
+	return value;
 }
 
 /* The refusals that do not depend on the type (virtio 1.2 2.2, 4.1.4.3). */
@@ -95,10 +97,17 @@ void guest_main(const struct multiboot_info *info)
 	const char *cmdline = (info->flags & 4) != 0 ? (const char *)(uint64_t)info->cmdline : "";
 
 	if (has_word(cmdline, "rounds=")) {
-		rounds_take(find_word(cmdline, "rounds="));
+		block_rounds = number(find_word(cmdline, "rounds="));
 	}
 	if (has_word(cmdline, "bench=") || has_word(cmdline, "repeat=")) {
 		bench(cmdline);
+	}
+	if (has_word(cmdline, "bad=")) {
+		struct device device;
+
+		check(device_find(TYPE_BLOCK, 0, &device), "there is no disk");
+		bad_sector_test(&device, number(find_word(cmdline, "bad=")));
+		guest_exit("virtio");
 	}
 	type_test(TYPE_RNG, "rng", cmdline, rng_test);
 	type_test(TYPE_BLOCK, "blk", cmdline, block_test);

@@ -102,6 +102,8 @@ int64_t queue_take(struct queue *queue);
 /* ---- the tests ---- */
 
 void block_test(const struct device *device);
+/* A sector that the machine's disk cannot read: it and what has it in it ends with an error, the rest well. */
+void bad_sector_test(const struct device *device, uint32_t sector);
 void broken_test(const struct device *device);
 enum bench_part {
 	BENCH_ALL,

@@ -221,6 +221,32 @@ def test_disk_driver(boot, disk, tmp_path):
 
 
 @pytest.mark.qemu_only
+def test_bad_sector(boot, tmp_path):
+    """A sector that cannot be read costs the request that wants it, and is told; the disk goes on."""
+    rules = tmp_path / "rules"
+    rules.write_text('[inject-error]\nevent = "read_aio"\nerrno = "5"\nsector = "1000"\nonce = "off"\n', encoding="utf-8")
+    arguments = []
+    for number, model in enumerate(("virtio-blk-pci,disable-legacy=on", "nvme,serial=abc")):
+        image = tmp_path / f"disk{number}.img"
+        image.write_bytes(bytes(1 << 20))
+        arguments += ["--drive", f"if=none,id=d{number},format=raw,file=blkdebug:{rules}:{image},"
+                      "rerror=report,werror=report", "--device", f"{model},drive=d{number}"]
+    machine = boot("--config", str(CONFIG), "--file", f"virtio={GUESTS / 'virtio.elf'}", *arguments)
+    machine.wait_for_shell()
+    for disk in ("virtio-blk0", "nvme0"):
+        machine.command(f'create g kernel=virtio memory=16M disk={disk} debug-exit=yes on-poweroff=preserve cmdline="bad=1000"')
+        machine.command("start g")
+        machine.wait_for_state("g", ("off", "crashed"), 60)
+        machine.send("console g\r")
+        machine.expect(r"virtio: (PASS|FAIL), [^\n]*\n", 30)
+        assert "PASS" in machine.child.after, machine.child.before
+        machine.send("\x1d")
+        machine.expect("bulkhead> ")
+        machine.command("delete g")
+        assert f"{disk}: a read of" in machine.command("events")
+
+
+@pytest.mark.qemu_only
 @pytest.mark.parametrize("disk", ["virtio-blk-pci,disable-legacy=on", "nvme"])
 def test_saved_configuration(boot, disk, tmp_path):
     """save config, the machine's end without notice, and the next power-on finds all."""
