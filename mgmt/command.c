@@ -256,6 +256,7 @@ static bool check_arg(struct verb_call *call, const struct verb_arg *arg, const 
 	case VERB_ARG_KEY:
 	case VERB_ARG_VALUE:
 	case VERB_ARG_ASSIGNS:
+	case VERB_ARG_SWITCH:
 		break;
 	}
 	return true;
@@ -392,7 +393,8 @@ static void offer_files(struct line_choices *choices)
 	}
 }
 
-static void offer_keys(struct line_choices *choices, const char *suffix)
+static void offer_keys(struct line_choices *choices, enum config_section section,
+                       const char *suffix)
 {
 	char word[LINE_CHOICE_SIZE];
 	size_t i;
@@ -400,7 +402,7 @@ static void offer_keys(struct line_choices *choices, const char *suffix)
 	for (i = 0; i < config_key_count; i++) {
 		const struct config_key *key = &config_keys[i];
 
-		if (key->section == CONFIG_SECTION_GUEST && (key->flags & CONFIG_KEY_HIDDEN) == 0) {
+		if (key->section == section && (key->flags & CONFIG_KEY_HIDDEN) == 0) {
 			snprintf(word, sizeof(word), "%s%s", key->name, suffix);
 			line_choice_add(choices, word);
 		}
@@ -425,9 +427,10 @@ static void offer_list(struct line_choices *choices, const char *list)
 }
 
 /* Values that a key can have, where they are few or are files. */
-static void offer_values(struct line_choices *choices, const char *key_name)
+static void offer_values(struct line_choices *choices, enum config_section section,
+                         const char *key_name)
 {
-	const struct config_key *key = config_key_find(CONFIG_SECTION_GUEST, key_name);
+	const struct config_key *key = config_key_find(section, key_name);
 
 	if (key == NULL) {
 		return;
@@ -440,23 +443,36 @@ static void offer_values(struct line_choices *choices, const char *key_name)
 		offer_files(choices);
 	} else if (key->type == CONFIG_TYPE_CPUS) {
 		offer_list(choices, "any");
+	} else if (key->type == CONFIG_TYPE_POLICY) {
+		offer_list(choices, "allow deny");
 	}
 }
 
 /* key=value of create: completes the value once the '=' is typed. */
-static void offer_assign(struct line_choices *choices, const char *word)
+static void offer_assign(struct line_choices *choices, enum config_section section,
+                         const char *word)
 {
 	const char *equals = strchr(word, '=');
 	char key[CONFIG_NAME_SIZE];
 
 	if (equals == NULL || (size_t)(equals - word) >= sizeof(key)) {
-		offer_keys(choices, "=");
+		offer_keys(choices, section, "=");
 		return;
 	}
 	memcpy(key, word, (size_t)(equals - word));
 	key[equals - word] = '\0';
 	choices->start += (size_t)(equals - word) + 1;
-	offer_values(choices, key);
+	offer_values(choices, section, key);
+}
+
+static void offer_switches(struct line_choices *choices)
+{
+	uint32_t count;
+	uint32_t i;
+
+	for (i = 0; switch_name_at(i, &count, &count) != NULL; i++) {
+		line_choice_add(choices, switch_name_at(i, &count, &count));
+	}
 }
 
 static void offer_verbs(struct line_choices *choices)
@@ -479,10 +495,10 @@ static void offer_arg(struct line_choices *choices, const struct verb_arg *arg, 
 		offer_files(choices);
 		break;
 	case VERB_ARG_KEY:
-		offer_keys(choices, "");
+		offer_keys(choices, CONFIG_SECTION_GUEST, "");
 		break;
 	case VERB_ARG_VALUE:
-		offer_values(choices, previous);
+		offer_values(choices, CONFIG_SECTION_GUEST, previous);
 		break;
 	case VERB_ARG_VERB:
 		offer_verbs(choices);
@@ -491,7 +507,12 @@ static void offer_arg(struct line_choices *choices, const struct verb_arg *arg, 
 		offer_list(choices, arg->choices);
 		break;
 	case VERB_ARG_ASSIGNS:
-		offer_assign(choices, word);
+		offer_assign(choices,
+		             arg->choices == NULL ? CONFIG_SECTION_GUEST : CONFIG_SECTION_SWITCH,
+		             word);
+		break;
+	case VERB_ARG_SWITCH:
+		offer_switches(choices);
 		break;
 	case VERB_ARG_NONE:
 	case VERB_ARG_NEW_NAME:

@@ -2,7 +2,7 @@
 /*
  * The configuration parser and printer for whole texts.
  *
- * Reads one line at a time: `[host]`, `[guest NAME]`, `key = value`, comments. Keys before the
+ * Reads one line at a time: `[host]`, `[guest NAME]`, `[switch NAME]`, `key = value`, comments. Keys before the
  * first section form a guest of their own, named by the key `name`, as an xl.cfg file is written. A
  * section with an error is left out; every other section is kept. The grammar is
  * docs/configuration.md.
@@ -21,6 +21,7 @@ enum section_state {
 	STATE_BEFORE, /* no section yet and no key */
 	STATE_HOST,
 	STATE_GUEST,
+	STATE_SWITCH,
 	STATE_SKIP, /* after a section header that is no good: its keys cannot be judged */
 };
 
@@ -35,9 +36,10 @@ struct parser {
 	uint32_t section_line;
 	bool section_is_bad;
 	bool section_is_implicit;
-	uint32_t key_line[32]; /* the line on which each key of the table was last given, or 0 */
+	uint32_t key_line[64]; /* the line on which each key of the table was last given, or 0 */
 	struct config_guest guest;
 	struct config_host host;
+	struct config_switch switch_;
 	char key[KEY_SIZE];
 	char value[VALUE_SIZE];
 };
@@ -67,7 +69,10 @@ void config_init(struct config *config)
 void config_free(struct config *config)
 {
 	free(config->guests);
+	free(config->switches);
 	config->guests = NULL;
+	config->switches = NULL;
+	config->switch_count = 0;
 	config->guest_count = 0;
 	config->guest_capacity = 0;
 }
@@ -183,6 +188,36 @@ static void end_guest(struct parser *parser)
 	}
 }
 
+static void end_switch(struct parser *parser)
+{
+	struct config_position at = { .line = parser->section_line, .column = 1 };
+	struct config *config = parser->config;
+	const char *name = parser->switch_.settings.name;
+	struct config_switch *switches;
+	uint32_t i;
+
+	for (i = 0; i < config->switch_count; i++) {
+		if (strcmp(config->switches[i].settings.name, name) == 0) {
+			config_error_add(&config->errors, at, "there is already a switch '%s'",
+			                 name);
+			return;
+		}
+	}
+	if (parser->section_is_bad) {
+		return;
+	}
+	switches = config->switch_count < CONFIG_SWITCHES_MAX
+	                   ? realloc(config->switches,
+	                             (config->switch_count + 1) * sizeof(*switches))
+	                   : NULL;
+	if (switches == NULL) {
+		fail(parser, at, "more than 16 switches, or no memory for one more");
+		return;
+	}
+	config->switches = switches;
+	config->switches[config->switch_count++] = parser->switch_;
+}
+
 /* Finishes the section that was being read, if any. */
 static void end_section(struct parser *parser)
 {
@@ -191,6 +226,8 @@ static void end_section(struct parser *parser)
 		parser->config->has_host = true;
 	} else if (parser->state == STATE_GUEST) {
 		end_guest(parser);
+	} else if (parser->state == STATE_SWITCH) {
+		end_switch(parser);
 	}
 }
 
@@ -206,6 +243,9 @@ static void begin_section(struct parser *parser, enum section_state state)
 		config_set_defaults(CONFIG_SECTION_GUEST, &parser->guest);
 	} else if (state == STATE_HOST) {
 		parser->host = parser->config->host;
+	} else if (state == STATE_SWITCH) {
+		memset(&parser->switch_, 0, sizeof(parser->switch_));
+		config_set_defaults(CONFIG_SECTION_SWITCH, &parser->switch_);
 	}
 }
 
@@ -228,21 +268,24 @@ static void read_section_name(struct parser *parser)
 	}
 }
 
-static void parse_guest_header(struct parser *parser)
+/* The name of a guest or a switch. */
+static void parse_header_name(struct parser *parser, const char *kind, char name[CONFIG_NAME_SIZE])
 {
 	struct config_position at;
 
 	skip_blanks(parser);
 	at = position(parser);
 	read_section_name(parser);
-	if (!config_name_is_valid(parser->value)) {
-		fail(parser, at,
-		     "a guest's name is 1 to 31 characters of a-z, 0-9, _ and -, "
-		     "as in [guest alpha]");
+	if (!config_name_is_valid(parser->value) || strcmp(parser->value, "none") == 0) {
+		config_error_add(&parser->config->errors, at,
+		                 "a %s's name is 1 to 31 characters of a-z, 0-9, _ and -, "
+		                 "as in [%s alpha]",
+		                 kind, kind);
+		parser->section_is_bad = true;
 		parser->state = STATE_SKIP;
 		return;
 	}
-	memcpy(parser->guest.name, parser->value, strlen(parser->value) + 1);
+	memcpy(name, parser->value, strlen(parser->value) + 1);
 }
 
 static void parse_header(struct parser *parser)
@@ -262,9 +305,13 @@ static void parse_header(struct parser *parser)
 		begin_section(parser, STATE_HOST);
 	} else if (strcmp(kind, "guest") == 0) {
 		begin_section(parser, STATE_GUEST);
-		parse_guest_header(parser);
+		parse_header_name(parser, kind, parser->guest.name);
+	} else if (strcmp(kind, "switch") == 0) {
+		begin_section(parser, STATE_SWITCH);
+		parse_header_name(parser, kind, parser->switch_.settings.name);
 	} else {
-		fail(parser, at, "unknown section; meant are [host] and [guest NAME]");
+		fail(parser, at,
+		     "unknown section; meant are [host], [guest NAME] and [switch NAME]");
 		return;
 	}
 	if (parser->state == STATE_SKIP) {
@@ -399,12 +446,26 @@ static bool repeats_wrongly(struct parser *parser, const struct config_key *key,
 	return true;
 }
 
+/* The section that is being read, and its record. */
+static enum config_section section_of(struct parser *parser, void **record)
+{
+	if (parser->state == STATE_HOST) {
+		*record = &parser->host;
+		return CONFIG_SECTION_HOST;
+	}
+	if (parser->state == STATE_SWITCH) {
+		*record = &parser->switch_;
+		return CONFIG_SECTION_SWITCH;
+	}
+	*record = &parser->guest;
+	return CONFIG_SECTION_GUEST;
+}
+
 static void apply_key(struct parser *parser, struct config_position key_at,
                       struct config_position value_at)
 {
-	bool is_host = parser->state == STATE_HOST;
-	enum config_section section = is_host ? CONFIG_SECTION_HOST : CONFIG_SECTION_GUEST;
-	void *record = is_host ? (void *)&parser->host : (void *)&parser->guest;
+	void *record;
+	enum config_section section = section_of(parser, &record);
 	const struct config_key *key = config_key_find(section, parser->key);
 	char why[CONFIG_ERROR_SIZE];
 
@@ -422,6 +483,7 @@ static void apply_key(struct parser *parser, struct config_position key_at,
 		return;
 	}
 	if (!config_value_parse(key, record, parser->value, why, sizeof(why))) {
+		value_at.column += (uint32_t)config_value_bad_offset(key, parser->value);
 		fail(parser, value_at, why);
 	}
 }
@@ -443,6 +505,9 @@ static void parse_key_line(struct parser *parser)
 	parser->at++;
 	skip_blanks(parser);
 	value_at = position(parser);
+	/* Words of a quoted value stand behind the quote. */
+	value_at.column += !at_line_end(parser) && *parser->at == '"' &&
+	                   strcmp(parser->key, "rule") == 0;
 	if (read_value(parser)) {
 		apply_key(parser, key_at, value_at);
 	}
@@ -576,6 +641,23 @@ static bool check_ports(const struct config_guest *guest, struct config_position
 	return true;
 }
 
+bool config_switch_set(struct config_switch *config, const char *name, const char *value,
+                       struct config_position at, struct config_errors *errors)
+{
+	const struct config_key *key = config_key_find(CONFIG_SECTION_SWITCH, name);
+	char why[CONFIG_ERROR_SIZE];
+
+	if (key == NULL) {
+		unknown_key(errors, at, CONFIG_SECTION_SWITCH, name);
+		return false;
+	}
+	if (!config_value_parse(key, config, value, why, sizeof(why))) {
+		config_error_add(errors, at, "%s", why);
+		return false;
+	}
+	return true;
+}
+
 bool config_guest_check(const struct config_guest *guest, struct config_position at,
                         struct config_errors *errors)
 {
@@ -651,6 +733,14 @@ void config_print_host(const struct config_host *host, config_write_fn *write, v
 {
 	write(context, "[host]\n");
 	print_keys(CONFIG_SECTION_HOST, host, write, context);
+}
+
+void config_print_switch(const struct config_switch *config, config_write_fn *write, void *context)
+{
+	write(context, "[switch ");
+	write(context, config->settings.name);
+	write(context, "]\n");
+	print_keys(CONFIG_SECTION_SWITCH, config, write, context);
 }
 
 void config_print_guest(const struct config_guest *guest, config_write_fn *write, void *context)

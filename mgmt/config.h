@@ -14,6 +14,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "mgmt/switch/address.h"
+#include "mgmt/switch/switch.h"
+
 #define CONFIG_NAME_SIZE    32u
 #define CONFIG_PATH_SIZE    128u
 #define CONFIG_RAMDISK_SIZE 64u
@@ -28,6 +31,9 @@
 #define CONFIG_DISKS_MAX    8u
 #define CONFIG_NETS_MAX     4u
 #define CONFIG_PORTS_MAX    3u
+#define CONFIG_NET_IPS_MAX  4u
+#define CONFIG_SWITCHES_MAX 16u
+#define CONFIG_UPLINKS_MAX  4u
 #define CONFIG_SOURCE_SIZE  64u
 #define CONFIG_SERIAL_SIZE  21u /* virtio has room for 20 bytes */
 
@@ -36,6 +42,7 @@ enum config_section {
 	CONFIG_SECTION_NONE,
 	CONFIG_SECTION_HOST,
 	CONFIG_SECTION_GUEST,
+	CONFIG_SECTION_SWITCH,
 };
 
 /* The type of a key's value, which fixes the C type of the field behind it. */
@@ -53,6 +60,9 @@ enum config_type {
 	CONFIG_TYPE_DISKS,   /* struct config_disk[CONFIG_DISKS_MAX] */
 	CONFIG_TYPE_NETS,    /* struct config_net[CONFIG_NETS_MAX] */
 	CONFIG_TYPE_CONSOLE, /* uint32_t holding an enum config_console */
+	CONFIG_TYPE_POLICY,  /* bool: allow or deny */
+	CONFIG_TYPE_UPLINKS, /* struct config_uplink[CONFIG_UPLINKS_MAX] */
+	CONFIG_TYPE_RULES,   /* struct switch_rule[SWITCH_RULES_MAX], behind it no hole */
 };
 
 /* The consoles that a guest has. */
@@ -118,6 +128,20 @@ struct config_net {
 	bool is_mirror;     /* gets a copy of all frames of the switch */
 	uint16_t vlan;      /* access port of this VLAN; 0 = none */
 	uint32_t rate_kbit; /* each way, in kbit/s; 0 = no limit */
+	uint32_t ips_count; /* addresses that it is pinned to */
+	struct switch_prefix ips[CONFIG_NET_IPS_MAX];
+};
+
+/* A NIC of the machine on a switch. */
+struct config_uplink {
+	char nic[CONFIG_NAME_SIZE]; /* "" = none in this place */
+	bool is_trunk;
+	uint16_t vlan;
+};
+
+struct config_switch {
+	struct switch_settings settings; /* first: its name is the switch's */
+	struct config_uplink uplinks[CONFIG_UPLINKS_MAX];
 };
 
 struct config_host {
@@ -175,6 +199,8 @@ struct config {
 	uint32_t guest_count;
 	uint32_t guest_capacity;
 	struct config_guest *guests;
+	uint32_t switch_count;
+	struct config_switch *switches;
 	struct config_errors errors;
 };
 
@@ -216,13 +242,16 @@ unsigned int config_edit_distance(const char *a, const char *b);
 /* Writes the section's key names, separated by spaces; always ends with NUL. */
 void config_key_list(enum config_section section, char *out, size_t size);
 
-/* config_value.c: one value. record is the struct config_host or config_guest of the key's
- * section. */
+/* config_value.c: one value. record is the struct config_host, config_guest or config_switch of the
+ * key's section. */
 
 /* Reads text into the key's field. False, with the reason in why[size], if it is not a good value;
  * the field is then as it was. A TEXTS key gets one more entry. */
 bool config_value_parse(const struct config_key *key, void *record, const char *text, char *why,
                         size_t size);
+
+/* Where in the text config_value_parse() stumbles, in bytes: 0, but for values of several words. */
+size_t config_value_bad_offset(const struct config_key *key, const char *text);
 
 /* True for keys that may be given several times, each adding one. */
 bool config_key_is_list(const struct config_key *key);
@@ -243,6 +272,19 @@ bool config_disk_parse(const char *text, struct config_disk *disk);
 bool config_net_parse(const char *text, struct config_net *net);
 void config_disk_print(const struct config_disk *disk, char *out, size_t size);
 void config_net_print(const struct config_net *net, char *out, size_t size);
+
+/* config_switch.c: uplinks and rules. */
+bool config_uplink_parse(const char *text, struct config_uplink *uplink);
+void config_uplink_print(const struct config_uplink *uplink, char *out, size_t size);
+
+/* Words between commas, without the blanks around them. Returns their count, 0 if one is too long or
+ * there are too many. */
+#define CONFIG_WORDS_MAX 14u /* of one thread: callers keep theirs static */
+#define CONFIG_WORD_SIZE 80u
+uint32_t config_split(const char *text, char words[CONFIG_WORDS_MAX][CONFIG_WORD_SIZE]);
+
+/* 1 to 4094, or trunk. */
+bool config_vlan_parse(const char *text, uint16_t *vlan, bool *is_trunk);
 
 /* Reads a size as config_value_parse() does, in any multiple; false if it is none. */
 bool config_size_parse(const char *text, uint64_t *bytes);
@@ -286,6 +328,10 @@ bool config_parse(struct config *config, const char *text, size_t size);
 bool config_guest_set(struct config_guest *guest, const char *key, const char *value,
                       struct config_position at, struct config_errors *errors);
 
+/* The same for a switch. */
+bool config_switch_set(struct config_switch *config, const char *key, const char *value,
+                       struct config_position at, struct config_errors *errors);
+
 /* Checks what no single key shows (required keys, cap against vcpus). False with an error added. */
 bool config_guest_check(const struct config_guest *guest, struct config_position at,
                         struct config_errors *errors);
@@ -298,4 +344,5 @@ typedef void config_write_fn(void *context, const char *text);
 
 /* Prints sections that config_parse() reads back to the same records. */
 void config_print_host(const struct config_host *host, config_write_fn *write, void *context);
+void config_print_switch(const struct config_switch *config, config_write_fn *write, void *context);
 void config_print_guest(const struct config_guest *guest, config_write_fn *write, void *context);

@@ -8,12 +8,10 @@
 
 #include "mgmt/config.h"
 
-#define WORDS_MAX 8u
-#define WORD_SIZE 80u
+#define WORDS_MAX CONFIG_WORDS_MAX
+#define WORD_SIZE CONFIG_WORD_SIZE
 
-/* Words between commas, without the blanks around them. Returns their count, 0 if one is too long or
- * there are too many. */
-static uint32_t split(const char *text, char words[WORDS_MAX][WORD_SIZE])
+uint32_t config_split(const char *text, char words[WORDS_MAX][WORD_SIZE])
 {
 	uint32_t count = 0;
 
@@ -89,8 +87,8 @@ static bool disk_option(const char *word, struct config_disk *disk)
 
 bool config_disk_parse(const char *text, struct config_disk *disk)
 {
-	char words[WORDS_MAX][WORD_SIZE];
-	uint32_t count = split(text, words);
+	static char words[WORDS_MAX][WORD_SIZE];
+	uint32_t count = config_split(text, words);
 	struct config_disk parsed;
 	uint64_t bytes;
 	uint32_t i;
@@ -134,34 +132,12 @@ void config_disk_print(const struct config_disk *disk, char *out, size_t size)
 	         disk->serial[0] != '\0' ? ", serial=" : "", disk->serial);
 }
 
-static int hex_digit(char c)
-{
-	const char *digits = "0123456789abcdef";
-	const char *at = memchr(digits, c | 0x20, 16);
-
-	return at != NULL && c != '\0' ? (int)(at - digits) : -1;
-}
-
-/* Six bytes in hexadecimal with colons; not a group address, not all zero. */
+/* Not a group address, not all zero. */
 static bool parse_mac(const char *text, uint8_t mac[6])
 {
-	uint8_t any = 0;
-	uint32_t i;
+	static const uint8_t none[6];
 
-	if (strlen(text) != 17) {
-		return false;
-	}
-	for (i = 0; i < 6; i++) {
-		int high = hex_digit(text[3 * i]);
-		int low = hex_digit(text[3 * i + 1]);
-
-		if (high < 0 || low < 0 || (i < 5 && text[3 * i + 2] != ':')) {
-			return false;
-		}
-		mac[i] = (uint8_t)(high << 4 | low);
-		any |= mac[i];
-	}
-	return any != 0 && (mac[0] & 1) == 0;
+	return switch_mac_parse(text, mac) && memcmp(mac, none, 6) != 0 && (mac[0] & 1) == 0;
 }
 
 /* A number up to max; false if it is none. */
@@ -216,50 +192,60 @@ static bool parse_rate(const char *text, uint32_t *kbit)
 	return true;
 }
 
+bool config_vlan_parse(const char *text, uint16_t *vlan, bool *is_trunk)
+{
+	uint32_t number;
+
+	if (strcmp(text, "trunk") == 0) {
+		*is_trunk = true;
+		return true;
+	}
+	if (!parse_number(text, 4094, &number) || number == 0) {
+		return false;
+	}
+	*vlan = (uint16_t)number;
+	return true;
+}
+
+/* Options without a value; false if the word is none. */
+static bool net_flag(const char *word, struct config_net *net)
+{
+	bool *flag = strcmp(word, "pinned") == 0     ? &net->is_pinned
+	             : strcmp(word, "isolated") == 0 ? &net->is_isolated
+	             : strcmp(word, "mirror") == 0   ? &net->is_mirror
+	                                             : NULL;
+
+	if (flag != NULL) {
+		*flag = true;
+	}
+	return flag != NULL;
+}
+
 static bool net_option(const char *word, struct config_net *net)
 {
 	const char *value = option(word, "mac");
-	uint32_t vlan;
 
 	if (value != NULL) {
 		net->has_mac = true;
 		return parse_mac(value, net->mac);
 	}
-	if (strcmp(word, "pinned") == 0) {
-		net->is_pinned = true;
-		return true;
-	}
-	if (strcmp(word, "isolated") == 0) {
-		net->is_isolated = true;
-		return true;
-	}
-	if (strcmp(word, "mirror") == 0) {
-		net->is_mirror = true;
-		return true;
+	value = option(word, "ip");
+	if (value != NULL) {
+		return net->ips_count < CONFIG_NET_IPS_MAX &&
+		       switch_prefix_parse(value, &net->ips[net->ips_count++]);
 	}
 	value = option(word, "rate");
 	if (value != NULL) {
 		return parse_rate(value, &net->rate_kbit);
 	}
 	value = option(word, "vlan");
-	if (value == NULL) {
-		return false;
-	}
-	if (strcmp(value, "trunk") == 0) {
-		net->is_trunk = true;
-		return true;
-	}
-	if (!parse_number(value, 4094, &vlan) || vlan == 0) {
-		return false;
-	}
-	net->vlan = (uint16_t)vlan;
-	return true;
+	return value != NULL && config_vlan_parse(value, &net->vlan, &net->is_trunk);
 }
 
 bool config_net_parse(const char *text, struct config_net *net)
 {
-	char words[WORDS_MAX][WORD_SIZE];
-	uint32_t count = split(text, words);
+	static char words[WORDS_MAX][WORD_SIZE];
+	uint32_t count = config_split(text, words);
 	struct config_net parsed;
 	uint32_t i;
 
@@ -269,7 +255,7 @@ bool config_net_parse(const char *text, struct config_net *net)
 	}
 	memcpy(parsed.switch_name, words[0], strlen(words[0]) + 1);
 	for (i = 1; i < count; i++) {
-		if (!net_option(words[i], &parsed)) {
+		if (!net_flag(words[i], &parsed) && !net_option(words[i], &parsed)) {
 			return false;
 		}
 	}
@@ -293,6 +279,8 @@ void config_net_print(const struct config_net *net, char *out, size_t size)
 	char mac[32] = "";
 	char vlan[16] = "";
 	char rate[24] = "";
+	size_t used;
+	uint32_t i;
 
 	if (net->has_mac) {
 		snprintf(mac, sizeof(mac), ", mac=%02x:%02x:%02x:%02x:%02x:%02x", net->mac[0],
@@ -306,7 +294,14 @@ void config_net_print(const struct config_net *net, char *out, size_t size)
 	if (net->rate_kbit != 0) {
 		print_rate(net->rate_kbit, rate, sizeof(rate));
 	}
-	snprintf(out, size, "%s%s%s%s%s%s%s", net->switch_name, mac, vlan, rate,
-	         net->is_pinned ? ", pinned" : "", net->is_isolated ? ", isolated" : "",
-	         net->is_mirror ? ", mirror" : "");
+	used = (size_t)snprintf(out, size, "%s%s%s%s%s%s%s", net->switch_name, mac, vlan, rate,
+	                        net->is_pinned ? ", pinned" : "",
+	                        net->is_isolated ? ", isolated" : "",
+	                        net->is_mirror ? ", mirror" : "");
+	for (i = 0; i < net->ips_count && used < size; i++) {
+		char ip[SWITCH_PREFIX_TEXT];
+
+		switch_prefix_print(&net->ips[i], ip, sizeof(ip));
+		used += (size_t)snprintf(out + used, size - used, ", ip=%s", ip);
+	}
 }

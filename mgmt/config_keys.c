@@ -9,8 +9,9 @@
 
 #include <string.h>
 
-#define HOST(field)  CONFIG_SECTION_HOST, offsetof(struct config_host, field)
-#define GUEST(field) CONFIG_SECTION_GUEST, offsetof(struct config_guest, field)
+#define HOST(field)   CONFIG_SECTION_HOST, offsetof(struct config_host, field)
+#define GUEST(field)  CONFIG_SECTION_GUEST, offsetof(struct config_guest, field)
+#define SWITCH(field) CONFIG_SECTION_SWITCH, offsetof(struct config_switch, field)
 #define ROW(key_name, alias_list, where, type_, flags_, min_, max_, default_, meant_, help_) \
 	ROW_(key_name, alias_list, where, type_, flags_, min_, max_, default_, meant_, help_)
 #define ROW_(key_name, alias_list, section_, offset_, type_, flags_, min_, max_, default_, meant_, \
@@ -110,11 +111,38 @@ const struct config_key config_keys[] = {
 	    "a virtio disk; may be given again"),
 	ROW("net", "vif", GUEST(nets), CONFIG_TYPE_NETS, 0, 0, 0, "",
 	    "SWITCH[, mac=52:42:48:00:00:01][, vlan=1..4094 or trunk][, rate=100M][, pinned]"
-	    "[, isolated][, mirror]",
+	    "[, isolated][, mirror][, ip=10.0.0.5]",
 	    "a virtio network interface on a switch; may be given again"),
 	ROW("debug-exit", "debug_exit", GUEST(has_debug_exit), CONFIG_TYPE_FLAG, 0, 0, 0, "no",
 	    FLAG_MEANT,
 	    "give the guest the debug-exit port 0xF4"),
+
+	ROW("uplink", "", SWITCH(uplinks), CONFIG_TYPE_UPLINKS, 0, 0, 0, "",
+	    "a NIC (the verb devices lists them), then [, vlan=1..4094 or trunk]",
+	    "put a NIC of the machine on the switch; may be given again"),
+	ROW("mtu", "", SWITCH(settings.mtu), CONFIG_TYPE_COUNT, 0,
+	    SWITCH_MTU_MIN, SWITCH_MTU_MAX, "1500",
+	    "a number of bytes from 1280 to 9000",
+	    "largest packet, without the Ethernet header"),
+	ROW("vlan", "", SWITCH(settings.vlan), CONFIG_TYPE_COUNT, 0, 0, 4094, "0",
+	    "a number from 1 to 4094; 0 for none",
+	    "VLAN of guests' ports that name none"),
+	ROW("isolated", "", SWITCH(settings.is_isolated), CONFIG_TYPE_FLAG, 0, 0, 0, "no",
+	    FLAG_MEANT,
+	    "guests' ports do not reach one another"),
+	ROW("pinned", "", SWITCH(settings.is_pinned), CONFIG_TYPE_FLAG, 0, 0, 0, "no",
+	    FLAG_MEANT,
+	    "guests send from their own MAC address only"),
+	ROW("mirror", "", SWITCH(settings.mirror), CONFIG_TYPE_TEXT, 0, 0, SWITCH_NAME_SIZE - 1, "",
+	    "a port of the switch, such as alpha.1",
+	    "port that gets a copy of all frames"),
+	ROW("policy", "", SWITCH(settings.is_deny), CONFIG_TYPE_POLICY, 0, 0, 0, "allow",
+	    "allow or deny",
+	    "what is done with frames of guests that no rule decides on"),
+	ROW("rule", "", SWITCH(settings.rules), CONFIG_TYPE_RULES, 0, 0, 0, "",
+	    "allow or deny, then in, out, port=, smac=, dmac=, ether=, vlan=, src=, dst=, proto=, sport=, "
+	    "dport=, icmp-type=",
+	    "let frames of guests through, or not; may be given again, the first that matches decides"),
 };
 /* clang-format on */
 

@@ -14,6 +14,7 @@
 #include "mgmt/machine.h"
 #include "mgmt/partition.h"
 #include "mgmt/shell.h"
+#include "mgmt/switches.h"
 
 #define MAGIC        "BHCONFIG"
 #define VERSION      1u
@@ -200,6 +201,9 @@ static void take_text(const uint8_t *copy)
 	if (config.has_host) {
 		machine_ledger()->host = config.host;
 	}
+	for (i = 0; i < config.switch_count; i++) {
+		errors_count += !switches_define(&config.switches[i]);
+	}
 	for (i = 0; i < config.guest_count; i++) {
 		take_guest(&config.guests[i], &errors_count);
 	}
@@ -286,6 +290,7 @@ static bool print_text(void)
 
 	store.text_bytes = 0;
 	config_print_host(&machine_ledger()->host, add_text, NULL);
+	switches_print(add_text, NULL);
 	for (slot = 0; slot < BH_PARTITIONS_MAX; slot++) {
 		const struct guest *guest = partition_guest(slot);
 

@@ -317,6 +317,45 @@ static bool parse_nets(const struct config_key *key, void *record, const char *t
 	return false;
 }
 
+static bool parse_policy(const struct config_key *key, void *record, const char *text)
+{
+	bool is_deny = strcmp(text, "deny") == 0 || strcmp(text, "drop") == 0;
+
+	if (!is_deny && strcmp(text, "allow") != 0 && strcmp(text, "accept") != 0) {
+		return false;
+	}
+	*(bool *)field(key, record) = is_deny;
+	return true;
+}
+
+static bool parse_uplinks(const struct config_key *key, void *record, const char *text)
+{
+	struct config_uplink *uplinks = field(key, record);
+	uint32_t i;
+
+	for (i = 0; i < CONFIG_UPLINKS_MAX; i++) {
+		if (uplinks[i].nic[0] == '\0') {
+			return config_uplink_parse(text, &uplinks[i]);
+		}
+	}
+	return false;
+}
+
+static bool parse_rules(void *record, const char *text, char *why, size_t size)
+{
+	struct switch_settings *settings = &((struct config_switch *)record)->settings;
+	struct switch_rule rule;
+	size_t offset;
+
+	why[0] = '\0';
+	if (settings->rules_count >= SWITCH_RULES_MAX ||
+	    !switch_rule_parse(text, &rule, why, size, &offset)) {
+		return false;
+	}
+	settings->rules[settings->rules_count++] = rule;
+	return true;
+}
+
 static bool parse_any(const struct config_key *key, void *record, const char *text)
 {
 	switch (key->type) {
@@ -346,6 +385,12 @@ static bool parse_any(const struct config_key *key, void *record, const char *te
 		return parse_nets(key, record, text);
 	case CONFIG_TYPE_CONSOLE:
 		return parse_console(key, record, text);
+	case CONFIG_TYPE_POLICY:
+		return parse_policy(key, record, text);
+	case CONFIG_TYPE_UPLINKS:
+		return parse_uplinks(key, record, text);
+	case CONFIG_TYPE_RULES:
+		break; /* says itself what is wrong */
 	}
 	return false;
 }
@@ -353,41 +398,72 @@ static bool parse_any(const struct config_key *key, void *record, const char *te
 bool config_key_is_list(const struct config_key *key)
 {
 	return key->type == CONFIG_TYPE_TEXTS || key->type == CONFIG_TYPE_DISKS ||
-	       key->type == CONFIG_TYPE_NETS;
+	       key->type == CONFIG_TYPE_NETS || key->type == CONFIG_TYPE_UPLINKS ||
+	       key->type == CONFIG_TYPE_RULES;
 }
 
-/* True if a list has no room for one more. */
-static bool list_is_full(const struct config_key *key, const void *record)
+/* The places of a list that are taken, and of all there are. */
+static uint32_t list_used(const struct config_key *key, const void *record, uint32_t *places)
 {
 	const void *from = field_const(key, record);
 	uint32_t used = 0;
 	uint32_t i;
 
-	if (key->type == CONFIG_TYPE_DISKS) {
+	*places = config_value_count(key, record);
+	switch (key->type) {
+	case CONFIG_TYPE_DISKS:
 		for (i = 0; i < CONFIG_DISKS_MAX; i++) {
 			used += ((const struct config_disk *)from)[i].source[0] != '\0';
 		}
-		return used == CONFIG_DISKS_MAX;
-	}
-	if (key->type == CONFIG_TYPE_NETS) {
+		return used;
+	case CONFIG_TYPE_NETS:
 		for (i = 0; i < CONFIG_NETS_MAX; i++) {
 			used += ((const struct config_net *)from)[i].switch_name[0] != '\0';
 		}
-		return used == CONFIG_NETS_MAX;
+		return used;
+	case CONFIG_TYPE_UPLINKS:
+		for (i = 0; i < CONFIG_UPLINKS_MAX; i++) {
+			used += ((const struct config_uplink *)from)[i].nic[0] != '\0';
+		}
+		return used;
+	case CONFIG_TYPE_TEXTS:
+		*places = CONFIG_RAMDISKS_MAX;
+		return ((const struct config_texts *)from)->count;
+	case CONFIG_TYPE_RULES:
+		*places = SWITCH_RULES_MAX;
+		return ((const struct config_switch *)record)->settings.rules_count;
+	case CONFIG_TYPE_COUNT:
+	case CONFIG_TYPE_SIZE:
+	case CONFIG_TYPE_FLAG:
+	case CONFIG_TYPE_NAME:
+	case CONFIG_TYPE_TEXT:
+	case CONFIG_TYPE_CPUS:
+	case CONFIG_TYPE_ACTION:
+	case CONFIG_TYPE_ADDRESS:
+	case CONFIG_TYPE_IP:
+	case CONFIG_TYPE_POLICY:
+	case CONFIG_TYPE_CONSOLE:
+		break;
 	}
-	return key->type == CONFIG_TYPE_TEXTS &&
-	       ((const struct config_texts *)from)->count >= CONFIG_RAMDISKS_MAX;
+	*places = 1;
+	return 0;
 }
 
 bool config_value_parse(const struct config_key *key, void *record, const char *text, char *why,
                         size_t size)
 {
-	if (parse_any(key, record, text)) {
+	char own[CONFIG_ERROR_SIZE / 2] = "";
+	uint32_t places;
+
+	if (parse_any(key, record, text) ||
+	    (key->type == CONFIG_TYPE_RULES && parse_rules(record, text, own, sizeof(own)))) {
 		return true;
 	}
-	if (list_is_full(key, record)) {
+	if (list_used(key, record, &places) >= places) {
 		snprintf(why, size, "%s is given more than %u times", key->name,
-		         (unsigned int)config_value_count(key, record));
+		         (unsigned int)places);
+	} else if (own[0] != '\0') {
+		snprintf(why, size, "%s: %s", key->name, own);
 	} else if (key->type == CONFIG_TYPE_TEXT || key->type == CONFIG_TYPE_TEXTS) {
 		snprintf(why, size, "%s: meant is %s, without control characters", key->name,
 		         key->meant);
@@ -396,6 +472,19 @@ bool config_value_parse(const struct config_key *key, void *record, const char *
 		         key->meant);
 	}
 	return false;
+}
+
+size_t config_value_bad_offset(const struct config_key *key, const char *text)
+{
+	char why[CONFIG_ERROR_SIZE / 2];
+	struct switch_rule rule;
+	size_t offset = 0;
+
+	if (key->type == CONFIG_TYPE_RULES &&
+	    switch_rule_parse(text, &rule, why, sizeof(why), &offset)) {
+		return 0;
+	}
+	return offset;
 }
 
 void config_size_print(uint64_t bytes, char *out, size_t size)
@@ -475,6 +564,12 @@ uint32_t config_value_count(const struct config_key *key, const void *record)
 	if (key->type == CONFIG_TYPE_DISKS) {
 		return CONFIG_DISKS_MAX;
 	}
+	if (key->type == CONFIG_TYPE_UPLINKS) {
+		return CONFIG_UPLINKS_MAX;
+	}
+	if (key->type == CONFIG_TYPE_RULES) {
+		return ((const struct config_switch *)record)->settings.rules_count;
+	}
 	return key->type == CONFIG_TYPE_NETS ? CONFIG_NETS_MAX : 1;
 }
 
@@ -486,6 +581,10 @@ void config_value_clear(const struct config_key *key, void *record)
 		memset(field(key, record), 0, CONFIG_DISKS_MAX * sizeof(struct config_disk));
 	} else if (key->type == CONFIG_TYPE_NETS) {
 		memset(field(key, record), 0, CONFIG_NETS_MAX * sizeof(struct config_net));
+	} else if (key->type == CONFIG_TYPE_UPLINKS) {
+		memset(field(key, record), 0, CONFIG_UPLINKS_MAX * sizeof(struct config_uplink));
+	} else if (key->type == CONFIG_TYPE_RULES) {
+		((struct config_switch *)record)->settings.rules_count = 0;
 	}
 }
 
@@ -532,6 +631,15 @@ void config_value_print(const struct config_key *key, const void *record, uint32
 		break;
 	case CONFIG_TYPE_CONSOLE:
 		snprintf(out, size, "%s", config_console_name(*(const uint32_t *)from));
+		break;
+	case CONFIG_TYPE_POLICY:
+		snprintf(out, size, "%s", *(const bool *)from ? "deny" : "allow");
+		break;
+	case CONFIG_TYPE_UPLINKS:
+		config_uplink_print((const struct config_uplink *)from + idx, out, size);
+		break;
+	case CONFIG_TYPE_RULES:
+		switch_rule_print((const struct switch_rule *)from + idx, out, size);
 		break;
 	}
 }

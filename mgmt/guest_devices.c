@@ -149,12 +149,14 @@ static bool attach_net(struct guest *guest, uint32_t i)
 		                     .is_isolated = net->is_isolated,
 		                     .is_mirror = net->is_mirror,
 		                     .rate_kbit = net->rate_kbit,
-		                     .pairs_count = 1 };
+		                     .pairs_count = 1,
+		                     .ips_count = net->ips_count };
 
 	snprintf(params.switch_name, sizeof(params.switch_name), "%s", net->switch_name);
 	snprintf(params.port_name, sizeof(params.port_name), "%.29s.%u", guest->config.name,
 	         (unsigned int)i);
 	guest_devices_mac(&guest->config, i, params.mac);
+	memcpy(params.ips, net->ips, sizeof(params.ips));
 	return net_add(partition_slot(guest), GUEST_DEVICE_NET + i, &params) != NULL;
 }
 

@@ -36,7 +36,8 @@ static bool config_is_sane(const struct config_guest *config)
 		}
 	}
 	for (i = 0; i < CONFIG_NETS_MAX; i++) {
-		if (!text_ends(config->nets[i].switch_name, CONFIG_NAME_SIZE)) {
+		if (!text_ends(config->nets[i].switch_name, CONFIG_NAME_SIZE) ||
+		    config->nets[i].ips_count > CONFIG_NET_IPS_MAX) {
 			return false;
 		}
 	}
@@ -90,6 +91,32 @@ static void end_host_texts(struct config_host *host)
 	}
 }
 
+static bool switch_is_sane(const struct config_switch *config)
+{
+	const struct switch_settings *settings = &config->settings;
+	uint32_t i;
+
+	if (!text_ends(settings->name, sizeof(settings->name)) ||
+	    !config_name_is_valid(settings->name) ||
+	    !text_ends(settings->mirror, sizeof(settings->mirror)) ||
+	    settings->mtu < SWITCH_MTU_MIN || settings->mtu > SWITCH_MTU_MAX ||
+	    settings->vlan > 4094 || settings->rules_count > SWITCH_RULES_MAX) {
+		return false;
+	}
+	for (i = 0; i < settings->rules_count; i++) {
+		if (!switch_rule_is_sane(&settings->rules[i])) {
+			return false;
+		}
+	}
+	for (i = 0; i < CONFIG_UPLINKS_MAX; i++) {
+		if (!text_ends(config->uplinks[i].nic, sizeof(config->uplinks[i].nic)) ||
+		    config->uplinks[i].vlan > 4094) {
+			return false;
+		}
+	}
+	return true;
+}
+
 bool ledger_open(struct ledger *ledger)
 {
 	uint32_t i;
@@ -104,6 +131,11 @@ bool ledger_open(struct ledger *ledger)
 		return false;
 	}
 	end_host_texts(&ledger->host);
+	for (i = 0; i < CONFIG_SWITCHES_MAX; i++) {
+		if (!switch_is_sane(&ledger->switches[i])) {
+			memset(&ledger->switches[i], 0, sizeof(ledger->switches[i]));
+		}
+	}
 	for (i = 0; i < LEDGER_EVENTS; i++) {
 		ledger->events[i].guest[CONFIG_NAME_SIZE - 1] = '\0';
 		ledger->events[i].text[LEDGER_EVENT_SIZE - 1] = '\0';

@@ -111,6 +111,8 @@ struct ledger {
 	uint32_t is_boot_done;  /* the boot configuration has been read */
 	uint32_t is_store_read; /* and what was saved on a disk */
 	struct config_host host;
+	struct config_switch
+		switches[CONFIG_SWITCHES_MAX]; /* no name = free; rules are counted here */
 	struct kept_record kept[BH_KEPT_MAX];
 	struct guest guests[BH_PARTITIONS_MAX];
 	struct ledger_event events[LEDGER_EVENTS];

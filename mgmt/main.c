@@ -26,6 +26,7 @@
 #include "mgmt/shell.h"
 #include "mgmt/stats.h"
 #include "mgmt/switch/switch.h"
+#include "mgmt/switches.h"
 #include "mgmt/verb.h"
 #include "mgmt/virtio/backend.h"
 #include "mgmt/virtio/ports.h"
@@ -112,6 +113,7 @@ static void take_up(void)
 
 	if (ledger_open(ledger)) {
 		kept_init();
+		switches_init();
 		partition_init();
 		ledger_event(ledger, machine_now_tsc(), "", "mgmt was started again (start %u%s)",
 		             (unsigned int)machine_info()->starts_count, death_text());

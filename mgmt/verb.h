@@ -31,7 +31,9 @@ enum verb_arg_kind {
 	VERB_ARG_VALUE,
 	VERB_ARG_VERB,
 	VERB_ARG_CHOICE,  /* one of the words in choices */
-	VERB_ARG_ASSIGNS, /* key=value, any number of times; must be last */
+	VERB_ARG_ASSIGNS, /* key=value, any number of times; must be last; keys of a guest, or with
+	                   * choices "switch" of a switch */
+	VERB_ARG_SWITCH,  /* name of a switch, that is there or not */
 };
 
 struct verb_arg {
@@ -135,8 +137,10 @@ void verb_devices(struct verb_call *call, struct result *result);
 void verb_fetch(struct verb_call *call, struct result *result);
 void verb_ping(struct verb_call *call, struct result *result);
 void verb_disk(struct verb_call *call, struct result *result);
-void verb_switch(struct verb_call *call, struct result *result);
 void verb_net(struct verb_call *call, struct result *result);
+
+/* verbs_switch.c: the virtual switches. */
+void verb_switch(struct verb_call *call, struct result *result);
 
 /* verbs_stats.c: how often and how long. */
 void verb_exits(struct verb_call *call, struct result *result);

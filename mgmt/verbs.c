@@ -101,10 +101,13 @@ const struct verb verbs[] = {
 			   { "SWITCH|NUMBER", VERB_ARG_VALUE, true, NULL } },
 	  "list the guests' networks, add or take away one; stat: the machine's own port and NICs",
 	  "net add web lan,vlan=7", verb_net },
-	{ "switch", "", "", { { "list|port", VERB_ARG_CHOICE, false, "list port" },
-			      { "SWITCH", VERB_ARG_VALUE, true, NULL } },
-	  "list the virtual switches, or their ports with what they count", "switch port lan",
-	  verb_switch },
+	{ "switch", "vswitch", "v",
+	  { { "list|add|set|del|port|rules", VERB_ARG_CHOICE, false, "list add set del port rules" },
+	    { "SWITCH", VERB_ARG_SWITCH, true, NULL },
+	    { "KEY=VALUE", VERB_ARG_ASSIGNS, true, "switch" } },
+	  "list the virtual switches (-v: with their settings), define, change or forget one, list ports with "
+	  "what they count; rules SWITCH [add RULE|insert NUMBER RULE|del NUMBER|clear]",
+	  "switch rules lan add deny in proto=tcp dport=22", verb_switch },
 	{ "fetch", "wget curl", "", { { "URL|stop", VERB_ARG_VALUE, false, NULL },
 				      { "NAME", VERB_ARG_VALUE, true, NULL },
 				      { "sha256=DIGEST", VERB_ARG_VALUE, true, NULL } },
@@ -187,15 +190,14 @@ void verb_usage(const struct verb *verb, char *out, size_t size)
 	}
 }
 
-static void help_keys(struct result *result)
+static void help_keys(enum config_section section, struct result *result)
 {
 	size_t i;
 
-	result_raw(result, "\nKeys of a guest (those marked * act on a running guest at once):\n");
 	for (i = 0; i < config_key_count; i++) {
 		const struct config_key *key = &config_keys[i];
 
-		if (key->section != CONFIG_SECTION_GUEST || (key->flags & CONFIG_KEY_HIDDEN) != 0) {
+		if (key->section != section || (key->flags & CONFIG_KEY_HIDDEN) != 0) {
 			continue;
 		}
 		result_raw_format(result, "  %-12s%c %s\n", key->name,
@@ -217,7 +219,12 @@ static void help_one(const struct verb *verb, struct result *result)
 	}
 	result_raw_format(result, "  example: %s\n", verb->example);
 	if (strcmp(verb->name, "set") == 0 || strcmp(verb->name, "create") == 0) {
-		help_keys(result);
+		result_raw(result, "\nKeys of a guest (those marked * act on a running guest at "
+		                   "once):\n");
+		help_keys(CONFIG_SECTION_GUEST, result);
+	} else if (strcmp(verb->name, "switch") == 0) {
+		result_raw(result, "\nKeys of a switch:\n");
+		help_keys(CONFIG_SECTION_SWITCH, result);
 	}
 }
 

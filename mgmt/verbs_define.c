@@ -10,6 +10,7 @@
 #include "mgmt/machine.h"
 #include "mgmt/partition.h"
 #include "mgmt/shell.h"
+#include "mgmt/switches.h"
 #include "mgmt/verb.h"
 
 static struct config_errors line_errors;
@@ -198,6 +199,7 @@ void verb_show(struct verb_call *call, struct result *result)
 		return;
 	}
 	config_print_host(&machine_ledger()->host, write_raw, result);
+	switches_print(write_raw, result);
 	for (slot = 0; slot < BH_PARTITIONS_MAX; slot++) {
 		const struct guest *guest = partition_guest(slot);
 
@@ -250,6 +252,13 @@ static uint32_t define_all(struct config *config)
 	if (config->has_host) {
 		machine_ledger()->host = config->host;
 	}
+	for (i = 0; i < config->switch_count; i++) {
+		if (!switches_define(&config->switches[i])) {
+			config_error_add(&config->errors, nowhere, "switch %s: %s",
+			                 config->switches[i].settings.name,
+			                 "there are too many switches");
+		}
+	}
 	for (i = 0; i < config->guest_count; i++) {
 		struct result why;
 
@@ -289,11 +298,13 @@ void verb_create_section(const char *text, size_t size, struct result *result)
 	config_init(&config);
 	config.host = machine_ledger()->host;
 	config_parse(&config, text, size);
-	if (config.errors.count == 0 && config.guest_count == 1) {
+	if (config.errors.count == 0 && config.guest_count == 1 && config.switch_count == 0 &&
+	    !config.has_host) {
 		if (partition_define(&config.guests[0], result)) {
 			say_defined(config.guests[0].name, result);
 		}
-	} else if (config.errors.count != 0 || config.guest_count != 0 || config.has_host) {
+	} else if (config.errors.count != 0 || config.guest_count != 0 ||
+	           config.switch_count != 0 || config.has_host) {
 		uint32_t count = define_all(&config);
 
 		fill_load_result("", count, &config.errors, result);

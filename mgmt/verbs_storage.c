@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Verbs of guests' disks and networks, and of the switches: disk, net add|del|list, switch.
+ * Verbs of guests' disks and networks: disk, net add|del|list.
  *
  * What is added or taken away here changes the guest's configuration, and a running guest at once.
  */
@@ -199,25 +199,19 @@ static bool find_port(const char *name, struct switch_port_info *info)
 static uint64_t dropped(const struct switch_counters *counters)
 {
 	return counters->no_room + counters->over_rate + counters->forged + counters->bad +
-	       counters->vlan + counters->denied;
-}
-
-static void print_mac(const uint8_t *mac, char text[18])
-{
-	snprintf(text, 18, "%02x:%02x:%02x:%02x:%02x:%02x", mac[0], mac[1], mac[2], mac[3], mac[4],
-	         mac[5]);
+	       counters->vlan + counters->denied + counters->too_long;
 }
 
 static void put_net(const struct guest *guest, uint32_t i, struct result *result)
 {
 	struct switch_port_info info;
 	uint8_t mac[6];
-	char text[160];
-	char mac_text[18];
+	char text[400];
+	char mac_text[SWITCH_MAC_TEXT];
 
 	config_net_print(&guest->config.nets[i], text, sizeof(text));
 	guest_devices_mac(&guest->config, i, mac);
-	print_mac(mac, mac_text);
+	switch_mac_print(mac, mac_text);
 	result_text(result, guest->config.name);
 	result_value(result, i);
 	result_text(result, text);
@@ -299,87 +293,5 @@ void verb_net(struct verb_call *call, struct result *result)
 		list_nets(call->guest, result);
 	} else {
 		net_print_stat(result);
-	}
-}
-
-/* ---- switch ------------------------------------------------------------------------------------ */
-
-static const struct result_column switch_columns[] = {
-	{ "SWITCH", "switch", RESULT_TEXT },
-	{ "PORTS", "ports", RESULT_COUNT },
-	{ "ADDRESSES", "addresses", RESULT_COUNT },
-};
-
-static const struct result_column port_columns[] = {
-	{ "PORT", "port", RESULT_TEXT },
-	{ "SWITCH", "switch", RESULT_TEXT },
-	{ "LINK", "link", RESULT_FLAG },
-	{ "VLAN", "vlan", RESULT_TEXT },
-	{ "PINNED", "pinned", RESULT_FLAG },
-	{ "ISOLATED", "isolated", RESULT_FLAG },
-	{ "MIRROR", "mirror", RESULT_FLAG },
-	{ "IN", "in_frames", RESULT_COUNT },
-	{ "OUT", "out_frames", RESULT_COUNT },
-	{ "NO ROOM", "no_room", RESULT_COUNT },
-	{ "OVER RATE", "over_rate", RESULT_COUNT },
-	{ "FORGED", "forged", RESULT_COUNT },
-	{ "BAD", "bad", RESULT_COUNT },
-};
-
-static void list_switches(struct result *result)
-{
-	uint32_t ports;
-	uint32_t addresses;
-	uint32_t number;
-
-	result_begin(result, "switches", RESULT_TABLE, switch_columns,
-	             sizeof(switch_columns) / sizeof(switch_columns[0]));
-	for (number = 0; switch_name_at(number, &ports, &addresses) != NULL; number++) {
-		result_text(result, switch_name_at(number, &ports, &addresses));
-		result_value(result, ports);
-		result_value(result, addresses);
-	}
-}
-
-static void put_port(const struct switch_port_info *info, struct result *result)
-{
-	char vlan[16];
-
-	snprintf(vlan, sizeof(vlan), "%u", (unsigned int)info->vlan);
-	result_text(result, info->name);
-	result_text(result, info->switch_name);
-	result_value(result, info->is_up);
-	result_text(result, info->is_trunk ? "trunk" : info->vlan != 0 ? vlan : "-");
-	result_value(result, info->is_pinned);
-	result_value(result, info->is_isolated);
-	result_value(result, info->is_mirror);
-	result_value(result, info->counters.in_frames);
-	result_value(result, info->counters.out_frames);
-	result_value(result, info->counters.no_room);
-	result_value(result, info->counters.over_rate);
-	result_value(result, info->counters.forged);
-	result_value(result, info->counters.bad + info->counters.vlan);
-}
-
-static void list_ports(const char *switch_name, struct result *result)
-{
-	struct switch_port_info info;
-	uint32_t number;
-
-	result_begin(result, "ports", RESULT_TABLE, port_columns,
-	             sizeof(port_columns) / sizeof(port_columns[0]));
-	for (number = 0; switch_port_info(number, &info); number++) {
-		if (switch_name == NULL || strcmp(info.switch_name, switch_name) == 0) {
-			put_port(&info, result);
-		}
-	}
-}
-
-void verb_switch(struct verb_call *call, struct result *result)
-{
-	if (is_word(call, 0, "port")) {
-		list_ports(call->word_count > 1 ? call->word[1].text : NULL, result);
-	} else {
-		list_switches(result);
 	}
 }

@@ -13,11 +13,14 @@
 #include "mgmt/machine.h"
 #include "mgmt/net/net.h"
 #include "mgmt/switch/switch.h"
+#include "mgmt/switches.h"
 
 struct uplink {
 	struct nic *nic;
 	struct switch_port *port; /* NULL: on no switch */
 	char switch_name[SWITCH_NAME_SIZE];
+	uint16_t vlan;
+	bool is_trunk;
 };
 
 static struct uplink uplinks[UPLINKS_MAX];
@@ -65,8 +68,8 @@ static void receive(void *user, const uint8_t *bytes, uint32_t size)
 	}
 }
 
-/* The switch that this NIC belongs to by the configuration, "" for none. */
-static const char *wanted_switch(const struct nic *nic)
+/* The switch that this NIC belongs to by the key uplink of [host] and switch, "" for none. */
+static const char *hosts_switch(const struct nic *nic)
 {
 	const struct config_host *host = &machine_ledger()->host;
 	const char *nic_name = nic->device->name;
@@ -86,6 +89,14 @@ static const char *wanted_switch(const struct nic *nic)
 	return nic == uplinks[0].nic && strcmp(name, "none") != 0 ? name : "";
 }
 
+/* By the sections of switches, then by [host]. */
+static const char *wanted_switch(const struct nic *nic, struct config_uplink *how)
+{
+	const char *name = switches_uplink(nic->device->name, how);
+
+	return name != NULL ? name : hosts_switch(nic);
+}
+
 static void attach(struct uplink *uplink, const char *switch_name)
 {
 	struct switch_owner owner = {
@@ -100,13 +111,21 @@ static void attach(struct uplink *uplink, const char *switch_name)
 		driver_say(uplink->nic->device, "cannot be a port of the switch %s", switch_name);
 		return;
 	}
+	switch_port_set_vlan(uplink->port, uplink->vlan, uplink->is_trunk);
 	switch_port_set_link(uplink->port, uplink->nic->is_link_up);
 }
 
 static void configure(struct uplink *uplink)
 {
-	const char *wanted = wanted_switch(uplink->nic);
+	struct config_uplink how = { .vlan = 0 };
+	const char *wanted = wanted_switch(uplink->nic, &how);
 
+	if (uplink->port != NULL &&
+	    (how.vlan != uplink->vlan || how.is_trunk != uplink->is_trunk)) {
+		switch_port_set_vlan(uplink->port, how.vlan, how.is_trunk);
+	}
+	uplink->vlan = how.vlan;
+	uplink->is_trunk = how.is_trunk;
 	if (strcmp(wanted, uplink->switch_name) == 0 &&
 	    (uplink->port != NULL) == (wanted[0] != '\0')) {
 		return;

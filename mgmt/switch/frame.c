@@ -11,11 +11,6 @@ static uint16_t get16(const uint8_t *at)
 	return (uint16_t)(at[0] << 8 | at[1]);
 }
 
-static uint32_t get32(const uint8_t *at)
-{
-	return (uint32_t)get16(at) << 16 | get16(at + 2);
-}
-
 bool switch_frame_set(struct switch_frame *frame, const struct switch_piece *pieces,
                       uint32_t pieces_count, struct switch_piece *rest)
 {
@@ -63,12 +58,30 @@ void switch_frame_copy(const struct switch_frame *frame, void *to)
 	}
 }
 
-static void parse_ports(const struct switch_frame *frame, struct frame_fields *fields)
+/* IPv6 extension headers (RFC 8200 4, RFC 4302). */
+#define IPV6_HOP_BY_HOP  0u
+#define IPV6_ROUTING     43u
+#define IPV6_FRAGMENT    44u
+#define IPV6_AUTH        51u
+#define IPV6_DESTINATION 60u
+#define IPV6_HEADERS_MAX 8u /* that are followed */
+
+static void parse_transport(const struct switch_frame *frame, struct frame_fields *fields)
 {
-	if ((fields->protocol == IP_PROTOCOL_TCP || fields->protocol == IP_PROTOCOL_UDP) &&
-	    !fields->is_fragment && fields->l4 + 4 <= frame->head_bytes) {
-		fields->source_port = get16(frame->head + fields->l4);
-		fields->destination_port = get16(frame->head + fields->l4 + 2);
+	const uint8_t *header = frame->head + fields->l4;
+
+	if (fields->is_fragment) {
+		return;
+	}
+	if (fields->protocol == IP_PROTOCOL_TCP || fields->protocol == IP_PROTOCOL_UDP) {
+		fields->has_l4 = fields->l4 + 4 <= frame->head_bytes;
+		if (fields->has_l4) {
+			fields->source_port = get16(header);
+			fields->destination_port = get16(header + 2);
+		}
+	} else if (fields->protocol == IP_PROTOCOL_ICMP || fields->protocol == IP_PROTOCOL_ICMPV6) {
+		fields->has_l4 = fields->l4 + 1 <= frame->head_bytes;
+		fields->icmp_type = fields->has_l4 ? header[0] : 0;
 	}
 }
 
@@ -77,6 +90,7 @@ static void parse_ipv4(const struct switch_frame *frame, struct frame_fields *fi
 	const uint8_t *header = frame->head + fields->l3;
 	uint32_t length;
 
+	fields->is_opaque = true;
 	if (fields->l3 + 20 > frame->head_bytes) {
 		return;
 	}
@@ -84,33 +98,89 @@ static void parse_ipv4(const struct switch_frame *frame, struct frame_fields *fi
 	if (header[0] >> 4 != 4 || length < 20 || fields->l3 + length > frame->head_bytes) {
 		return;
 	}
+	fields->is_opaque = false;
+	fields->ip_version = 4;
+	fields->has_protocol = true;
 	fields->protocol = header[9];
-	fields->source_ip4 = get32(header + 12);
-	fields->destination_ip4 = get32(header + 16);
+	fields->source_ip = header + 12;
+	fields->destination_ip = header + 16;
 	fields->is_fragment = (get16(header + 6) & 0x1fffu) != 0;
 	fields->l4 = fields->l3 + length;
-	parse_ports(frame, fields);
+	parse_transport(frame, fields);
 }
 
-/* Extension headers are not followed: their protocol is what rules see. */
+/* One extension header: moves on to the next. False if `next` is none, or it is not in the head. */
+static bool skip_extension(const struct switch_frame *frame, struct frame_fields *fields,
+                           uint8_t *next)
+{
+	const uint8_t *header;
+	uint32_t length = 8;
+
+	if (fields->l4 + 8 > frame->head_bytes) {
+		return false;
+	}
+	header = frame->head + fields->l4;
+	if (*next == IPV6_FRAGMENT) {
+		fields->is_fragment = get16(header + 2) >> 3 != 0;
+	} else if (*next == IPV6_AUTH) {
+		length = (header[1] + 2u) * 4u;
+	} else {
+		length = (header[1] + 1u) * 8u;
+	}
+	*next = header[0];
+	fields->l4 += length;
+	return true;
+}
+
+static bool is_extension(uint8_t next)
+{
+	return next == IPV6_HOP_BY_HOP || next == IPV6_ROUTING || next == IPV6_FRAGMENT ||
+	       next == IPV6_AUTH || next == IPV6_DESTINATION;
+}
+
+/* The protocol is known if the chain of headers ends in the head. A later fragment does not say it for sure:
+ * the receiver takes the first one's word (RFC 8200 4.5). */
 static void parse_ipv6(const struct switch_frame *frame, struct frame_fields *fields)
 {
 	const uint8_t *header = frame->head + fields->l3;
+	uint8_t next;
+	uint32_t i;
 
-	if (fields->l3 + 40 > frame->head_bytes || header[0] >> 4 != 6) {
+	fields->is_opaque = fields->l3 + 40 > frame->head_bytes || header[0] >> 4 != 6;
+	if (fields->is_opaque) {
 		return;
 	}
-	fields->protocol = header[6];
+	fields->ip_version = 6;
+	fields->source_ip = header + 8;
+	fields->destination_ip = header + 24;
 	fields->l4 = fields->l3 + 40;
-	parse_ports(frame, fields);
+	next = header[6];
+	for (i = 0; i < IPV6_HEADERS_MAX && is_extension(next) && !fields->is_fragment; i++) {
+		if (!skip_extension(frame, fields, &next)) {
+			return;
+		}
+	}
+	if (fields->is_fragment || is_extension(next) || fields->l4 > frame->head_bytes) {
+		return;
+	}
+	fields->has_protocol = true;
+	fields->protocol = next;
+	parse_transport(frame, fields);
+}
+
+static bool is_tag(uint16_t ethertype)
+{
+	return ethertype == ETHERTYPE_VLAN || ethertype == ETHERTYPE_SERVICE_TAG ||
+	       ethertype == ETHERTYPE_OLD_TAG;
 }
 
 bool frame_parse(const struct switch_frame *frame, struct frame_fields *fields)
 {
-	memset(fields, 0, sizeof(*fields));
 	if (frame->head_bytes < ETHERNET_BYTES) {
 		return false;
 	}
+	fields->has_tag = false;
+	fields->vlan = 0;
 	fields->ethertype = get16(frame->head + 12);
 	fields->l3 = ETHERNET_BYTES;
 	if (fields->ethertype == ETHERTYPE_VLAN) {
@@ -122,15 +192,27 @@ bool frame_parse(const struct switch_frame *frame, struct frame_fields *fields)
 		fields->ethertype = get16(frame->head + 16);
 		fields->l3 += VLAN_TAG_BYTES;
 	}
+	fields->has_more_tags = is_tag(fields->ethertype);
+	fields->is_ip_parsed = false;
+	return true;
+}
+
+void frame_parse_ip(const struct switch_frame *frame, struct frame_fields *fields)
+{
+	fields->is_ip_parsed = true;
+	fields->has_protocol = false;
+	fields->has_l4 = false;
+	fields->is_fragment = false;
+	fields->ip_version = 0;
+	fields->protocol = 0;
+	fields->l4 = 0;
+	/* Behind more tags, or in LLC and SNAP, there may be IP for who looks for it. */
+	fields->is_opaque = fields->has_more_tags || fields->ethertype < ETHERTYPE_FIRST;
 	if (fields->ethertype == ETHERTYPE_IPV4) {
 		parse_ipv4(frame, fields);
 	} else if (fields->ethertype == ETHERTYPE_IPV6) {
 		parse_ipv6(frame, fields);
-	} else if (fields->ethertype == ETHERTYPE_ARP && fields->l3 + 28 <= frame->head_bytes) {
-		fields->source_ip4 = get32(frame->head + fields->l3 + 14);
-		fields->destination_ip4 = get32(frame->head + fields->l3 + 24);
 	}
-	return true;
 }
 
 /* Moves the offload's offsets by so many bytes. */

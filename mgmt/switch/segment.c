@@ -95,18 +95,17 @@ static void set_ip(struct switch_frame *segment, const struct frame_fields *fiel
 		set16(ip + 10, (uint16_t)~fold(sum16(ip, fields->l4 - fields->l3)));
 		sum += sum16(ip + 12, 8);
 	} else {
-		set16(ip + 4, tcp_bytes);
+		set16(ip + 4, segment->bytes - fields->l3 - 40);
 		sum += sum16(ip + 8, 32);
 	}
 	set16(segment->head + fields->l4 + TCP_CSUM, fold(sum));
 }
 
-/* Headers and segment size, or 0 if it is not a TCP frame that can be cut. */
-static uint32_t header_bytes(const struct switch_frame *frame, struct frame_fields *fields)
+uint32_t frame_segment_headers(const struct switch_frame *frame, const struct frame_fields *fields)
 {
 	uint32_t headers;
 
-	if (!frame_parse(frame, fields) || fields->protocol != IP_PROTOCOL_TCP ||
+	if (!fields->has_l4 || fields->protocol != IP_PROTOCOL_TCP ||
 	    fields->l4 + 20 > frame->head_bytes || frame->offload.segment_bytes < SEGMENT_MIN) {
 		return 0;
 	}
@@ -120,14 +119,20 @@ bool frame_segment(const struct switch_frame *frame, bool needs_checksum,
 	static struct switch_frame segment;
 	static struct switch_piece pieces[SWITCH_PIECES_MAX + 1];
 	struct frame_fields fields;
-	uint32_t headers = header_bytes(frame, &fields);
-	uint32_t payload = frame->bytes - headers;
+	uint32_t headers;
+	uint32_t payload;
 	uint32_t done = 0;
 	uint32_t number;
 
+	if (!frame_parse(frame, &fields)) {
+		return false;
+	}
+	frame_parse_ip(frame, &fields);
+	headers = frame_segment_headers(frame, &fields);
 	if (headers == 0) {
 		return false;
 	}
+	payload = frame->bytes - headers;
 	for (number = 0; done < payload || number == 0; number++) {
 		uint32_t left = payload - done;
 		uint32_t part = left < frame->offload.segment_bytes ? left

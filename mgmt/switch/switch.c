@@ -23,7 +23,7 @@ static struct switch_port *dirty; /* frames were delivered since the last flush 
 
 /* ---- switches and ports ------------------------------------------------------------------------- */
 
-static struct virtual_switch *find_switch(const char *name)
+struct virtual_switch *switch_find(const char *name)
 {
 	uint32_t i;
 
@@ -35,9 +35,9 @@ static struct virtual_switch *find_switch(const char *name)
 	return NULL;
 }
 
-static struct virtual_switch *make_switch(const char *name)
+struct virtual_switch *switch_make(const char *name)
 {
-	struct virtual_switch *found = find_switch(name);
+	struct virtual_switch *found = switch_find(name);
 	uint32_t i;
 
 	for (i = 0; i < SWITCHES_MAX && found == NULL; i++) {
@@ -45,40 +45,23 @@ static struct virtual_switch *make_switch(const char *name)
 			found = &switches[i];
 			memset(found, 0, sizeof(*found));
 			snprintf(found->name, sizeof(found->name), "%s", name);
+			switch_refresh(found);
 		}
 	}
 	return found;
 }
 
-/* A switch that nobody asked for goes with its last port. */
-static void drop_switch(struct virtual_switch *virtual_switch)
+void switch_drop(struct virtual_switch *virtual_switch)
 {
-	if (virtual_switch->ports_count == 0 && !virtual_switch->is_kept) {
+	if (virtual_switch->ports_count == 0 && virtual_switch->settings == NULL) {
 		free(virtual_switch->table);
 		memset(virtual_switch, 0, sizeof(*virtual_switch));
 	}
 }
 
-bool switch_add(const char *name)
+struct switch_port *switch_ports(void)
 {
-	struct virtual_switch *found = make_switch(name);
-
-	if (found != NULL) {
-		found->is_kept = true;
-	}
-	return found != NULL;
-}
-
-bool switch_remove(const char *name)
-{
-	struct virtual_switch *found = find_switch(name);
-
-	if (found == NULL || found->ports_count != 0) {
-		return false;
-	}
-	found->is_kept = false;
-	drop_switch(found);
-	return true;
+	return ports;
 }
 
 struct switch_port *switch_port_find(const char *name)
@@ -105,7 +88,7 @@ struct switch_port *switch_port_add(const char *switch_name, const struct switch
 	if (port == NULL) {
 		return NULL;
 	}
-	port->home = make_switch(switch_name);
+	port->home = switch_make(switch_name);
 	if (port->home == NULL) {
 		free(port);
 		return NULL;
@@ -120,6 +103,7 @@ struct switch_port *switch_port_add(const char *switch_name, const struct switch
 		link = &(*link)->next;
 	}
 	*link = port;
+	switch_refresh(port->home);
 	return port;
 }
 
@@ -161,14 +145,15 @@ void switch_port_remove(struct switch_port *port)
 	}
 	*link = port->next;
 	port->home->ports_count--;
-	drop_switch(port->home);
+	switch_drop(port->home);
 	free(port);
 }
 
 void switch_port_set_flags(struct switch_port *port, uint32_t flags)
 {
-	port->owner.flags = (port->owner.flags & SWITCH_PORT_UPLINK) |
-	                    (flags & ~SWITCH_PORT_UPLINK);
+	const uint32_t kept = SWITCH_PORT_UPLINK | SWITCH_PORT_GUEST;
+
+	port->owner.flags = (port->owner.flags & kept) | (flags & ~kept);
 }
 
 void switch_port_set_link(struct switch_port *port, bool is_up)
@@ -181,8 +166,9 @@ void switch_port_set_link(struct switch_port *port, bool is_up)
 
 void switch_port_set_vlan(struct switch_port *port, uint16_t vlan, bool is_trunk)
 {
-	port->vlan = vlan;
+	port->wanted_vlan = vlan;
 	port->is_trunk = is_trunk;
+	switch_refresh_port(port);
 	forget_addresses(port);
 }
 
@@ -195,22 +181,39 @@ void switch_port_set_rate(struct switch_port *port, uint32_t rate_kbit)
 
 void switch_port_set_pinned(struct switch_port *port, bool is_pinned)
 {
-	port->is_pinned = is_pinned;
+	port->wants_pinned = is_pinned;
+	switch_refresh_port(port);
+}
+
+void switch_port_set_addresses(struct switch_port *port, const struct switch_prefix *prefixes,
+                               uint32_t count)
+{
+	count = count < SWITCH_PINS_MAX ? count : SWITCH_PINS_MAX;
+	memcpy(port->pins.prefixes, prefixes, count * sizeof(*prefixes));
+	port->pins.count = count;
+	switch_refresh_port(port);
 }
 
 void switch_port_set_isolated(struct switch_port *port, bool is_isolated)
 {
-	port->is_isolated = is_isolated;
+	port->wants_isolated = is_isolated;
+	switch_refresh_port(port);
 }
 
 bool switch_set_mirror(const char *switch_name, struct switch_port *port)
 {
-	struct virtual_switch *found = find_switch(switch_name);
+	struct virtual_switch *found = switch_find(switch_name);
+	struct switch_port *other;
 
 	if (found == NULL || (port != NULL && port->home != found)) {
 		return false;
 	}
-	found->mirror = port;
+	for (other = ports; other != NULL; other = other->next) {
+		if (other->home == found) {
+			other->wants_mirror = other == port;
+		}
+	}
+	switch_refresh(found);
 	return true;
 }
 
@@ -302,6 +305,34 @@ static bool is_within_rate(const struct switch_port *port, struct switch_bucket 
 	return true;
 }
 
+/* ---- rules ------------------------------------------------------------------------------------------ */
+
+/* False if the frame may not pass by the rules of this mask. */
+static bool is_let_through(struct switch_port *port, uint64_t mask,
+                           const struct switch_frame *frame, const struct frame_fields *fields,
+                           uint16_t vlan)
+{
+	struct switch_settings *settings = port->home->settings;
+
+	for (; mask != 0; mask &= mask - 1) {
+		struct switch_rule *rule = &settings->rules[__builtin_ctzll(mask)];
+
+		if (switch_rule_matches(rule, frame, fields, vlan)) {
+			rule->frames_count++;
+			rule->bytes_count += frame->bytes;
+			return rule->is_deny == 0;
+		}
+	}
+	return !port->is_deny;
+}
+
+static void parse_ip_once(const struct switch_frame *frame, struct frame_fields *fields)
+{
+	if (!fields->is_ip_parsed) {
+		frame_parse_ip(frame, fields);
+	}
+}
+
 /* ---- out ---------------------------------------------------------------------------------------------- */
 
 static void hand_over(void *context, struct switch_frame *frame)
@@ -341,12 +372,19 @@ static void finish(struct switch_port *port, struct switch_frame *frame)
 }
 
 static void send_out(struct switch_port *port, const struct switch_frame *frame,
-                     const struct frame_fields *fields, uint16_t vlan)
+                     struct frame_fields *fields, uint16_t vlan)
 {
 	static struct switch_frame copy;
 	bool has_tag = fields->has_tag && fields->vlan != NATIVE_VLAN;
 	bool needs_tag = port->is_trunk && vlan != NATIVE_VLAN;
 
+	if (port->is_checked_in && port != port->home->mirror) {
+		parse_ip_once(frame, fields);
+		if (!is_let_through(port, port->rules_in, frame, fields, vlan)) {
+			port->counters.denied++;
+			return;
+		}
+	}
 	if (!is_within_rate(port, &port->out_bucket, frame->bytes)) {
 		port->counters.over_rate++;
 		return;
@@ -370,7 +408,7 @@ static bool may_reach(const struct switch_port *from, const struct switch_port *
 }
 
 static void flood(struct switch_port *from, const struct switch_frame *frame,
-                  const struct frame_fields *fields, uint16_t vlan)
+                  struct frame_fields *fields, uint16_t vlan)
 {
 	struct switch_port *to;
 
@@ -389,31 +427,88 @@ static int vlan_of(const struct switch_port *port, const struct frame_fields *fi
 	if (port->is_trunk) {
 		return fields->vlan;
 	}
-	/* A tag of VLAN 0 is a priority only. */
-	return fields->has_tag && fields->vlan != NATIVE_VLAN ? -1 : port->vlan;
+	/* A tag of VLAN 0 is a priority only, and is taken off; a second one would then be the first. */
+	return (fields->has_tag && fields->vlan != NATIVE_VLAN) || fields->has_more_tags
+	               ? -1
+	               : port->vlan;
 }
 
-static bool is_forged(const struct switch_port *port, const struct switch_frame *frame)
+static bool is_forged(const struct switch_port *port, const struct switch_frame *frame,
+                      struct frame_fields *fields)
 {
 	const uint8_t *source = frame->head + 6;
 
-	return (source[0] & 1) != 0 || (port->is_pinned && memcmp(source, port->owner.mac, 6) != 0);
+	if ((source[0] & 1) != 0 || (port->is_pinned && memcmp(source, port->owner.mac, 6) != 0)) {
+		return true;
+	}
+	if (port->pins.count == 0) {
+		return false;
+	}
+	parse_ip_once(frame, fields);
+	return !switch_pins_allow(&port->pins, port->owner.mac, frame, fields);
 }
 
 /* What the sender left to do must be possible: receivers rely on it. */
-static bool is_offload_good(const struct switch_frame *frame)
+static bool is_offload_good(const struct switch_frame *frame, struct frame_fields *fields)
 {
 	const struct switch_offload *offload = &frame->offload;
 	uint32_t type = offload->gso_type & ~SWITCH_GSO_ECN;
 
-	if (offload->flags != 0 && offload->csum_start + offload->csum_offset + 2u > frame->bytes) {
+	if (offload->flags == 0) {
+		return offload->gso_type == 0;
+	}
+	if (offload->csum_start + offload->csum_offset + 2u > frame->bytes) {
 		return false;
 	}
 	if (offload->gso_type == 0) {
-		return frame->bytes <= ETHERNET_BYTES + VLAN_TAG_BYTES + SWITCH_MTU_BYTES;
+		return true;
 	}
-	return (type == SWITCH_GSO_TCP4 || type == SWITCH_GSO_TCP6) && offload->flags != 0 &&
-	       offload->segment_bytes != 0;
+	parse_ip_once(frame, fields);
+	return (type == SWITCH_GSO_TCP4 || type == SWITCH_GSO_TCP6) &&
+	       frame_segment_headers(frame, fields) != 0;
+}
+
+/* The frame, or each of its segments. */
+static bool is_too_long(const struct switch_port *port, const struct switch_frame *frame,
+                        const struct frame_fields *fields)
+{
+	uint32_t bytes = frame->bytes;
+
+	if (frame->offload.gso_type != 0) {
+		bytes = frame_segment_headers(frame, fields) + frame->offload.segment_bytes;
+		bytes = bytes < frame->bytes ? bytes : frame->bytes;
+	}
+	return bytes > port->home->frame_max + (fields->has_tag ? VLAN_TAG_BYTES : 0);
+}
+
+/* The counter of why the frame may not enter, or NULL: then *vlan is its VLAN. */
+static uint64_t *refuse(struct switch_port *port, const struct switch_frame *frame,
+                        struct frame_fields *fields, uint16_t *vlan)
+{
+	struct switch_counters *counters = &port->counters;
+	int found;
+
+	if (!port->is_up || !frame_parse(frame, fields) || !is_offload_good(frame, fields)) {
+		return &counters->bad;
+	}
+	if (is_too_long(port, frame, fields)) {
+		return &counters->too_long;
+	}
+	found = vlan_of(port, fields);
+	if (found < 0) {
+		return &counters->vlan;
+	}
+	*vlan = (uint16_t)found;
+	if (is_forged(port, frame, fields)) {
+		return &counters->forged;
+	}
+	if (port->is_checked_out) {
+		parse_ip_once(frame, fields);
+		if (!is_let_through(port, port->rules_out, frame, fields, *vlan)) {
+			return &counters->denied;
+		}
+	}
+	return is_within_rate(port, &port->in_bucket, frame->bytes) ? NULL : &counters->over_rate;
 }
 
 void switch_input(struct switch_port *port, const struct switch_frame *frame)
@@ -421,38 +516,26 @@ void switch_input(struct switch_port *port, const struct switch_frame *frame)
 	struct virtual_switch *home = port->home;
 	const struct switch_address *address = NULL;
 	struct frame_fields fields;
-	int vlan;
+	uint16_t vlan;
+	uint64_t *reason = refuse(port, frame, &fields, &vlan);
 
-	if (!port->is_up || !frame_parse(frame, &fields) || !is_offload_good(frame)) {
-		port->counters.bad++;
-		return;
-	}
-	vlan = vlan_of(port, &fields);
-	if (vlan < 0) {
-		port->counters.vlan++;
-		return;
-	}
-	if (is_forged(port, frame)) {
-		port->counters.forged++;
-		return;
-	}
-	if (!is_within_rate(port, &port->in_bucket, frame->bytes)) {
-		port->counters.over_rate++;
+	if (reason != NULL) {
+		*reason += 1;
 		return;
 	}
 	port->counters.in_frames++;
 	port->counters.in_bytes += frame->bytes;
-	learn(home, frame->head + 6, (uint16_t)vlan, port);
+	learn(home, frame->head + 6, vlan, port);
 	if (home->mirror != NULL && home->mirror != port && home->mirror->is_up) {
-		send_out(home->mirror, frame, &fields, (uint16_t)vlan);
+		send_out(home->mirror, frame, &fields, vlan);
 	}
 	if ((frame->head[0] & 1) == 0) {
-		address = find_address(home, frame->head, (uint16_t)vlan);
+		address = find_address(home, frame->head, vlan);
 	}
 	if (address == NULL) {
-		flood(port, frame, &fields, (uint16_t)vlan);
-	} else if (may_reach(port, address->port, (uint16_t)vlan)) {
-		send_out(address->port, frame, &fields, (uint16_t)vlan);
+		flood(port, frame, &fields, vlan);
+	} else if (may_reach(port, address->port, vlan)) {
+		send_out(address->port, frame, &fields, vlan);
 	}
 }
 

@@ -15,11 +15,15 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "mgmt/switch/rule.h"
+
 #define SWITCH_NAME_SIZE  32u
 #define SWITCH_HEAD_BYTES 128u /* enough for Ethernet, VLAN, IPv6 and TCP with options */
 #define SWITCH_PIECES_MAX 64u
 #define SWITCH_FRAME_MAX  65550u /* with segmentation offload; 9018 without */
-#define SWITCH_MTU_BYTES  9000u
+#define SWITCH_MTU        1500u  /* of a switch that has no settings */
+#define SWITCH_MTU_MIN    1280u
+#define SWITCH_MTU_MAX    9000u
 
 struct switch_piece {
 	const void *address;
@@ -41,8 +45,9 @@ struct switch_offload {
 #define SWITCH_GSO_ECN  0x80u
 
 struct switch_frame {
-	uint8_t head[SWITCH_HEAD_BYTES];   /* the first head_bytes bytes, a private copy */
-	uint32_t head_bytes;               /* min(bytes, SWITCH_HEAD_BYTES) */
+	/* The first head_bytes bytes, a private copy: min(bytes, SWITCH_HEAD_BYTES), and a tag that is put in. */
+	uint8_t head[SWITCH_HEAD_BYTES + 4];
+	uint32_t head_bytes;
 	uint32_t bytes;                    /* of the whole frame */
 	const struct switch_piece *pieces; /* all that follows the head */
 	uint32_t pieces_count;
@@ -52,6 +57,8 @@ struct switch_frame {
 #define SWITCH_PORT_UPLINK  0x1u /* a machine's NIC: unknown addresses are behind it */
 #define SWITCH_PORT_OFFLOAD 0x2u /* the owner takes frames with NEEDS_CSUM */
 #define SWITCH_PORT_TSO     0x4u /* and with gso_type TCPv4 or TCPv6 */
+#define SWITCH_PORT_GUEST \
+	0x8u /* of a guest: the switch's own settings and rules are for such ports */
 
 struct switch_port;
 
@@ -105,11 +112,38 @@ void switch_port_set_rate(struct switch_port *port, uint32_t rate_kbit);
 /* Pinned: frames with another source address than the port's are dropped. */
 void switch_port_set_pinned(struct switch_port *port, bool is_pinned);
 
+/* Pinned to IP addresses too, at most SWITCH_PINS_MAX; count 0 ends that. See pin.h. */
+void switch_port_set_addresses(struct switch_port *port, const struct switch_prefix *prefixes,
+                               uint32_t count);
+
 /* Isolated ports reach only ports that are not isolated. */
 void switch_port_set_isolated(struct switch_port *port, bool is_isolated);
 
 /* All that enters the port's switch is copied to it; NULL as port ends that. */
 bool switch_set_mirror(const char *switch_name, struct switch_port *port);
+
+/* What is said of a switch as a whole. For ports of guests, but the MTU and rules that name a port. */
+struct switch_settings {
+	char name[SWITCH_NAME_SIZE];
+	uint32_t mtu;
+	uint32_t vlan; /* of ports that have none of their own; 0 = untagged */
+	bool is_isolated;
+	bool is_pinned;
+	bool is_deny;                  /* of what no rule decides on */
+	char mirror[SWITCH_NAME_SIZE]; /* the port that gets a copy of all, or "" */
+	uint32_t rules_count;
+	struct switch_rule rules[SWITCH_RULES_MAX]; /* the first that matches decides */
+};
+
+/* Makes the switch if it is not there, and gives it settings, which stay the caller's: the switch counts in the
+ * rules, and must be told again when the caller has changed them. False: too many switches. */
+bool switch_set(struct switch_settings *settings);
+
+/* Takes the settings away; the switch goes with its last port. */
+void switch_unset(const char *name);
+
+/* The largest packet behind the Ethernet header, of a switch that is there or not. */
+uint32_t switch_mtu(const char *name);
 
 /* ---- for the verbs ----------------------------------------------------------------------------- */
 
@@ -118,10 +152,11 @@ struct switch_counters {
 	uint64_t out_frames, out_bytes; /* to the owner */
 	uint64_t no_room;               /* the owner had no buffer */
 	uint64_t over_rate;
-	uint64_t forged; /* another source address than is pinned */
-	uint64_t bad;    /* no frame, or an offload that cannot be done */
-	uint64_t vlan;   /* a tag on an access port */
-	uint64_t denied; /* by a rule */
+	uint64_t forged;   /* another source address than is pinned, MAC or IP */
+	uint64_t too_long; /* for the switch's MTU */
+	uint64_t bad;      /* no frame, or an offload that cannot be done */
+	uint64_t vlan;     /* a tag on an access port */
+	uint64_t denied;   /* by a rule */
 };
 
 struct switch_port_info {
@@ -145,7 +180,3 @@ struct switch_port *switch_port_find(const char *name);
 
 /* Switches by number from 0; NULL behind the last. */
 const char *switch_name_at(uint32_t number, uint32_t *ports_count, uint32_t *addresses_count);
-
-/* A switch without ports stays only if it was added. False: too many, or (removing) not there or in use. */
-bool switch_add(const char *name);
-bool switch_remove(const char *name);

@@ -2,6 +2,7 @@
 /* The switch's own records. Of mgmt/switch alone. */
 #pragma once
 
+#include "mgmt/switch/pin.h"
 #include "mgmt/switch/switch.h"
 
 #define SWITCHES_MAX      16u
@@ -16,8 +17,9 @@ struct switch_address {
 };
 
 struct virtual_switch {
-	char name[SWITCH_NAME_SIZE]; /* "" = free */
-	bool is_kept;                /* was added by name: stays without ports */
+	char name[SWITCH_NAME_SIZE];      /* "" = free */
+	struct switch_settings *settings; /* NULL = none: it goes with its last port */
+	uint32_t frame_max;               /* bytes of a frame without a tag */
 	uint32_t ports_count;
 	uint64_t frames_count;
 	struct switch_port *mirror;
@@ -36,9 +38,17 @@ struct switch_port {
 	struct switch_owner owner;
 	bool is_up;
 	bool is_trunk;
-	bool is_pinned;
-	bool is_isolated;
-	uint16_t vlan;
+	/* As the owner wants it, and as it is with the switch's settings. */
+	bool wants_pinned, is_pinned;
+	bool wants_isolated, is_isolated;
+	bool wants_mirror;
+	uint16_t wanted_vlan, vlan;
+	struct switch_pins pins;
+	/* Rules that may decide on frames to the owner (in) and from it (out): bit i for rule i. */
+	uint64_t rules_in, rules_out;
+	bool is_deny;       /* of what no rule decides on */
+	bool is_checked_in; /* there is something to look at */
+	bool is_checked_out;
 	uint32_t rate_kbit;
 	struct switch_bucket in_bucket;
 	struct switch_bucket out_bucket;
@@ -46,3 +56,15 @@ struct switch_port {
 	bool is_dirty;
 	struct switch_port *next_dirty;
 };
+
+/* All ports, in the order of adding, by `next`. */
+struct switch_port *switch_ports(void);
+struct virtual_switch *switch_make(const char *name);
+struct virtual_switch *switch_find(const char *name);
+/* Frees a switch that has neither ports nor settings. */
+void switch_drop(struct virtual_switch *virtual_switch);
+
+/* settings.c: works out what the switch's settings mean for the port. After any change of either. */
+void switch_refresh_port(struct switch_port *port);
+/* And what they mean for the switch and all its ports. */
+void switch_refresh(struct virtual_switch *home);

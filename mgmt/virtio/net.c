@@ -332,7 +332,9 @@ static const struct virtio_operations operations = {
 
 static bool add_port(struct net *net)
 {
-	struct switch_owner owner = { .deliver = deliver, .flush = flush, .owner = net };
+	struct switch_owner owner = {
+		.flags = SWITCH_PORT_GUEST, .deliver = deliver, .flush = flush, .owner = net
+	};
 	const struct net_params *params = &net->params;
 
 	memcpy(owner.name, params->port_name, sizeof(owner.name));
@@ -345,6 +347,7 @@ static bool add_port(struct net *net)
 	switch_port_set_rate(net->port, params->rate_kbit);
 	switch_port_set_pinned(net->port, params->is_pinned);
 	switch_port_set_isolated(net->port, params->is_isolated);
+	switch_port_set_addresses(net->port, params->ips, params->ips_count);
 	if (params->is_mirror) {
 		switch_set_mirror(params->switch_name, net->port);
 	}

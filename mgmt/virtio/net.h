@@ -2,6 +2,7 @@
 /* virtio-net (virtio 1.2 5.1): a guest's network interface on a port of a switch. */
 #pragma once
 
+#include "mgmt/switch/pin.h"
 #include "mgmt/switch/switch.h"
 #include "mgmt/virtio/backend.h"
 
@@ -18,6 +19,8 @@ struct net_params {
 	uint16_t vlan;
 	uint32_t rate_kbit;
 	uint32_t pairs_count; /* queue pairs */
+	uint32_t ips_count;   /* addresses that the port is pinned to */
+	struct switch_prefix ips[SWITCH_PINS_MAX];
 };
 
 /* Offers the interface as device `idx` of the guest; NULL if there is no memory or no port. */

@@ -2,7 +2,7 @@
 /*
  * Fuzz target of the configuration parser: what it accepts must print and read back the same.
  */
-// sources: mgmt/config.c mgmt/config_keys.c mgmt/config_value.c mgmt/config_devices.c mgmt/config_net.c
+// sources: mgmt/config.c mgmt/config_keys.c mgmt/config_value.c mgmt/config_devices.c mgmt/config_net.c mgmt/config_switch.c mgmt/switch/address.c mgmt/switch/rule.c
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -44,6 +44,21 @@ static void check_round_trip(const struct config_guest *guest)
 	config_free(&again);
 }
 
+static void check_switch(const struct config_switch *config)
+{
+	static struct text out;
+	static struct config again;
+
+	out.used = 0;
+	config_print_switch(config, append, &out);
+	config_init(&again);
+	if (!config_parse(&again, out.bytes, out.used) || again.switch_count != 1 ||
+	    memcmp(&again.switches[0], config, sizeof(*config)) != 0) {
+		abort();
+	}
+	config_free(&again);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static struct config config;
@@ -53,6 +68,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	config_parse(&config, (const char *)data, size);
 	for (i = 0; i < config.guest_count; i++) {
 		check_round_trip(&config.guests[i]);
+	}
+	for (i = 0; i < config.switch_count; i++) {
+		check_switch(&config.switches[i]);
 	}
 	config_free(&config);
 	return 0;

@@ -118,6 +118,41 @@ def test_guests_ping_each_other(pair):
                                               "sed s/1408/64/", 60)
 
 
+def test_rules_outlive_mgmt(pair):
+    """Pings are denied, before and after mgmt is replaced, and counted; then let through again."""
+    echo = f"ping -c 1 -W 1 {NETWORK['beta']} | grep -c 'bytes from' | cat"
+
+    def denied():
+        return pair.query("switch rules lan")[0]["frames"]
+
+    pair.command("switch add lan")
+    assert "column 30" in pair.command("switch rules lan add deny in proto=tpc",
+                                       is_error_fine=True)
+    pair.command("switch rules lan add deny port=beta.0 in proto=icmp icmp-type=8")
+    with pair.console("alpha") as console:
+        assert console.read(echo) == "0"
+    count = denied()
+    assert count >= 1
+    pair.send("host restart-mgmt\r")
+    pair.expect("mgmt was started again", 60)
+    pair.wait_for_shell()
+    assert "rule = " in pair.command("show config") and denied() >= count
+    with pair.console("alpha") as console:
+        assert console.read(echo) == "0"
+    assert denied() > count
+    pair.command("switch rules lan del 1")
+    with pair.console("alpha") as console:
+        assert console.read(echo) == "1"
+    # Where nothing is let through by itself, one rule for the port that answers is not enough.
+    pair.command("switch set lan policy=deny rule='allow port=beta.0'")
+    with pair.console("alpha") as console:
+        assert console.read(echo) == "0"
+    pair.command("switch rules lan add allow port=alpha.0")
+    with pair.console("alpha") as console:
+        assert console.read(echo) == "1"
+    pair.command("switch set lan policy=allow")
+
+
 @pytest.mark.long_on_bochs
 def test_tcp_stream(pair):
     """Large segments, with checksum and segmentation left to the receiver."""

@@ -4,7 +4,7 @@
  *
  * Run from the repository's root, since two tests read the document.
  */
-// sources: mgmt/config.c mgmt/config_keys.c mgmt/config_value.c mgmt/config_devices.c mgmt/config_net.c
+// sources: mgmt/config.c mgmt/config_keys.c mgmt/config_value.c mgmt/config_devices.c mgmt/config_net.c mgmt/config_switch.c mgmt/switch/address.c mgmt/switch/rule.c
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -303,6 +303,95 @@ static void measures_edits(void **state)
 	assert_null(config_key_nearest(CONFIG_SECTION_GUEST, "zzzzzzzzz"));
 }
 
+static struct {
+	char bytes[4096];
+	size_t used;
+} printed;
+
+static void print_part(void *context, const char *text)
+{
+	size_t length = strlen(text);
+
+	(void)context;
+	assert_true(printed.used + length < sizeof(printed.bytes));
+	memcpy(printed.bytes + printed.used, text, length + 1);
+	printed.used += length;
+}
+
+static void reads_switches(void **state)
+{
+	static const char text[] = "[switch lan]\n"
+				   "uplink = \"e1000-0, vlan=trunk\"\n"
+				   "uplink = \"virtio-net0, vlan=7\"\n"
+				   "mtu = 9000\n"
+				   "vlan = 9\n"
+				   "isolated = yes\n"
+				   "pinned = yes\n"
+				   "mirror = alpha.1\n"
+				   "policy = deny\n"
+				   "rule = \"deny in proto=tcp dport=22\"\n"
+				   "rule = \"allow ether=arp\"\n";
+	const struct config_switch *lan;
+
+	(void)state;
+	assert_true(parse(text));
+	assert_int_equal(config.switch_count, 1);
+	lan = &config.switches[0];
+	assert_int_equal(lan->settings.mtu, 9000);
+	assert_int_equal(lan->settings.rules_count, 2);
+	assert_int_equal(lan->uplinks[1].vlan, 7);
+	printed.used = 0;
+	config_print_switch(lan, print_part, NULL);
+	assert_string_equal(printed.bytes, text);
+	assert_true(parse("[switch a]\n[switch b]\nrule = deny in dport=1 # no\n"));
+	assert_int_equal(config.switch_count, 2);
+	assert_int_equal(config.switches[0].settings.mtu, 1500);
+	assert_false(parse("[switch a]\nrule = deny in dprot=22\nmtu = 9001\n"));
+	assert_error(2, 16, "rule: 'dprot=22' is not good");
+	assert_int_equal(config.errors.error[1].at.line, 3);
+	assert_int_equal(config.switch_count, 0);
+	assert_false(parse("[switch a]\nrule = \"deny im\"\n"));
+	assert_error(2, 14, "'im' is not good");
+	assert_false(parse("[switch a]\nuplink = e1000-0, vlan=5000\n"));
+	assert_error(2, 10, "a NIC");
+	assert_false(parse("[switch none]\n"));
+	assert_error(1, 9, "a switch's name is");
+	assert_false(parse("[switch a]\nmtu=2000\n[switch a]\n"));
+	assert_error(3, 1, "there is already a switch 'a'");
+	assert_false(parse("[switch a]\nrules = deny\n"));
+	assert_error(2, 1, "did you mean 'rule'?");
+}
+
+static void takes_64_rules(void **state)
+{
+	char text[4000] = "[switch a]\n";
+	uint32_t i;
+
+	(void)state;
+	for (i = 0; i < SWITCH_RULES_MAX; i++) {
+		snprintf(text + strlen(text), 40, "rule = deny vlan=%u\n", (unsigned int)i);
+	}
+	assert_true(parse(text));
+	assert_int_equal(config.switches[0].settings.rules[63].vlan, 63);
+	strcat(text, "rule = allow\n");
+	assert_false(parse(text));
+	assert_error(66, 8, "rule is given more than 64 times");
+}
+
+static void pins_addresses(void **state)
+{
+	struct config_net net;
+	char text[400];
+
+	(void)state;
+	assert_true(config_net_parse("lan, ip=10.0.0.5, vlan=7,ip=fd00::/64", &net));
+	assert_int_equal(net.ips_count, 2);
+	config_net_print(&net, text, sizeof(text));
+	assert_string_equal(text, "lan, vlan=7, ip=10.0.0.5, ip=fd00::/64");
+	assert_false(config_net_parse("lan, ip=10.0.0", &net));
+	assert_false(config_net_parse("lan, ip=::1, ip=::2, ip=::3, ip=::4, ip=::5", &net));
+}
+
 static char *read_document(void)
 {
 	FILE *file = fopen("docs/configuration.md", "r");
@@ -425,6 +514,9 @@ int main(void)
 		cmocka_unit_test(sets_single_keys),
 		cmocka_unit_test(measures_edits),
 		cmocka_unit_test(document_names_every_key),
+		cmocka_unit_test(reads_switches),
+		cmocka_unit_test(takes_64_rules),
+		cmocka_unit_test(pins_addresses),
 		cmocka_unit_test(document_examples_parse),
 	};
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* ChaCha20 against RFC 8439 2.3.2, and that no two outputs are alike. */
-// sources: mgmt/random.c tests/unit/mgmt_machine.c mgmt/ledger.c mgmt/config.c mgmt/config_keys.c mgmt/config_value.c mgmt/config_devices.c mgmt/config_net.c
+// sources: mgmt/random.c tests/unit/mgmt_machine.c mgmt/ledger.c mgmt/config.c mgmt/config_keys.c mgmt/config_value.c mgmt/config_devices.c mgmt/config_net.c mgmt/config_switch.c mgmt/switch/address.c mgmt/switch/rule.c
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -2,7 +2,7 @@
 /*
  * The shell from bytes to bytes, over the tests' machine: verbs, errors, sections, waits, consoles.
  */
-// sources: mgmt/shell.c mgmt/command.c mgmt/verbs.c mgmt/verbs_*.c mgmt/net/url.c mgmt/kept.c tests/unit/mgmt_net.c mgmt/stats.c mgmt/line.c mgmt/partition.c mgmt/random.c mgmt/guest_devices.c mgmt/guest_disks.c mgmt/block/*.c mgmt/virtio/*.c mgmt/switch/*.c mgmt/partition_poll.c mgmt/partition_start.c mgmt/placement.c mgmt/ledger.c mgmt/console.c mgmt/config.c mgmt/config_keys.c mgmt/config_value.c mgmt/config_devices.c mgmt/config_net.c mgmt/result.c mgmt/result_print.c tests/unit/mgmt_machine.c
+// sources: mgmt/shell.c mgmt/command.c mgmt/verbs.c mgmt/verbs_*.c mgmt/net/url.c mgmt/kept.c tests/unit/mgmt_net.c mgmt/stats.c mgmt/line.c mgmt/partition.c mgmt/random.c mgmt/guest_devices.c mgmt/guest_disks.c mgmt/block/*.c mgmt/virtio/*.c mgmt/switch/*.c mgmt/switches.c mgmt/partition_poll.c mgmt/partition_start.c mgmt/placement.c mgmt/ledger.c mgmt/console.c mgmt/config.c mgmt/config_keys.c mgmt/config_value.c mgmt/config_devices.c mgmt/config_net.c mgmt/config_switch.c mgmt/result.c mgmt/result_print.c tests/unit/mgmt_machine.c
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -396,6 +396,40 @@ static void survives_any_words(void **state)
 	assert_shows("\r", "bulkhead> ");
 }
 
+static void defines_switches(void **state)
+{
+	(void)state;
+	assert_shows("switch add lan mtu=9000 policy=deny rule=\"allow ether=arp\"\r",
+	             "switch lan is defined\n");
+	assert_shows("switch list\r", "\nlan         0          0  9000      1\n");
+	assert_shows("switch add lan\r", "error: switch: switch lan is defined already");
+	assert_shows("switch add none\r", "a new switch needs a name");
+	assert_shows("switch set lan mtu=10\r", "error: switch, column 16: mtu: '10' is not good");
+	assert_shows("switch set lan uplink=e1000-0 uplink=e1000-1,vlan=trunk\r", "is changed");
+	assert_shows("switch rules lan add deny in proto=tcp dport=22\r", "lan: rule 2 is added");
+	assert_shows("switch rules lan add deny in  proto=tpc\r",
+	             "error: switch, column 31: 'proto=tpc' is not good; meant is tcp, udp");
+	assert_shows("switch rules lan add\r", "a rule begins with allow or deny");
+	assert_shows("switch rules lan insert 1 deny vlan=7\r", "lan: rule 1 is added");
+	assert_shows("switch rules lan insert 5 deny\r", "'5' is not the number of a rule");
+	assert_shows("switch rules lan\r",
+	             "lan      3       0      0  deny in proto=tcp dport=22\n");
+	assert_shows("switch rules lan del 2\r", "lan: rule 2 is taken away");
+	assert_shows("switch rules lan del 3\r", "'3' is not the number of a rule");
+	assert_shows("switch rules lan clear\r", "count from 0");
+	assert_shows("switch rules lan drop 1\r", "column 18: meant is add RULE");
+	assert_shows("switch list -v --json\r", "\"policy\": \"deny\"");
+	assert_shows("show config\r",
+	             "[switch lan]\nuplink = e1000-0\nuplink = \"e1000-1, vlan=trunk\"\n"
+	             "mtu = 9000\npolicy = deny\nrule = \"deny vlan=7\"\n"
+	             "rule = \"deny in proto=tcp dport=22\"\n");
+	/* Pasted; and the same name again changes it. */
+	assert_shows("[switch lan]\rmtu = 2000\r\r", "errors  0");
+	assert_shows("switch list\r", "\nlan         0          0  2000      0\n");
+	assert_shows("switch del lan\r", "switch lan is forgotten");
+	assert_shows("switch del lan\r", "no switch 'lan' is defined");
+}
+
 static void document_names_every_verb(void **state)
 {
 	FILE *file = fopen("docs/shell.md", "r");
@@ -431,6 +465,7 @@ int main(void)
 		cmocka_unit_test_setup(lives_a_whole_life, setup),
 		cmocka_unit_test_setup(explains_errors, setup),
 		cmocka_unit_test_setup(takes_sections, setup),
+		cmocka_unit_test_setup(defines_switches, setup),
 		cmocka_unit_test_setup(types_ahead_while_a_verb_works, setup),
 		cmocka_unit_test_setup(waits_for_the_power_button, setup),
 		cmocka_unit_test_setup(ends_mgmt, setup),

@@ -3,7 +3,7 @@
  * The virtual switch: learning, VLANs, pinned addresses, isolation, mirrors, rates, and what is done for
  * receivers that cannot do it themselves.
  */
-// sources: mgmt/switch/*.c tests/unit/mgmt_machine.c mgmt/ledger.c mgmt/config.c mgmt/config_keys.c mgmt/config_value.c mgmt/config_devices.c mgmt/config_net.c
+// sources: mgmt/switch/*.c tests/unit/mgmt_machine.c mgmt/ledger.c mgmt/config.c mgmt/config_keys.c mgmt/config_value.c mgmt/config_devices.c mgmt/config_net.c mgmt/config_switch.c
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -60,6 +60,7 @@ static int setup(void **state)
 		struct switch_owner owner = { .mac = { 2, 0, 0, 0, 0, (uint8_t)i },
 			                      .deliver = deliver,
 			                      .flush = flush,
+			                      .flags = i < 3 ? SWITCH_PORT_GUEST : 0,
 			                      .owner = &sinks[i] };
 
 		snprintf(owner.name, sizeof(owner.name), "port%u", (unsigned int)i);
@@ -76,6 +77,7 @@ static int teardown(void **state)
 	uint32_t i;
 
 	(void)state;
+	switch_unset("lan");
 	for (i = 0; i < PORTS_MAX; i++) {
 		switch_port_remove(sinks[i].port);
 	}
@@ -158,6 +160,8 @@ static void test_flush_once_a_turn(void **state)
 
 static void test_vlans(void **state)
 {
+	uint32_t i;
+
 	(void)state;
 	switch_port_set_vlan(sinks[0].port, 7, false);
 	switch_port_set_vlan(sinks[1].port, 7, false);
@@ -169,6 +173,14 @@ static void test_vlans(void **state)
 	assert_memory_equal(sinks[2].last + 12, "\x81\x00\x00\x07\x12\x34", 6);
 	assert_int_equal(sinks[1].bytes, 60);
 	assert_memory_equal(sinks[1].last + 12, "\x12\x34", 2);
+	/* A frame that fills the private head: its tag went over the head's end, into the record's lengths. */
+	for (i = 14; i < 300; i++) {
+		packet[i] = (uint8_t)(i * 3);
+	}
+	send_bytes(0, 0xff, 300, (struct switch_offload){ 0 });
+	assert_string_equal(got(), "0110");
+	assert_int_equal(sinks[2].bytes, 304);
+	assert_memory_equal(sinks[2].last + 16, packet + 12, 288);
 	/* From the trunk, with a tag, to its VLAN; without one to the untagged. */
 	memcpy(packet + 12, "\x81\x00\x00\x07\x12\x34", 6);
 	send_bytes(2, 0xff, 64, (struct switch_offload){ 0 });
@@ -335,10 +347,186 @@ static void test_bad_offloads(void **state)
 	tiny.segment_bytes = 1;
 	send_bytes(0, 0xff, 354, tiny);
 	assert_string_equal(got(), "0000");
-	/* Larger than a jumbo frame without segmentation. */
-	send_bytes(0, 0xff, 9100, (struct switch_offload){ 0 });
+}
+
+static struct switch_settings settings;
+
+/* Settings of the switch "lan", with rules. Ports 0 to 2 are guests'. */
+static void set(const char *const *rules)
+{
+	char why[256];
+	size_t offset;
+	uint32_t i;
+
+	memset(&settings, 0, sizeof(settings));
+	snprintf(settings.name, sizeof(settings.name), "lan");
+	settings.mtu = SWITCH_MTU;
+	for (i = 0; rules != NULL && rules[i] != NULL; i++) {
+		assert_true(
+			switch_rule_parse(rules[i], &settings.rules[i], why, sizeof(why), &offset));
+	}
+	settings.rules_count = i;
+	assert_true(switch_set(&settings));
+}
+
+static void test_mtu(void **state)
+{
+	struct switch_offload offload = tcp_offload;
+	struct switch_port_info info;
+
+	(void)state;
+	make_tcp(10);
+	send_bytes(0, 0xff, 1514, (struct switch_offload){ 0 });
+	assert_string_equal(got(), "0111");
+	send_bytes(0, 0xff, 1515, (struct switch_offload){ 0 });
 	assert_string_equal(got(), "0000");
+	assert_true(switch_port_info(0, &info));
+	assert_int_equal(info.counters.too_long, 1);
+	/* A tag does not count, nor the length before segmentation. */
+	switch_port_set_vlan(sinks[0].port, 0, true);
+	memcpy(packet + 12, "\x81\x00\x00\x00\x12\x34", 6);
+	send_bytes(0, 0xff, 1518, (struct switch_offload){ 0 });
+	assert_string_equal(got(), "0111");
+	make_tcp(3000);
+	offload.gso_type = SWITCH_GSO_TCP4;
+	offload.segment_bytes = 1460;
+	send_bytes(0, 0xff, 3054, offload);
+	assert_string_equal(got(), "0333");
+	offload.segment_bytes = 1461;
+	send_bytes(0, 0xff, 3054, offload);
+	assert_string_equal(got(), "0000");
+	set(NULL);
+	settings.mtu = 9000;
+	switch_set(&settings);
+	assert_int_equal(switch_mtu("lan"), 9000);
 	send_bytes(0, 0xff, 9014, (struct switch_offload){ 0 });
+	assert_string_equal(got(), "0111");
+	send_bytes(0, 0xff, 9015, (struct switch_offload){ 0 });
+	assert_string_equal(got(), "0000");
+}
+
+/* A tag of VLAN 0 in front of another one: taken off on the way out, it left the other one on a trunk. */
+static void test_no_hop_to_another_vlan(void **state)
+{
+	(void)state;
+	switch_port_set_vlan(sinks[1].port, 0, true);
+	switch_port_set_vlan(sinks[2].port, 5, false);
+	memcpy(packet + 12, "\x81\x00\x00\x00\x81\x00\x00\x05\x12\x34", 10);
+	send_bytes(0, 0xff, 64, (struct switch_offload){ 0 });
+	assert_string_equal(got(), "0000");
+	memcpy(packet + 12, "\x88\xa8\x00\x05\x12\x34", 6);
+	send_bytes(0, 0xff, 64, (struct switch_offload){ 0 });
+	assert_string_equal(got(), "0000");
+	memcpy(packet + 12, "\x81\x00\xe0\x00\x12\x34", 6);
+	send_bytes(0, 0xff, 64, (struct switch_offload){ 0 });
+	assert_string_equal(got(), "0101");
+}
+
+/* TCP to port 2 (make_tcp), or something else. */
+static void send_tcp(uint32_t from, uint32_t to)
+{
+	make_tcp(20);
+	send_bytes(from, to, 74, (struct switch_offload){ 0 });
+}
+
+static void test_rules(void **state)
+{
+	static const char *const rules[] = { "allow out port=port0 proto=tcp dport=2",
+		                             "deny in dport=2", "deny port=port3 dport=2", NULL };
+	struct switch_port_info info;
+
+	(void)state;
+	set(rules);
+	send_tcp(0, 0xff);
+	assert_string_equal(got(), "0000");
+	send(0, 0xff);
+	assert_string_equal(got(), "0111");
+	/* The first that matches decides; each counts what it decided on. */
+	assert_int_equal(settings.rules[0].frames_count, 1);
+	assert_int_equal(settings.rules[0].bytes_count, 74);
+	assert_int_equal(settings.rules[1].frames_count, 2);
+	assert_int_equal(settings.rules[2].frames_count, 1);
+	assert_true(switch_port_info(1, &info));
+	assert_int_equal(info.counters.denied, 1);
+	/* Port 3 is no guest's: rules that name no port are not for it. */
+	settings.rules_count = 2;
+	switch_set(&settings);
+	send_tcp(0, 0xff);
+	assert_string_equal(got(), "0001");
+	/* From port 3: denied to the guests; to an address that is known too. */
+	send(1, 0xff);
+	send_tcp(3, 1);
+	assert_string_equal(got(), "1011");
+	/* The mirror gets all that entered. */
+	snprintf(settings.mirror, sizeof(settings.mirror), "port2");
+	switch_set(&settings);
+	send_tcp(0, 0xff);
+	assert_string_equal(got(), "0011");
+	switch_unset("lan");
+	send_tcp(0, 0xff);
+	assert_string_equal(got(), "0111");
+}
+
+static void test_policy(void **state)
+{
+	static const char *const rules[] = { "allow ether=0x1234 port=port0", NULL };
+
+	(void)state;
+	set(rules);
+	settings.is_deny = true;
+	switch_set(&settings);
+	send(0, 0xff);
+	assert_string_equal(got(), "0001");
+	send(3, 0xff);
+	assert_string_equal(got(), "1000");
+	send_tcp(0, 0xff);
+	assert_string_equal(got(), "0000");
+	assert_int_equal(settings.rules[0].frames_count, 2);
+}
+
+static void test_settings_of_all_ports(void **state)
+{
+	struct switch_port_info info;
+
+	(void)state;
+	set(NULL);
+	settings.is_isolated = true;
+	settings.is_pinned = true;
+	settings.vlan = 9;
+	switch_set(&settings);
+	switch_port_set_vlan(sinks[1].port, 7, false);
+	assert_true(switch_port_info(0, &info));
+	assert_true(info.is_isolated && info.is_pinned && info.vlan == 9);
+	assert_true(switch_port_info(1, &info));
+	assert_int_equal(info.vlan, 7);
+	/* Not of ports that are no guest's. */
+	assert_true(switch_port_info(3, &info));
+	assert_true(!info.is_isolated && !info.is_pinned && info.vlan == 0);
+	switch_port_set_vlan(sinks[3].port, 9, false);
+	send(0, 0xff);
+	assert_string_equal(got(), "0001");
+	settings.is_isolated = false;
+	switch_set(&settings);
+	send(0, 0xff);
+	assert_string_equal(got(), "0011");
+}
+
+static void test_pinned_addresses(void **state)
+{
+	struct switch_prefix prefix;
+	struct switch_port_info info;
+
+	(void)state;
+	assert_true(switch_prefix_parse("10.0.0.9", &prefix));
+	switch_port_set_addresses(sinks[0].port, &prefix, 1);
+	send_tcp(0, 0xff);
+	assert_string_equal(got(), "0000");
+	assert_true(switch_port_info(0, &info));
+	assert_int_equal(info.counters.forged, 1);
+	assert_true(info.is_pinned);
+	assert_true(switch_prefix_parse("10.0.0.1", &prefix));
+	switch_port_set_addresses(sinks[0].port, &prefix, 1);
+	send_tcp(0, 0xff);
 	assert_string_equal(got(), "0111");
 }
 
@@ -353,6 +541,12 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_checksum_is_finished, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_segments, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_bad_offloads, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_mtu, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_no_hop_to_another_vlan, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_rules, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_policy, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_settings_of_all_ports, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_pinned_addresses, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
