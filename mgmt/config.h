@@ -168,7 +168,8 @@ struct config_guest {
 	uint32_t on_crash;
 	uint32_t weight;
 	uint32_t cap_percent;
-	uint32_t console;          /* enum config_console */
+	uint32_t console; /* enum config_console */
+	bool has_balloon;
 	struct config_texts ports; /* names of further ports of virtio-console */
 	bool has_debug_exit;
 	struct config_disk disks[CONFIG_DISKS_MAX];

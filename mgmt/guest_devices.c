@@ -9,9 +9,11 @@
 #include <string.h>
 
 #include "mgmt/block/gpt.h"
+#include "mgmt/chunks.h"
 #include "mgmt/guest_disks.h"
 #include "mgmt/machine.h"
 #include "mgmt/partition.h"
+#include "mgmt/virtio/balloon.h"
 #include "mgmt/virtio/blk.h"
 #include "mgmt/virtio/net.h"
 #include "mgmt/virtio/ports.h"
@@ -43,6 +45,7 @@ uint32_t guest_devices_mask(const struct config_guest *config)
 	for (i = 0; i < CONFIG_NETS_MAX; i++) {
 		mask |= has_net(config, i) ? 1u << (GUEST_DEVICE_NET + i) : 0;
 	}
+	mask |= config->has_balloon ? 1u << GUEST_DEVICE_BALLOON : 0;
 	mask |= guest_devices_ports(config) != 0 ? 1u << GUEST_DEVICE_CONSOLE : 0;
 	return mask != 0 ? mask | 1u << GUEST_DEVICE_RNG : 0;
 }
@@ -195,6 +198,10 @@ static bool attach_missing(struct guest *guest)
 	if (guest->ports_count != 0 && virtio_device_at(slot, GUEST_DEVICE_CONSOLE) == NULL) {
 		is_complete &= attach_ports(guest);
 	}
+	if (guest->has_balloon != 0 && virtio_device_at(slot, GUEST_DEVICE_BALLOON) == NULL) {
+		is_complete &= balloon_add(slot, GUEST_DEVICE_BALLOON, guest->memory_bytes,
+		                           guest->balloon_bytes) != NULL;
+	}
 	if (virtio_device_at(slot, GUEST_DEVICE_RNG) == NULL) {
 		is_complete &= rng_add(slot, GUEST_DEVICE_RNG) != NULL;
 	}
@@ -207,6 +214,9 @@ void guest_devices_attach(struct guest *guest)
 
 	if (guest->has_devices != 0 && !virtio_slot_is_there(slot)) {
 		virtio_slot_begin(slot, guest->memory_bytes);
+		if (guest->has_balloon != 0) {
+			chunks_attach(slot, GUEST_DEVICE_BALLOON);
+		}
 		is_waiting |= !attach_missing(guest);
 	}
 }
@@ -218,6 +228,7 @@ bool guest_devices_detach(const struct guest *guest)
 
 	if (virtio_slot_is_there(slot)) {
 		virtio_slot_end(slot);
+		chunks_detach(slot);
 	}
 	if (!virtio_slot_is_idle(slot)) {
 		return false;

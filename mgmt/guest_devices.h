@@ -16,6 +16,7 @@
 #define GUEST_DEVICE_NET     8u /* first network; disks are before */
 #define GUEST_DEVICE_RNG     12u
 #define GUEST_DEVICE_CONSOLE 13u
+#define GUEST_DEVICE_BALLOON 14u
 
 enum guest_devices_step {
 	GUEST_DEVICES_READY,

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "mgmt/machine.h"
+#include "mgmt/root_turn.h"
 
 struct request {
 	bool is_used;
@@ -75,14 +76,6 @@ uint64_t kept_physical(uint32_t idx)
 	return machine_load64(&machine_status()->kept[idx].physical);
 }
 
-static bool root_is_free(void)
-{
-	const struct root_channel *channel = machine_root_channel();
-
-	return machine_load32(&channel->done_sequence) ==
-	       machine_load32(&channel->request_sequence);
-}
-
 /* Runs that root keeps and the ledger does not know have no user. */
 static void adopt_runs(void)
 {
@@ -108,7 +101,9 @@ void kept_init(void)
 	memset(requests, 0, sizeof(requests));
 	release_wanted = 0;
 	flight = FLIGHT_NONE;
-	if (!root_is_free() && (request == ROOT_REQUEST_KEEP || request == ROOT_REQUEST_RELEASE)) {
+	root_turn_end();
+	if (!root_turn_is_answered() &&
+	    (request == ROOT_REQUEST_KEEP || request == ROOT_REQUEST_RELEASE)) {
 		flight = FLIGHT_FOREIGN;
 	}
 	adopt_runs();
@@ -187,10 +182,11 @@ static void take_answer(void)
 	enum flight landed = flight;
 	char message[sizeof(channel->message)];
 
-	if (flight == FLIGHT_NONE || !root_is_free()) {
+	if (flight == FLIGHT_NONE || !root_turn_is_answered()) {
 		return;
 	}
 	flight = FLIGHT_NONE;
+	root_turn_end();
 	memcpy(message, channel->message, sizeof(message));
 	message[sizeof(message) - 1] = '\0';
 	if (landed == FLIGHT_TAKE) {
@@ -208,11 +204,9 @@ static void send(uint32_t request, uint32_t idx, uint64_t bytes)
 
 	channel->params.slot = idx;
 	channel->params.memory_bytes = bytes;
-	channel->request = request;
 	flight_idx = idx;
 	flight = request == ROOT_REQUEST_KEEP ? FLIGHT_TAKE : FLIGHT_RELEASE;
-	machine_store32(&channel->request_sequence, machine_load32(&channel->request_sequence) + 1);
-	machine_signal_root();
+	root_turn_send(request);
 }
 
 static void send_request(void)
@@ -242,7 +236,7 @@ static void send_request(void)
 void kept_poll(void)
 {
 	take_answer();
-	if (flight == FLIGHT_NONE && root_is_free()) {
+	if (flight == FLIGHT_NONE && root_turn_is_free()) {
 		send_request();
 	}
 }

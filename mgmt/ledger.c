@@ -69,6 +69,9 @@ bool ledger_check(struct guest *guest)
 	if (guest->next > GUEST_NEXT_DELETE) {
 		guest->next = GUEST_NEXT_NONE;
 	}
+	if (guest->balloon_bytes > guest->memory_bytes) {
+		guest->balloon_bytes = 0;
+	}
 	if (guest->ports_count > BH_PORTS_MAX) {
 		guest->ports_count = 0;
 	}

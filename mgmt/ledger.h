@@ -16,7 +16,7 @@
 #include "mgmt/config.h"
 
 #define LEDGER_MAGIC       0x3172656764654c42ull
-#define LEDGER_VERSION     4u
+#define LEDGER_VERSION     5u
 #define LEDGER_EVENTS      512u
 #define LEDGER_EVENT_SIZE  208u
 #define LEDGER_REASON_SIZE 200u
@@ -70,6 +70,8 @@ struct guest {
 	uint16_t pcpu[BH_MAX_VCPUS];
 	uint32_t has_devices;            /* the partition was made with device pages */
 	uint32_t ports_count;            /* rings of virtio-console that it was made with */
+	uint64_t balloon_bytes;          /* what mem-set has asked for */
+	uint32_t has_balloon;            /* the partition was made with chunks */
 	uint32_t is_exclusive;           /* its pCPUs are its own while the partition exists */
 	uint32_t is_command_sent;        /* a VMM command is under way */
 	uint64_t command_tsc;            /* when it was sent */

@@ -75,6 +75,16 @@ struct bh_console *machine_port_console(uint32_t slot, uint32_t port)
 	       port;
 }
 
+const struct bh_chunks *machine_guest_chunks(uint32_t slot)
+{
+	return (const struct bh_chunks *)(MGMT_VA_CHUNKS + slot * MGMT_VA_CHUNKS_STRIDE);
+}
+
+uint8_t *machine_guest_record(uint32_t slot)
+{
+	return (uint8_t *)(MGMT_VA_CHUNKS + slot * MGMT_VA_CHUNKS_STRIDE + BH_PAGE_SIZE);
+}
+
 uint8_t *machine_guest_memory(uint32_t slot)
 {
 	return (uint8_t *)(MGMT_VA_GUEST + slot * MGMT_VA_GUEST_STRIDE);

@@ -40,6 +40,10 @@ struct bh_console *machine_vmm_console(uint32_t slot);
 struct vio_device *machine_device_page(uint32_t slot, uint32_t device_idx);
 uint8_t *machine_guest_memory(uint32_t slot);
 
+/* The chunks of a guest with a balloon, and the record behind them (bulkhead/protocol.h). */
+const struct bh_chunks *machine_guest_chunks(uint32_t slot);
+uint8_t *machine_guest_record(uint32_t slot);
+
 /* The ring of a port of virtio-console; valid as long as the device pages, for ports_count ports. */
 struct bh_console *machine_port_console(uint32_t slot, uint32_t port);
 

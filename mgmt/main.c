@@ -13,6 +13,7 @@
 #include "lib/heap.h"
 #include "lib/threads.h"
 #include "lib/time.h"
+#include "mgmt/chunks.h"
 #include "mgmt/config_store.h"
 #include "mgmt/devices.h"
 #include "mgmt/guest_devices.h"
@@ -132,10 +133,10 @@ static void take_up(void)
 static uint64_t next_deadline(void)
 {
 	uint64_t deadline = tick_tsc;
-	uint64_t others[] = { serial_deadline_tsc(),       partition_deadline_tsc(),
-		              shell_deadline_tsc(&shell),  devices_deadline_tsc(),
-		              net_deadline_tsc(),          fetch_deadline_tsc(),
-		              guest_devices_deadline_tsc() };
+	uint64_t others[] = { serial_deadline_tsc(),        partition_deadline_tsc(),
+		              shell_deadline_tsc(&shell),   devices_deadline_tsc(),
+		              net_deadline_tsc(),           fetch_deadline_tsc(),
+		              guest_devices_deadline_tsc(), chunks_deadline_tsc() };
 	uint32_t i;
 
 	for (i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
@@ -163,6 +164,7 @@ static void do_work(void)
 	for (round = 0; round < 2; round++) {
 		kept_poll();
 		guest_devices_poll();
+		chunks_poll();
 		partition_poll();
 		shell_poll(&shell);
 	}
@@ -181,7 +183,8 @@ static void turn(void)
 	static uint64_t deadline_tsc;
 	uint64_t bits[BH_EVENT_WORDS]; /* the kernel writes the words that it names */
 	bool is_more = virtio_work();
-	bool has_news = ports_have_news(); /* a console that is looked at goes to the terminal */
+	/* A console that is looked at goes to the terminal, chunks to root. */
+	bool has_news = ports_have_news() | chunks_have_news();
 	int64_t result;
 
 	is_more |= has_news;

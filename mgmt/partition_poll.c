@@ -15,6 +15,7 @@
 #include "mgmt/guest_devices.h"
 #include "mgmt/machine.h"
 #include "mgmt/partition.h"
+#include "mgmt/root_turn.h"
 
 #define QUICK_END_SECONDS       30u
 #define BACKOFF_MAX_SECONDS     60u
@@ -59,6 +60,8 @@ bool partition_poll_create(struct guest *guest, struct result *result)
 	guest->memory_bytes = guest->config.memory_bytes;
 	guest->has_devices = guest_devices_mask(&guest->config) != 0;
 	guest->ports_count = guest_devices_ports(&guest->config);
+	guest->has_balloon = guest->config.has_balloon;
+	guest->balloon_bytes = 0;
 	guest->is_changed = 0;
 	guest->is_reboot_wanted = 0;
 	guest->is_stop_wanted = 0;
@@ -177,11 +180,11 @@ static void take_answer(void)
 	uint32_t request = in_flight.request;
 	char message[128];
 
-	if (in_flight.slot == NO_SLOT ||
-	    machine_load32(&channel->done_sequence) != machine_load32(&channel->request_sequence)) {
+	if (in_flight.slot == NO_SLOT || !root_turn_is_answered()) {
 		return;
 	}
 	in_flight.slot = NO_SLOT;
+	root_turn_end();
 	if (guest == NULL || request == ROOT_REQUEST_SHARE) {
 		return;
 	}
@@ -260,9 +263,7 @@ static void send_request(void)
 	struct guest *guest;
 	uint32_t request;
 
-	/* kept.c uses the channel too. */
-	if (in_flight.slot != NO_SLOT ||
-	    machine_load32(&channel->done_sequence) != machine_load32(&channel->request_sequence)) {
+	if (!root_turn_is_free()) {
 		return;
 	}
 	guest = first_waiting();
@@ -281,7 +282,6 @@ static void send_request(void)
 		console_keep(partition_slot(guest));
 	}
 	partition_fill_params(guest, &channel->params);
-	channel->request = request;
 	in_flight.slot = partition_slot(guest);
 	in_flight.request = request;
 	if (request == ROOT_REQUEST_SHARE) {
@@ -289,24 +289,18 @@ static void send_request(void)
 	} else {
 		guest->is_sent = 1;
 	}
-	machine_store32(&channel->request_sequence, machine_load32(&channel->request_sequence) + 1);
-	machine_signal_root();
+	root_turn_send(request);
 }
 
 bool partition_restart_mgmt(uint64_t delay_us, struct result *result)
 {
-	struct root_channel *channel = machine_root_channel();
-
-	if (in_flight.slot != NO_SLOT ||
-	    machine_load32(&channel->done_sequence) != machine_load32(&channel->request_sequence)) {
+	if (!root_turn_is_free()) {
 		result_error(result, "host", "try again when it is done",
 		             "a guest is being started or ended, or memory is being cleared");
 		return false;
 	}
-	channel->params.delay_ns = delay_us * 1000;
-	channel->request = ROOT_REQUEST_RESTART;
-	machine_store32(&channel->request_sequence, machine_load32(&channel->request_sequence) + 1);
-	machine_signal_root();
+	machine_root_channel()->params.delay_ns = delay_us * 1000;
+	root_turn_send(ROOT_REQUEST_RESTART);
 	return true;
 }
 
@@ -624,8 +618,8 @@ void partition_init(void)
 		struct guest *guest = partition_guest(slot);
 		uint32_t slot_state = machine_load32(&machine_status()->slots[slot].state);
 		bool is_last = channel->request_sequence != 0 && channel->params.slot == slot &&
-		               channel->request != ROOT_REQUEST_KEEP &&
-		               channel->request != ROOT_REQUEST_RELEASE;
+		               (channel->request == ROOT_REQUEST_CREATE ||
+		                channel->request == ROOT_REQUEST_DESTROY);
 
 		if (guest == NULL) {
 			if (slot_state == ROOT_SLOT_ALIVE || slot_state == ROOT_SLOT_DEAD) {
@@ -637,6 +631,7 @@ void partition_init(void)
 			/* The answer is still to be taken. */
 			in_flight.slot = slot;
 			in_flight.request = channel->request;
+			root_turn_adopt();
 			guest->is_sent = 1;
 			continue;
 		}

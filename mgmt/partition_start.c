@@ -278,7 +278,8 @@ void partition_fill_params(const struct guest *guest, struct root_partition_para
 	                         ? VMM_CONFIG_CONSOLE
 	                         : 0) |
 	                (config->has_debug_exit ? VMM_CONFIG_DEBUG_EXIT : 0) |
-	                (guest->has_devices != 0 ? VMM_CONFIG_DEVICES : 0);
+	                (guest->has_devices != 0 ? VMM_CONFIG_DEVICES : 0) |
+	                (guest->has_balloon != 0 ? VMM_CONFIG_BALLOON : 0);
 	params->devices = guest_devices_mask(config);
 	params->ports_count = guest->ports_count;
 	snprintf(params->name, sizeof(params->name), "%s", config->name);

@@ -49,6 +49,12 @@ const struct verb verbs[] = {
 	  "connect to the guest's console; -t: serial or virtio; -n: that console-port, by number or "
 	  "name; -s: tell the guest the terminal's size; Ctrl-] leaves",
 	  "console web -t virtio", verb_console },
+	{ "mem-set", "setmem balloon", "", { GUEST_ARG, { "SIZE", VERB_ARG_VALUE, false, NULL } },
+	  "ask a guest with a balloon to make do with so much of its memory", "mem-set web 256M",
+	  verb_mem_set },
+	{ "mem-stat", "dommemstat", "", { GUEST_ARG },
+	  "show a guest's memory: what is in its balloon, what the machine has back, what the guest says",
+	  "mem-stat web", verb_mem_stat },
 	{ "vcpus", "vcpu-list vcpuinfo", "", { { "GUEST", VERB_ARG_GUEST, true, NULL } },
 	  "list virtual CPUs with their pCPU and load", "vcpus web", verb_vcpus },
 	{ "set", "", "", { GUEST_ARG, { "KEY", VERB_ARG_KEY, false, NULL },

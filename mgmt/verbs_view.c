@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "lib/heap.h"
+#include "mgmt/chunks.h"
 #include "mgmt/kept.h"
 #include "mgmt/machine.h"
 #include "mgmt/partition.h"
@@ -202,7 +203,10 @@ static void put_row(const struct guest *guest, bool is_verbose, struct result *r
 	} else {
 		result_empty(result);
 	}
-	result_value(result, has_partition ? guest->memory_bytes : guest->config.memory_bytes);
+	result_value(result,
+	             has_partition ? guest->memory_bytes - chunks_away_bytes(partition_slot(guest),
+	                                                                     guest->memory_bytes)
+	                           : guest->config.memory_bytes);
 	if (is_alive(guest) && stats_read(guest, -1, &rates)) {
 		result_value(result, rates.cpu_tenths);
 		result_value(result, rates.exits_per_second);
@@ -475,6 +479,7 @@ static const struct result_column stats_columns[] = {
 	{ "restarts", "restarts", RESULT_COUNT },
 	{ "boots", "boots", RESULT_COUNT },
 	{ "memory", "memory_bytes", RESULT_BYTES },
+	{ "memory now", "memory_now_bytes", RESULT_BYTES },
 	{ "overhead", "overhead_bytes", RESULT_BYTES },
 	{ "cpu percent", "cpu_percent", RESULT_TENTHS },
 	{ "exits", "exits", RESULT_COUNT },
@@ -528,6 +533,7 @@ void verb_stats(struct verb_call *call, struct result *result)
 	result_value(result, guest->restarts_count);
 	result_value(result, machine_load64(&channel->boots_count));
 	result_value(result, guest->memory_bytes);
+	result_value(result, guest->memory_bytes - chunks_away_bytes(slot, guest->memory_bytes));
 	result_value(result, machine_load64(&machine_status()->slots[slot].overhead_bytes));
 	result_value(result, rates.cpu_tenths);
 	result_value(result, stats_count_exits(&sum));

@@ -3,6 +3,8 @@
  * What mgmt needs to serve a guest's paravirtual devices (bulkhead/virtio_channel.h): device pages, events both ways, and the guest's
  * memory. Only for partitions with VMM_CONFIG_DEVICES; all of it ends with the partition, and is given again to a new mgmt.
  */
+#include <stddef.h>
+
 #include "bulkhead/virtio_channel.h"
 #include "root/partition.h"
 
@@ -50,10 +52,10 @@ int devices_make(struct partition *partition, uint32_t slot)
 	return error < 0 ? error : kick_events_make(partition, slot);
 }
 
-/* Map the piece of guest memory that begins at `offset` of it, at its guest-physical addresses. */
-static int piece_map(const struct partition *partition, uint64_t va, bh_handle_t region,
-                     uint64_t offset, uint64_t size)
+int devices_piece_map(const struct partition *partition, bh_handle_t region, uint64_t offset,
+                      uint64_t size)
 {
+	uint64_t va = MGMT_VA_GUEST + partition->slot * MGMT_VA_GUEST_STRIDE;
 	struct guest_span spans[4];
 	uint32_t count = partition_guest_spans(partition, spans);
 	int error = BH_OK;
@@ -74,7 +76,7 @@ static int piece_map(const struct partition *partition, uint64_t va, bh_handle_t
 	return error;
 }
 
-static int memory_attach_mgmt(const struct partition *partition, uint64_t va)
+static int memory_attach_mgmt(const struct partition *partition)
 {
 	uint64_t offset = 0;
 	int error = BH_OK;
@@ -85,15 +87,15 @@ static int memory_attach_mgmt(const struct partition *partition, uint64_t va)
 
 		error = bh_region_info(partition->owned.handles[i], &info);
 		if (error == BH_OK) {
-			error = piece_map(partition, va, partition->owned.handles[i], offset,
-			                  info.size);
+			error = devices_piece_map(partition, partition->owned.handles[i], offset,
+			                          info.size);
 			offset += info.size;
 		}
 	}
 	return error;
 }
 
-int devices_attach_mgmt(const struct partition *partition, uint32_t slot)
+int devices_attach_mgmt(struct partition *partition, uint32_t slot)
 {
 	uint64_t va = MGMT_VA_VMM + slot * MGMT_VA_VMM_STRIDE + MGMT_VA_VMM_DEVICES;
 	const struct bh_map map = { .size = PAGES_BYTES, .flags = BH_MAP_READ | BH_MAP_WRITE };
@@ -115,7 +117,9 @@ int devices_attach_mgmt(const struct partition *partition, uint32_t slot)
 		                       MGMT_VA_VMM + slot * MGMT_VA_VMM_STRIDE + MGMT_VA_VMM_PORTS,
 		                       &ports);
 	}
-	return result < 0
-	               ? (int)result
-	               : memory_attach_mgmt(partition, MGMT_VA_GUEST + slot * MGMT_VA_GUEST_STRIDE);
+	if (result < 0) {
+		return (int)result;
+	}
+	return partition->chunks != NULL ? chunks_attach_mgmt(partition, slot)
+	                                 : memory_attach_mgmt(partition);
 }

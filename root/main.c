@@ -59,6 +59,10 @@ static int request_do(uint32_t request, const struct root_partition_params *para
 		return kept_create(params->slot, params->memory_bytes);
 	case ROOT_REQUEST_RELEASE:
 		return kept_release(params->slot);
+	case ROOT_REQUEST_CHUNKS_GIVE:
+		return partition_change_chunks(params, true);
+	case ROOT_REQUEST_CHUNKS_TAKE:
+		return partition_change_chunks(params, false);
 	case ROOT_REQUEST_NONE:
 	case ROOT_REQUEST_RESTART:
 	default:

@@ -43,8 +43,8 @@ static int params_check(const struct root_partition_params *params)
 		return fail(BH_ERR_INVALID, "%u files; 1 to %u are possible",
 		            (unsigned)params->files_count, BH_FILES_MAX);
 	}
-	if ((params->flags & ~(VMM_CONFIG_DEBUG_EXIT | VMM_CONFIG_CONSOLE | VMM_CONFIG_DEVICES)) !=
-	            0 ||
+	if ((params->flags & ~(VMM_CONFIG_DEBUG_EXIT | VMM_CONFIG_CONSOLE | VMM_CONFIG_DEVICES |
+	                       VMM_CONFIG_BALLOON)) != 0 ||
 	    params->devices >> VIO_DEVICES_MAX != 0 || params->ports_count > BH_PORTS_MAX) {
 		return fail(BH_ERR_INVALID, "flags 0x%x, devices 0x%x or %u ports are not known",
 		            (unsigned)params->flags, (unsigned)params->devices,
@@ -76,9 +76,8 @@ uint32_t partition_guest_spans(const struct partition *partition, struct guest_s
 	return high != 0 ? 4 : 3;
 }
 
-/* Map the piece of guest memory that begins at `offset` into the guest and into its VMM. */
-static int piece_map(struct partition *partition, bh_handle_t region, uint64_t offset,
-                     uint64_t size)
+int partition_piece_map(const struct partition *partition, bh_handle_t region, uint64_t offset,
+                        uint64_t size)
 {
 	struct guest_span spans[4];
 	uint32_t count = partition_guest_spans(partition, spans);
@@ -130,7 +129,7 @@ static int memory_take(struct partition *partition)
 		if (region < 0) {
 			return (int)region;
 		}
-		int error = piece_map(partition, (bh_handle_t)region, offset, part);
+		int error = partition_piece_map(partition, (bh_handle_t)region, offset, part);
 
 		if (error < 0) {
 			return error;
@@ -320,7 +319,7 @@ static int threads_start(struct partition *partition, const struct root_partitio
 /* What a new mgmt needs of one partition: its vCPUs' statistics, its events, its channel and console. */
 static int partition_attach_mgmt(uint32_t slot)
 {
-	const struct partition *partition = &partitions[slot];
+	struct partition *partition = &partitions[slot];
 	uint64_t va = MGMT_VA_VMM + slot * MGMT_VA_VMM_STRIDE;
 	const struct bh_map channel = { .size = BH_PAGE_SIZE, .flags = BH_MAP_READ | BH_MAP_WRITE };
 	const struct bh_map console = { .size = sizeof(struct bh_console),
@@ -361,7 +360,8 @@ static int partition_build(struct partition *partition, const struct root_partit
 				: "no room for the vCPUs (error %d)",
 			error);
 	}
-	error = memory_take(partition);
+	error = (params->flags & VMM_CONFIG_BALLOON) != 0 ? chunks_make(partition, params->slot)
+	                                                  : memory_take(partition);
 	if (error < 0) {
 		return fail(error, "%lu MiB of free memory are not to be had (error %d)",
 		            params->memory_bytes >> 20, error);
@@ -408,6 +408,7 @@ int partition_create(const struct root_partition_params *params)
 	uint64_t used_before = root_used_bytes();
 
 	memset(partition, 0, sizeof(*partition));
+	partition->slot = params->slot;
 	partition->memory_bytes = params->memory_bytes;
 	partition->ports_count = params->ports_count;
 	partition->low_bytes = params->memory_bytes < GUEST_LOW_MAX ? params->memory_bytes
@@ -417,6 +418,7 @@ int partition_create(const struct root_partition_params *params)
 	root_channel->progress_total = params->memory_bytes;
 	error = partition_build(partition, params);
 	if (error < 0) {
+		chunks_close(partition);
 		owned_close(&partition->owned);
 		root_status->slots[params->slot].state = ROOT_SLOT_FREE;
 		return error;
@@ -436,10 +438,21 @@ int partition_destroy(uint32_t slot)
 	}
 	while (bh_handle_close(partitions[slot].domain) == BH_ERR_AGAIN) {
 	}
+	chunks_close(&partitions[slot]);
 	owned_close(&partitions[slot].owned);
 	memset(&partitions[slot], 0, sizeof(partitions[slot]));
 	memset(&root_status->slots[slot], 0, sizeof(root_status->slots[slot]));
 	return BH_OK;
+}
+
+int partition_change_chunks(const struct root_partition_params *params, bool is_given)
+{
+	if (params->slot >= BH_PARTITIONS_MAX ||
+	    root_status->slots[params->slot].state != ROOT_SLOT_ALIVE) {
+		return fail(BH_ERR_NOT_FOUND, "partition slot %u does not run",
+		            (unsigned)params->slot);
+	}
+	return chunks_change(&partitions[params->slot], params, is_given);
 }
 
 int partition_set_share(uint32_t slot, uint32_t weight, uint32_t cap_percent)

@@ -18,6 +18,7 @@
 #define ROOT_VA_INFO          0x0000210000000000ull /* struct mgmt_info */
 #define ROOT_VA_CHANNEL       0x0000210000100000ull /* struct root_channel */
 #define ROOT_VA_STATUS        0x0000210000200000ull /* struct root_status */
+#define ROOT_VA_CHUNKS        0x0000210000300000ull /* struct bh_chunks of each slot */
 
 /* Stacks of a domain's threads: stack i ends at STACK_VA + (i + 1) * STACK_STRIDE; what lies below its size is not mapped. */
 #define DOMAIN_VA_STACKS    0x0000070000000000ull
@@ -91,6 +92,7 @@ int program_start(const struct thread_plan *plan, bh_handle_t domain, struct own
 int partition_create(const struct root_partition_params *params);
 int partition_destroy(uint32_t slot);
 int partition_set_share(uint32_t slot, uint32_t weight, uint32_t cap_percent);
+int partition_change_chunks(const struct root_partition_params *params, bool is_given);
 /* Give a (new) mgmt what it needs of every partition that is there. */
 void partitions_attach_mgmt(void);
 /* The VMM domain of `slot` died: note it in root_status. */

@@ -65,6 +65,7 @@ struct vmm_file {
 #define VMM_CONFIG_DEBUG_EXIT 0x1u
 #define VMM_CONFIG_CONSOLE    0x2u /* COM1 is there */
 #define VMM_CONFIG_DEVICES    0x4u /* has device pages, and mgmt maps its memory */
+#define VMM_CONFIG_BALLOON    0x8u /* its memory is made of chunks that can be given back */
 
 /* Written by root before the VMM starts (from struct root_partition_params). Constant. */
 struct vmm_config {
@@ -194,12 +195,30 @@ _Static_assert(sizeof(struct bh_console) == 4096 + BH_CONSOLE_OUT_BYTES, "17 pag
 #define MGMT_VA_GUEST \
 	0x0000200000000000ull /* + slot * MGMT_VA_GUEST_STRIDE + gpa: guest memory, only with VMM_CONFIG_DEVICES */
 #define MGMT_VA_GUEST_STRIDE 0x10000000000ull /* 1 TiB */
+#define MGMT_VA_CHUNKS \
+	0x0000130000000000ull /* + slot * MGMT_VA_CHUNKS_STRIDE: struct bh_chunks, read-only, then mgmt's record; only with VMM_CONFIG_BALLOON */
+#define MGMT_VA_CHUNKS_STRIDE 0x40000000ull
 #define MGMT_VA_KEPT \
 	0x0000580000000000ull /* + i * MGMT_VA_KEPT_STRIDE: memory that root keeps over restarts (ROOT_REQUEST_KEEP) */
 #define MGMT_VA_KEPT_STRIDE 0x4000000000ull /* 256 GiB */
 #define BH_KEPT_MAX         32u
 
 #define MGMT_DEATH_HUNG     0x10000u /* it was alive and did not beat */
+
+/*
+ * A guest's memory in chunks: chunk i is [i * chunk_bytes, + chunk_bytes) of it, counted without the gap below 4 GiB; the last may be
+ * shorter. root writes. Behind it is a record that only mgmt reads and writes: a bit for each 4 KiB page of the guest.
+ */
+#define BH_CHUNKS_MAX 1024u
+#define BH_CHUNKS_RECORD_BYTES(memory_bytes) \
+	((((memory_bytes) >> 15) + BH_PAGE_SIZE) & ~(uint64_t)(BH_PAGE_SIZE - 1))
+struct bh_chunks {
+	uint64_t chunk_bytes; /* a power of two */
+	uint32_t count;
+	uint32_t reserved;
+	uint16_t handles[BH_CHUNKS_MAX]; /* of root's; 0: the chunk is given back */
+};
+_Static_assert(sizeof(struct bh_chunks) <= 4096, "one page");
 
 /* Written by root before each start of mgmt. */
 struct mgmt_info {
@@ -235,6 +254,9 @@ enum root_request {
 	ROOT_REQUEST_KEEP =
 		5, /* params.slot = free index < BH_KEPT_MAX, memory_bytes: one cleared run, mapped at MGMT_VA_KEPT, kept until RELEASE */
 	ROOT_REQUEST_RELEASE = 6, /* params.slot = index: give it back */
+	ROOT_REQUEST_CHUNKS_GIVE =
+		7, /* params.slot, chunk_first, chunks_count: guest memory to the machine; never chunk 0 */
+	ROOT_REQUEST_CHUNKS_TAKE = 8, /* the same: cleared memory for those that are not there */
 };
 
 #define BH_FILE_KEPT 0x1000u /* root_partition_params.files[].file_idx */
@@ -250,6 +272,8 @@ struct root_partition_params {
 	uint32_t devices;     /* bit a device page that mgmt offers before the guest starts */
 	uint32_t files_count;
 	uint32_t ports_count; /* rings for ports of virtio-console; at most BH_PORTS_MAX */
+	uint32_t chunk_first;
+	uint32_t chunks_count;
 	uint32_t reserved0;
 	uint64_t delay_ns; /* ROOT_REQUEST_RESTART */
 	uint16_t pcpus[BH_MAX_VCPUS]; /* pCPU of each vCPU */

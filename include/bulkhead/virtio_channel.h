@@ -108,8 +108,8 @@ struct vio_device {
 	uint32_t
 		intx_pending; /* ISR status bits (virtio 1.2 4.1.4.5); set by mgmt, taken by the VMM, both atomically */
 	uint64_t emergency_taken; /* virtio-console: bytes of emergency[] that mgmt has taken */
-	uint64_t reserved0;
-	char reason[96]; /* why BROKEN, one line */
+	uint64_t own;             /* a word of the device's own for mgmt's next life */
+	char reason[96];          /* why BROKEN, one line */
 	uint8_t config
 		[VIO_CONFIG_BYTES]; /* as the driver reads it; what it wrote (config_written) mgmt puts in silently */
 	struct vio_progress progress[VIO_QUEUES_MAX];

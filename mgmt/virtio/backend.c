@@ -385,6 +385,48 @@ bool virtio_slot_is_there(uint32_t slot)
 	return slots[slot].is_there;
 }
 
+struct guest_memory *virtio_slot_memory(uint32_t slot)
+{
+	return &slots[slot].memory;
+}
+
+/* No area of a ring is longer than its descriptors may be. */
+static bool area_meets(const void *area, const uint8_t *from, const uint8_t *end)
+{
+	const uint8_t *at = area;
+
+	return at < end && at + VIO_QUEUE_SIZE_MAX * sizeof(struct virtq_desc) > from;
+}
+
+static bool device_uses(const struct virtio_device *device, const uint8_t *from, const uint8_t *end)
+{
+	uint32_t i;
+
+	for (i = 0; i < device->queues_count && device->is_running; i++) {
+		const struct virtqueue *queue = &device->queues[i];
+
+		if (queue->size != 0 && (area_meets(queue->descriptors, from, end) ||
+		                         area_meets(queue->driver, from, end) ||
+		                         area_meets(queue->device, from, end))) {
+			return true;
+		}
+	}
+	return device->operations->uses != NULL && device->operations->uses(device, from, end);
+}
+
+bool virtio_slot_uses(uint32_t slot, const uint8_t *from, const uint8_t *end)
+{
+	uint32_t i;
+
+	for (i = 0; i < VIO_DEVICES_MAX; i++) {
+		if (slots[slot].devices[i] != NULL &&
+		    device_uses(slots[slot].devices[i], from, end)) {
+			return true;
+		}
+	}
+	return false;
+}
+
 static void forget(struct virtio_device *device)
 {
 	stop(device);

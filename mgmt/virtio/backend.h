@@ -29,6 +29,8 @@ struct virtio_operations {
 	bool (*is_idle)(const struct virtio_device *device);
 	/* Frees device->own. The device is idle. */
 	void (*destroy)(struct virtio_device *device);
+	/* Do requests that are out touch any of mgmt's bytes [from, end)? NULL: none is ever out. */
+	bool (*uses)(const struct virtio_device *device, const uint8_t *from, const uint8_t *end);
 	/* The VMM has something to say that is no change of generation. NULL: nothing is of interest. */
 	void (*told)(struct virtio_device *device);
 };
@@ -78,6 +80,12 @@ void virtio_slot_begin(uint32_t slot, uint64_t memory_bytes);
 void virtio_slot_end(uint32_t slot);
 bool virtio_slot_is_idle(uint32_t slot);
 bool virtio_slot_is_there(uint32_t slot);
+
+/* The guest's memory as its devices see it. */
+struct guest_memory *virtio_slot_memory(uint32_t slot);
+
+/* True while a ring or a request of any of the guest's devices lies in mgmt's bytes [from, end), or may. */
+bool virtio_slot_uses(uint32_t slot, const uint8_t *from, const uint8_t *end);
 
 /* Offers a device to the guest. NULL if there is no memory or the place is taken. */
 struct virtio_device *virtio_device_add(uint32_t slot, uint32_t idx,

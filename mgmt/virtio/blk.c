@@ -451,6 +451,37 @@ static void stop(struct virtio_device *device)
 	(void)device;
 }
 
+static bool request_uses(const struct blk_request *request, const uint8_t *from, const uint8_t *end)
+{
+	uint32_t i;
+
+	for (i = 0; i < VIRTQUEUE_PIECES_MAX; i++) {
+		const uint8_t *at = request->chain.pieces[i].address;
+
+		if (at < end && at + request->chain.pieces[i].bytes > from) {
+			return true; /* perhaps of an earlier chain in the record: that costs a delay */
+		}
+	}
+	return request->status >= from && request->status < end;
+}
+
+static bool uses(const struct virtio_device *device, const uint8_t *from, const uint8_t *end)
+{
+	const struct blk_disk *disk = device->own;
+	uint32_t i;
+
+	for (i = 0; i < device->queues_count; i++) {
+		const struct blk_request *request = disk->queues[i].first;
+
+		for (; request != NULL; request = request->next) {
+			if (request_uses(request, from, end)) {
+				return true;
+			}
+		}
+	}
+	return false;
+}
+
 static bool is_idle(const struct virtio_device *device)
 {
 	struct blk_disk *disk = device->own;
@@ -491,6 +522,7 @@ static const struct virtio_operations operations = {
 	.stop = stop,
 	.is_idle = is_idle,
 	.destroy = destroy,
+	.uses = uses,
 };
 
 static void fill_config(const struct blk_params *params, struct blk_config *config)

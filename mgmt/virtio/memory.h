@@ -3,9 +3,13 @@
  * A guest's memory as mgmt sees it: from a guest-physical address and a length to a pointer, or to
  * nothing. What is behind the pointer belongs to the guest and changes at any time: read a word once,
  * check the copy.
+ *
+ * Of a guest with a balloon, chunks may be away: nothing that the guest does may make mgmt touch one, so each
+ * address is checked against the table of chunks, and against those that are about to go.
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -15,7 +19,43 @@ struct guest_memory {
 	uint8_t *base;       /* guest-physical address 0 */
 	uint64_t low_bytes;  /* RAM in [0, low_bytes) but for the hole at GUEST_HOLE_START */
 	uint64_t high_bytes; /* RAM in [GUEST_HIGH_BASE, + high_bytes) */
+	const struct bh_chunks *chunks; /* NULL: all of it is there for good */
+	uint32_t chunk_shift;
+	uint64_t leaving[BH_CHUNKS_MAX / 64]; /* chunks that must not be touched any more */
 };
+
+/* Where in the guest's memory, counted without gaps, an address of its RAM lies; and back. */
+static inline uint64_t guest_memory_offset(const struct guest_memory *memory, uint64_t gpa)
+{
+	return gpa < GUEST_HIGH_BASE ? gpa : memory->low_bytes + (gpa - GUEST_HIGH_BASE);
+}
+
+static inline uint64_t guest_memory_gpa(const struct guest_memory *memory, uint64_t offset)
+{
+	return offset < memory->low_bytes ? offset : GUEST_HIGH_BASE + (offset - memory->low_bytes);
+}
+
+static inline bool guest_memory_chunk_is_there(const struct guest_memory *memory, uint64_t idx)
+{
+	return __atomic_load_n(&memory->chunks->handles[idx], __ATOMIC_ACQUIRE) != 0 &&
+	       (memory->leaving[idx / 64] >> (idx % 64) & 1) == 0;
+}
+
+/* Are all chunks of a range of RAM there? */
+static inline bool guest_memory_is_there(const struct guest_memory *memory, uint64_t gpa,
+                                         uint64_t bytes)
+{
+	uint64_t first = guest_memory_offset(memory, gpa);
+	uint64_t last = bytes != 0 ? first + bytes - 1 : first;
+	uint64_t idx;
+
+	for (idx = first >> memory->chunk_shift; idx <= last >> memory->chunk_shift; idx++) {
+		if (!guest_memory_chunk_is_there(memory, idx)) {
+			return false;
+		}
+	}
+	return true;
+}
 
 /* The memory of a partition of this size, laid out as root does. */
 static inline struct guest_memory guest_memory_of(uint8_t *base, uint64_t memory_bytes)
@@ -40,7 +80,8 @@ static inline void *guest_memory_at(const struct guest_memory *memory, uint64_t 
 		start = GUEST_HIGH_BASE;
 		end = GUEST_HIGH_BASE + memory->high_bytes;
 	}
-	if (gpa < start || gpa >= end || bytes > end - gpa) {
+	if (gpa < start || gpa >= end || bytes > end - gpa ||
+	    (memory->chunks != NULL && !guest_memory_is_there(memory, gpa, bytes))) {
 		return NULL;
 	}
 	return memory->base + gpa;

@@ -19,7 +19,7 @@ def machine(platform, log_folder):
     try:
         machine.wait_for_shell()
         machine.command(f"create alpha {' '.join(KEYS)} console=both console-port=agent.0 "
-                        "console-port=log")
+                        "console-port=log balloon=yes")
         machine.command("start alpha", 60)
         with machine.console("alpha") as console:
             console.wait_for_prompt(300)
@@ -68,3 +68,51 @@ def test_consoles_outlive_mgmt(machine):
     with machine.console("alpha", "-t virtio -s 90x30") as console:
         assert console.read("echo $word") == "kept"
         assert sorted(console.read("stty size").split()) == ["30", "90"]
+
+
+MIB = 1 << 20
+
+
+def memory(machine):
+    return machine.query("mem-stat alpha")
+
+
+def wait_for_balloon(machine, mib, at_most_away=None):
+    """Until so much is in the balloon; gives what the verb says then."""
+    for _ in range(200):
+        row = memory(machine)
+        if row["balloon_bytes"] == mib * MIB and not (
+                at_most_away is not None and row["given_back_bytes"] > at_most_away * MIB):
+            return row
+    raise AssertionError(f"the balloon has not {mib} MiB: {row}")
+
+
+def test_balloon(machine):
+    """Memory really comes back to the machine, survives a new mgmt, and the guest gets it again."""
+    free = machine.free_memory()
+    assert memory(machine)["total_bytes"] > 64 * MIB
+    machine.command("mem-set alpha 84M")
+    row = wait_for_balloon(machine, 44)
+    assert row["given_back_bytes"] > 24 * MIB, row
+    assert machine.free_memory() >= free + row["given_back_bytes"] - MIB
+    assert machine.guest("alpha")["memory_bytes"] == 128 * MIB - row["given_back_bytes"]
+    restart_mgmt(machine)
+    assert memory(machine)["given_back_bytes"] == row["given_back_bytes"]
+    with machine.console("alpha") as console:
+        assert int(console.read("awk '/MemFree/ { print $2 }' /proc/meminfo")) < 64 * 1024
+    machine.command("mem-set alpha 128M")
+    wait_for_balloon(machine, 0, 0)
+    with machine.console("alpha") as console:
+        console.read("dd if=/dev/zero of=/tmp/big bs=1M count=60 2>/dev/null; sha256sum /tmp/big; "
+                     "rm /tmp/big", 120)
+        assert console.read("dmesg | grep -i -E 'oops|balloon.*fail|bad page' | cat") == ""
+    assert memory(machine)["refused_pages"] == 0
+
+
+def test_balloon_ends_with_a_reset(machine):
+    """The next life of the guest has all of its memory."""
+    machine.command("mem-set alpha 96M")
+    wait_for_balloon(machine, 32)
+    machine.command("reset alpha", 120)
+    with machine.console("alpha") as console:
+        console.wait_for_prompt(300)

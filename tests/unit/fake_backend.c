@@ -53,6 +53,11 @@ void fake_backend_work(void)
 	}
 }
 
+struct vio_device *fake_backend_page(void)
+{
+	return &page;
+}
+
 void fake_backend_stop(void)
 {
 	fake_backend.device.is_running = false;

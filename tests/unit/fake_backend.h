@@ -35,5 +35,8 @@ void fake_backend_start(uint64_t features);
 /* Turns, until the device says that there is no more to do. */
 void fake_backend_work(void);
 
+/* The device's page. */
+struct vio_device *fake_backend_page(void);
+
 /* The driver resets the device. */
 void fake_backend_stop(void);

@@ -323,6 +323,18 @@ struct vio_device *machine_device_page(uint32_t slot, uint32_t device_idx)
 	return (struct vio_device *)(void *)device_pages[slot][device_idx];
 }
 
+const struct bh_chunks *machine_guest_chunks(uint32_t slot)
+{
+	(void)slot;
+	return NULL;
+}
+
+uint8_t *machine_guest_record(uint32_t slot)
+{
+	(void)slot;
+	return NULL;
+}
+
 uint8_t *machine_guest_memory(uint32_t slot)
 {
 	(void)slot;
