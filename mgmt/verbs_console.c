@@ -150,9 +150,9 @@ void verb_devices_guest(struct verb_call *call, struct result *result)
 		                    : device->is_running ? "in use"
 		                                         : "offered");
 		result_value(result, device->queues_count);
-		result_value(result, device->counters.kicks);
-		result_value(result, device->counters.interrupts);
-		result_value(result, device->counters.chains);
-		result_value(result, device->counters.breaks);
+		result_value(result, device->page->counters.kicks);
+		result_value(result, device->page->counters.interrupts);
+		result_value(result, device->page->counters.chains);
+		result_value(result, device->breaks_count);
 	}
 }

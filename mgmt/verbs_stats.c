@@ -11,6 +11,7 @@
 #include "mgmt/shell.h"
 #include "mgmt/stats.h"
 #include "mgmt/verb.h"
+#include "mgmt/virtio/backend.h"
 
 #define COUNT_OF(array)   ((uint32_t)(sizeof(array) / sizeof((array)[0])))
 #define EXITS_VCPUS_MAX   16u
@@ -338,6 +339,44 @@ static const struct result_column latency_columns[] = {
 	{ "MAX-ns", "max_ns", RESULT_COUNT }, { "TIME%", "time_percent", RESULT_TENTHS },
 };
 
+static void put_span(struct result *result, const char *name, const char *where,
+                     const struct bh_time *span, uint64_t all_tsc)
+{
+	uint64_t count = span_count(span);
+
+	if (count == 0) {
+		return;
+	}
+	result_text(result, name);
+	result_text(result, where);
+	result_value(result, count);
+	result_value(result, tsc_to_ns(span->total_tsc / count));
+	result_value(result, tsc_to_ns(span_percentile_tsc(span, 500)));
+	result_value(result, tsc_to_ns(span_percentile_tsc(span, 990)));
+	result_value(result, tsc_to_ns(span->max_tsc));
+	result_value(result, all_tsc != 0 ? span->total_tsc * TENTHS_OF_PERCENT / all_tsc : 0);
+}
+
+/* Disks: from a kick to the turn that answers it, and from there to the end of a request. */
+static void put_device_spans(struct result *result, uint32_t slot)
+{
+	uint32_t i;
+
+	for (i = 0; i < VIO_DEVICES_MAX; i++) {
+		const struct virtio_device *device = virtio_device_at(slot, i);
+		struct vio_counters copy;
+		char name[24];
+
+		if (device != NULL) {
+			copy = device->page->counters;
+			snprintf(name, sizeof(name), "%s%u", device->operations->name,
+			         (unsigned int)i);
+			put_span(result, name, "queue", &copy.queue, 0);
+			put_span(result, name, "service", &copy.service, 0);
+		}
+	}
+}
+
 void verb_latency(struct verb_call *call, struct result *result)
 {
 	static struct bh_time spans[SPANS_COUNT + 1];
@@ -353,21 +392,9 @@ void verb_latency(struct verb_call *call, struct result *result)
 	}
 	result_begin(result, "latency", RESULT_TABLE, latency_columns, COUNT_OF(latency_columns));
 	for (i = 0; i <= SPANS_COUNT; i++) {
-		const struct bh_time *span = &spans[i];
-		uint64_t count = span_count(span);
-
-		if (count == 0) {
-			continue;
-		}
-		result_text(result, span_name(i));
-		result_text(result, span_where(i));
-		result_value(result, count);
-		result_value(result, tsc_to_ns(span->total_tsc / count));
-		result_value(result, tsc_to_ns(span_percentile_tsc(span, 500)));
-		result_value(result, tsc_to_ns(span_percentile_tsc(span, 990)));
-		result_value(result, tsc_to_ns(span->max_tsc));
-		result_value(result, all != 0 ? span->total_tsc * TENTHS_OF_PERCENT / all : 0);
+		put_span(result, span_name(i), span_where(i), &spans[i], all);
 	}
+	put_device_spans(result, partition_slot(call->guest));
 }
 
 /* ---- top ------------------------------------------------------------------------------------- */

@@ -75,16 +75,24 @@ static const char *state_of(const struct guest *guest, uint32_t device_idx)
 /* ---- disk ----------------------------------------------------------------------------------- */
 
 static const struct result_column disk_columns[] = {
-	{ "GUEST", "guest", RESULT_TEXT },      { "NO", "number", RESULT_COUNT },
-	{ "DISK", "disk", RESULT_TEXT },        { "STATE", "state", RESULT_TEXT },
-	{ "SIZE", "size_bytes", RESULT_BYTES }, { "READS", "reads", RESULT_COUNT },
-	{ "WRITES", "writes", RESULT_COUNT },   { "FLUSHES", "flushes", RESULT_COUNT },
+	{ "GUEST", "guest", RESULT_TEXT },
+	{ "NO", "number", RESULT_COUNT },
+	{ "DISK", "disk", RESULT_TEXT },
+	{ "STATE", "state", RESULT_TEXT },
+	{ "SIZE", "size_bytes", RESULT_BYTES },
+	{ "READS", "reads", RESULT_COUNT },
+	{ "READ", "read_bytes", RESULT_BYTES },
+	{ "WRITES", "writes", RESULT_COUNT },
+	{ "WRITTEN", "written_bytes", RESULT_BYTES },
+	{ "FLUSHES", "flushes", RESULT_COUNT },
 	{ "ERRORS", "errors", RESULT_COUNT },
 };
 
 static void put_disk(const struct guest *guest, uint32_t i, struct result *result)
 {
 	const struct block_device *disk = guest_devices_disk(partition_slot(guest), i);
+	const struct virtio_device *device = virtio_device_at(partition_slot(guest), i);
+	const struct vio_counters *counters;
 	char text[160];
 	uint32_t column;
 
@@ -93,17 +101,20 @@ static void put_disk(const struct guest *guest, uint32_t i, struct result *resul
 	result_value(result, i);
 	result_text(result, text);
 	result_text(result, state_of(guest, i));
-	if (disk == NULL) {
-		for (column = 4; column < 9; column++) {
+	if (disk == NULL || device == NULL || guest->has_partition == 0) {
+		for (column = 4; column < 11; column++) {
 			result_empty(result);
 		}
 		return;
 	}
 	result_value(result, disk->sectors_count * BLOCK_SECTOR_BYTES);
-	result_value(result, disk->reads_count);
-	result_value(result, disk->writes_count);
-	result_value(result, disk->flushes_count);
-	result_value(result, disk->errors_count);
+	counters = &device->page->counters;
+	result_value(result, counters->reads);
+	result_value(result, counters->read_bytes);
+	result_value(result, counters->writes);
+	result_value(result, counters->written_bytes);
+	result_value(result, counters->flushes);
+	result_value(result, counters->errors);
 }
 
 static void list_disks(const struct guest *only, struct result *result)

@@ -27,6 +27,8 @@
 
 #include <stdint.h>
 
+#include "bulkhead/abi.h"
+
 #define VIO_DEVICES_MAX     16u /* of one guest */
 #define VIO_QUEUES_MAX      17u /* of one device: 8 pairs and a control queue */
 #define VIO_CONFIG_BYTES    256u
@@ -89,6 +91,23 @@ struct vio_progress {
 };
 _Static_assert(sizeof(struct vio_progress) == 8, "protocol");
 
+/* What mgmt counts of a device since it was plugged in. It is in the page to outlive mgmt, for operators only: nothing depends on it. */
+struct vio_counters {
+	uint64_t kicks;
+	uint64_t interrupts;
+	uint64_t chains;
+	/* disks */
+	uint64_t reads;
+	uint64_t read_bytes;
+	uint64_t writes; /* discards and zeroes among them */
+	uint64_t written_bytes;
+	uint64_t flushes;
+	uint64_t errors;
+	struct bh_time queue;   /* from a kick to the turn that looks at the queues */
+	struct bh_time service; /* from there to the end of a request */
+};
+_Static_assert(sizeof(struct vio_counters) == 232, "protocol");
+
 struct vio_device {
 	/* ---- mgmt writes; signals VMM_EVENT_DEVICE after a change ---- */
 	uint32_t
@@ -113,6 +132,7 @@ struct vio_device {
 	uint8_t config
 		[VIO_CONFIG_BYTES]; /* as the driver reads it; what it wrote (config_written) mgmt puts in silently */
 	struct vio_progress progress[VIO_QUEUES_MAX];
+	struct vio_counters counters;
 
 	/* ---- the VMM writes; signals VMM_HANDLE_NOTIFY after driver_generation changed ---- */
 	uint32_t driver_generation

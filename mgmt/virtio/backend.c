@@ -72,7 +72,7 @@ static void send_msi(struct virtio_device *device, uint32_t vector)
 
 static void send(struct virtio_device *device, uint32_t vector_of, uint32_t intx_bit)
 {
-	device->counters.interrupts++;
+	device->page->counters.interrupts++;
 	if (machine_load32(&device->page->uses_intx) != 0) {
 		__atomic_fetch_or(&device->page->intx_pending, intx_bit, __ATOMIC_SEQ_CST);
 		machine_signal_vmm_device(device->slot);
@@ -164,11 +164,11 @@ void virtio_device_break(struct virtio_device *device, const char *why)
 	}
 	stop(device);
 	device->is_broken = true;
-	device->counters.breaks++;
+	device->breaks_count++;
 	snprintf(device->page->reason, sizeof(device->page->reason), "%s", why);
 	/* A driver that does it for ever must not drown what others have to tell. */
-	if (device->counters.breaks <= BREAKS_TOLD ||
-	    (device->counters.breaks & (device->counters.breaks - 1)) == 0) {
+	if (device->breaks_count <= BREAKS_TOLD ||
+	    (device->breaks_count & (device->breaks_count - 1)) == 0) {
 		ledger_event(machine_ledger(), machine_now_tsc(), guest->config.name,
 		             "%s device %u is stopped until its driver resets it: %s",
 		             device->operations->name, (unsigned int)device->idx, why);
@@ -354,6 +354,8 @@ bool virtio_work(void)
 
 void virtio_take_kicks(const uint64_t *bits, uint32_t words)
 {
+	uint64_t now = machine_now_tsc();
+
 	for (words &= MGMT_EVENT_KICK_WORDS; words != 0; words &= words - 1) {
 		uint32_t word = (uint32_t)__builtin_ctz(words);
 		uint64_t left;
@@ -365,7 +367,10 @@ void virtio_take_kicks(const uint64_t *bits, uint32_t words)
 				slots[bit / VIO_DEVICES_MAX].devices[bit % VIO_DEVICES_MAX];
 
 			if (device != NULL && device->is_running) {
-				device->counters.kicks++;
+				device->page->counters.kicks++;
+				if (device->kick_tsc == 0) {
+					device->kick_tsc = now;
+				}
 				virtio_device_poke(device);
 			}
 		}
@@ -480,6 +485,7 @@ static void write_offer(struct virtio_device *device, const struct virtio_offer 
 	if (is_offered(page, offer, device->offered)) {
 		return;
 	}
+	memset(&page->counters, 0, sizeof(page->counters));
 	page->features = device->offered;
 	page->queues_count = offer->queues_count;
 	page->queue_size_max = offer->queue_size_max;

@@ -35,13 +35,6 @@ struct virtio_operations {
 	void (*told)(struct virtio_device *device);
 };
 
-struct virtio_counters {
-	uint64_t kicks;
-	uint64_t interrupts;
-	uint64_t chains;
-	uint64_t breaks;
-};
-
 struct virtio_device {
 	uint32_t slot;
 	uint32_t idx;
@@ -62,7 +55,8 @@ struct virtio_device {
 	uint32_t queues_count;
 	uint32_t queue_size_max;
 	struct virtqueue *queues; /* queues_count; those that are not enabled have size 0 */
-	struct virtio_counters counters;
+	uint64_t breaks_count;
+	uint64_t kick_tsc; /* of the first kick that no turn has answered; 0: none */
 };
 
 struct virtio_offer {
@@ -108,6 +102,19 @@ void virtio_device_interrupt(struct virtio_device *device, uint32_t queue_idx);
 
 /* Has work() called in this turn or the next. */
 void virtio_device_poke(struct virtio_device *device);
+
+/* Counts a span of time. */
+static inline void virtio_time_add(struct bh_time *time, uint64_t ticks)
+{
+	uint32_t log2 = 63 - (uint32_t)__builtin_clzll(ticks | 0xff);
+	uint32_t last = BH_TIME_BUCKETS - 1 + 7;
+
+	time->total_tsc += ticks;
+	if (ticks > time->max_tsc) {
+		time->max_tsc = ticks;
+	}
+	time->histogram[(log2 < last ? log2 : last) - 7]++;
+}
 
 /* Looks whether drivers of this slot were started or reset. After MGMT_EVENT_VMM + slot. */
 void virtio_slot_look(uint32_t slot);

@@ -264,7 +264,7 @@ static bool work_pages(struct virtio_device *device, uint32_t queue_idx)
 			return false; /* chunks_poll() pokes */
 		}
 		virtqueue_give(queue, &chain, 0);
-		device->counters.chains++;
+		device->page->counters.chains++;
 	}
 	if (virtio_device_check_queue(device, queue)) {
 		return false;
@@ -319,7 +319,7 @@ static bool work_stats(struct virtio_device *device)
 		read_stats(balloon);
 		balloon->stats_done = (struct virtqueue_done){ chain.id, chain.slots, 0 };
 		balloon->has_stats_buffer = true;
-		device->counters.chains++;
+		device->page->counters.chains++;
 		return false;
 	}
 	return !virtio_device_check_queue(device, queue) && virtqueue_kicks_on(queue);

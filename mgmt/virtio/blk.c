@@ -10,6 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "mgmt/machine.h"
+
 #define BLK_QUEUE_SIZE     256u
 #define BLK_SEG_MAX        (VIRTQUEUE_PIECES_MAX - 2)
 #define BLK_REQUESTS_MAX   64u       /* under way, of one device */
@@ -86,7 +88,8 @@ struct blk_request {
 	uint32_t in_bytes; /* to report as written when all is well */
 	uint8_t *status;
 	bool is_done;
-	bool must_flush; /* the driver has no FLUSH: a write is stable when it ends */
+	bool must_flush;    /* the driver has no FLUSH: a write is stable when it ends */
+	uint64_t start_tsc; /* of the turn that took it */
 };
 
 struct blk_queue {
@@ -100,6 +103,7 @@ struct blk_disk {
 	struct blk_request *free;
 	uint32_t requests_count;
 	uint32_t under_way;
+	uint64_t turn_tsc;
 	bool is_working; /* inside work(): what ends now is given back there */
 	struct blk_queue queues[VIO_QUEUES_MAX];
 };
@@ -134,9 +138,13 @@ static void give_ended(struct blk_disk *disk, uint32_t queue_idx)
 
 static void end(struct blk_request *request, enum blk_result result)
 {
+	struct vio_counters *counters = &request->disk->device->page->counters;
+
 	if (result != BLK_S_OK) {
 		request->in_bytes = 1;
+		counters->errors++;
 	}
+	virtio_time_add(&counters->service, machine_now_tsc() - request->start_tsc);
 	/* While the request is out, the device does not become idle, so the memory is still there. */
 	__atomic_store_n(request->status, (uint8_t)result, __ATOMIC_RELEASE);
 	request->is_done = true;
@@ -204,6 +212,19 @@ static uint8_t *take_status(struct virtqueue_chain *chain, struct block_piece *i
 	return status;
 }
 
+static void count(struct blk_disk *disk, enum block_operation operation, uint64_t bytes)
+{
+	struct vio_counters *counters = &disk->device->page->counters;
+
+	if (operation == BLOCK_READ) {
+		counters->reads++;
+		counters->read_bytes += bytes;
+	} else {
+		counters->writes++;
+		counters->written_bytes += bytes;
+	}
+}
+
 static void transfer(struct blk_request *request, enum block_operation operation,
                      const struct blk_header *header, const struct block_piece *out)
 {
@@ -216,6 +237,7 @@ static void transfer(struct blk_request *request, enum block_operation operation
 		end(request, BLK_S_IOERR);
 		return;
 	}
+	count(disk, operation, bytes);
 	request->block.operation = operation;
 	request->block.sector = header->sector;
 	request->block.sectors_count = bytes / BLOCK_SECTOR_BYTES;
@@ -248,6 +270,7 @@ static void erase(struct blk_request *request, enum block_operation operation,
 		end(request, BLK_S_IOERR);
 		return;
 	}
+	count(disk, operation, (uint64_t)range.sectors_count * BLOCK_SECTOR_BYTES);
 	request->block.operation = operation;
 	request->block.sector = range.sector;
 	request->block.sectors_count = range.sectors_count;
@@ -299,6 +322,7 @@ static void run(struct blk_request *request)
 		transfer(request, BLOCK_WRITE, &header, out);
 		break;
 	case BLK_T_FLUSH:
+		disk->device->page->counters.flushes++;
 		request->block.operation = BLOCK_FLUSH;
 		request->block.sectors_count = 0;
 		request->block.pieces_count = 0;
@@ -384,13 +408,14 @@ static enum blk_step run_one(struct blk_disk *disk, uint32_t queue_idx)
 		free_request(disk, request);
 		return BLK_STEP_EMPTY;
 	}
-	device->counters.chains++;
+	device->page->counters.chains++;
 	if (request->chain.out_bytes < sizeof(struct blk_header) || request->chain.in_bytes < 1) {
 		free_request(disk, request);
 		virtio_device_break(device, "a disk request without header or status");
 		return BLK_STEP_EMPTY;
 	}
 	request->queue_idx = queue_idx;
+	request->start_tsc = disk->turn_tsc;
 	append(&disk->queues[queue_idx], request);
 	run(request);
 	give_ended(disk, queue_idx);
@@ -430,6 +455,11 @@ static bool work(struct virtio_device *device)
 	uint32_t i;
 
 	disk->is_working = true;
+	disk->turn_tsc = machine_now_tsc();
+	if (device->kick_tsc != 0) {
+		virtio_time_add(&device->page->counters.queue, disk->turn_tsc - device->kick_tsc);
+		device->kick_tsc = 0;
+	}
 	for (i = 0; i < device->queues_count && device->is_running; i++) {
 		if (device->queues[i].size != 0) {
 			is_more |= work_queue(disk, i);

@@ -225,7 +225,7 @@ static bool send_one(struct net *net, struct virtqueue *queue)
 	if (!virtqueue_take(queue, &send_chain)) {
 		return false;
 	}
-	net->device->counters.chains++;
+	net->device->page->counters.chains++;
 	if (!make_frame(net, &frame)) {
 		return false;
 	}

@@ -169,7 +169,7 @@ static bool drain(struct virtio_device *device, uint32_t queue_idx, uint32_t por
 			return false;
 		}
 		virtqueue_give(queue, &chain, 0);
-		device->counters.chains++;
+		device->page->counters.chains++;
 	}
 	if (virtio_device_check_queue(device, queue)) {
 		return false;
@@ -286,7 +286,7 @@ static void send_control(struct virtio_device *device)
 		}
 		virtqueue_give(queue, &chain, message_put(device, port, event));
 		ring->port_pending &= ~BIT_OF(event);
-		device->counters.chains++;
+		device->page->counters.chains++;
 	}
 	virtio_device_interrupt(device, CONTROL_RECEIVE);
 }
@@ -319,7 +319,7 @@ static void send_input(struct virtio_device *device, uint32_t port)
 	}
 	while (ring->in_tail != ring->in_head && take_buffer(device, queue)) {
 		give_bytes(queue, ring);
-		device->counters.chains++;
+		device->page->counters.chains++;
 	}
 	virtio_device_interrupt(device, receive_queue(port));
 }

@@ -31,7 +31,7 @@ static bool work(struct virtio_device *device)
 		random_bytes(bytes, count);
 		virtqueue_write(&chain, 0, bytes, count);
 		virtqueue_give(queue, &chain, count);
-		device->counters.chains++;
+		device->page->counters.chains++;
 	}
 	if (virtio_device_check_queue(device, queue)) {
 		return false;

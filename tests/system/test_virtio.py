@@ -82,6 +82,13 @@ def test_restarts_of_mgmt(lab):
         lab.expect("starting it again|verbs", 60)
         lab.wait_for_shell()
     end(lab, "steady")
+    # What was counted outlives mgmt: each round wrote and read 8 KiB, over 4 kinds of rings.
+    count = 4 * int(rounds(lab, 3000).split("=")[1])
+    row = next(row for row in lab.query("disk list") if row["guest"] == "steady")
+    assert row["writes"] >= count and row["written_bytes"] >= 8192 * count, row
+    assert row["reads"] >= count and row["flushes"] > 0
+    spans = {row["where"]: row for row in lab.query("latency steady") if row["reason"] == "blk0"}
+    assert spans["service"]["count"] >= 2 * count and spans["queue"]["count"] > 0, spans
     remove(lab, "steady")
 
 

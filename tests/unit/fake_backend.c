@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "mgmt/machine.h"
+
 #define RING_GPA   0x100000ull
 #define RING_BYTES 0x10000ull
 #define TURNS_MAX  1000u
@@ -65,6 +67,13 @@ void fake_backend_stop(void)
 }
 
 /* ---- what the device calls ---- */
+
+uint64_t machine_now_tsc(void)
+{
+	static uint64_t now;
+
+	return ++now;
+}
 
 struct virtio_device *virtio_device_add(uint32_t slot, uint32_t idx,
                                         const struct virtio_operations *operations, void *own,
