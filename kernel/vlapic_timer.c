@@ -84,8 +84,8 @@ static void run_until(struct vcpu *vcpu, uint64_t deadline_tsc, uint64_t period_
 static void start(struct vcpu *vcpu, uint64_t first_ticks, uint64_t period_ticks)
 {
 	uint32_t divide = vlapic_reg(vcpu, APIC_TIMER_DIVIDE);
-	uint64_t deadline =
-		arch_tsc_read() + vlapic_timer_ticks_to_tsc(first_ticks, divide, arch_tsc_hz);
+	uint64_t deadline = arch_tsc_read() +
+	                    vlapic_timer_ticks_to_tsc(first_ticks, divide, arch_tsc_hz);
 	uint64_t period = vlapic_timer_ticks_to_tsc(period_ticks, divide, arch_tsc_hz);
 	uint64_t minimum = arch_tsc_hz / (1000000000u / PERIOD_MIN_NS);
 

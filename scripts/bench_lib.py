@@ -27,6 +27,7 @@ TARGETS = {
     "memory.vmm": 512 * KIB, "memory.mgmt": 8 * MIB, "size.efi": 2 * MIB, "lines.kernel": 10000,
     "workload.fork-exec.ratio": 1.02, "workload.page-touch.ratio": 1.01, "workload.pipe.ratio": 1.005,
     "workload.sha256sum.ratio": 1.002, "blk.qd1.instructions": 1500, "blk.qd32.exits": 0.1,
+    "net.frame.instructions": 600, "net.frame.exits": 0.05,
     "mgmt.restart.instructions": 5_000_000,
 }
 # Figures whose guest instruction is one that does nothing else: it is not ours.
@@ -197,6 +198,26 @@ def measure_disk(bench):
     for name in ("blk.qd1", "blk.qd32", "blk.copy"):
         bench.add(f"{name}.instructions", figures[name], "instructions", "guests/virtio/bench.c")
     bench.add("blk.qd32.exits", round((exits[1] - exits[0]) / 3200, 4), "exits", "two runs that differ by 3,200 requests")
+
+
+def net_machine(cmdlines):
+    """The same with two interfaces on one switch."""
+    section = "[guest net{}]\nmemory = 16M\nkernel = virtio\ncmdline = {}\nnet = lan\nnet = lan\ndebug-exit = yes\n" \
+              "on-poweroff = preserve\nautostart = no\n"
+    config = "".join(section.format(i, cmdline) for i, cmdline in enumerate(cmdlines))
+    return Machine(config, {"virtio": BUILD / "guests" / "virtio.elf"})
+
+
+def measure_net(bench):
+    """What a frame between two interfaces costs; exits as the difference of two runs."""
+    exits = []
+    with net_machine(["bench=net rounds=100", "bench=net rounds=200"]) as machine:
+        for guest in ("net0", "net1"):
+            figures = bench_lines(machine.run_to_end(guest, 60))
+            exits.append(sum(row["total"] for row in machine.json(f"exits {guest}")))
+            machine.command(f"kill {guest}")
+    bench.add("net.frame.instructions", figures["net.frame"], "instructions", "guests/virtio/bench_net.c")
+    bench.add("net.frame.exits", round((exits[1] - exits[0]) / 6400, 4), "exits", "two runs that differ by 6,400 frames")
 
 
 def linux_initramfs(folder):

@@ -6,25 +6,25 @@
  */
 #include "guests/lib/guest.h"
 
-#define LOW             0x35u /* classes 3, 4, 6, 7 */
-#define MIDDLE          0x45u
-#define MIDDLE_TOO      0x43u /* the same class */
-#define HIGH            0x62u
-#define TIMER           0x71u
-#define ICR_SELF        0x44000u
-#define TPR             0x80u
-#define PPR             0xa0u
-#define ISR             0x100u
-#define IRR             0x200u
-#define LVT_MASKED      0x10000u
-#define DIVIDE_BY_1     0xbu
-#define SOON            200000u /* ticks of 1 ns */
-#define ROUNDS          2000u
-#define SCRATCH         0x3ffu /* of COM1: an exit for the VMM */
-#define MSR_APIC_BASE   0x1bu
-#define APIC_BASE_X2    (1u << 10)
-#define X2APIC_FIRST    0x800u
-#define CPUID_X2APIC    (1u << 21)
+#define LOW           0x35u /* classes 3, 4, 6, 7 */
+#define MIDDLE        0x45u
+#define MIDDLE_TOO    0x43u /* the same class */
+#define HIGH          0x62u
+#define TIMER         0x71u
+#define ICR_SELF      0x44000u
+#define TPR           0x80u
+#define PPR           0xa0u
+#define ISR           0x100u
+#define IRR           0x200u
+#define LVT_MASKED    0x10000u
+#define DIVIDE_BY_1   0xbu
+#define SOON          200000u /* ticks of 1 ns */
+#define ROUNDS        2000u
+#define SCRATCH       0x3ffu /* of COM1: an exit for the VMM */
+#define MSR_APIC_BASE 0x1bu
+#define APIC_BASE_X2  (1u << 10)
+#define X2APIC_FIRST  0x800u
+#define CPUID_X2APIC  (1u << 21)
 
 static bool is_x2apic;
 static volatile uint32_t counts[256];

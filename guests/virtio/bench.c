@@ -68,6 +68,20 @@ static void own_measure(void)
 	irq.is_dry = false;
 }
 
+uint64_t bench_start(void)
+{
+	return rdtsc();
+}
+
+uint64_t bench_wait(uint64_t start)
+{
+	while (!irq.has_come) {
+		__asm__ volatile("sti; hlt; cli" : : : "memory");
+	}
+	irq.has_come = false;
+	return irq.entry_tsc - start - irq.own_ticks + irq.eoi_ticks;
+}
+
 /* One batch, halted until it is back; what it took but for the guest's own part. */
 static uint64_t batch_run(const struct device *device, uint32_t count, uint32_t bytes)
 {
@@ -82,18 +96,14 @@ static uint64_t batch_run(const struct device *device, uint32_t count, uint32_t 
 		queue_put(&queues[0], segments, 3, NULL);
 	}
 	irq.has_come = false;
-	start = rdtsc();
+	start = bench_start();
 	device_kick(device, 0);
 	while (left > 0) {
-		while (!irq.has_come) {
-			__asm__ volatile("sti; hlt; cli" : : : "memory");
-		}
-		ticks += irq.entry_tsc - start - irq.own_ticks + irq.eoi_ticks;
-		irq.has_come = false;
+		ticks += bench_wait(start);
 		while (left > 0 && queue_take(&queues[0]) >= 0) {
 			left--;
 		}
-		start = rdtsc();
+		start = bench_start();
 	}
 	return ticks;
 }
@@ -139,7 +149,7 @@ static void restart_measure(const struct device *device)
 	show("mgmt.restart", ticks);
 }
 
-static void vector_set(const struct device *device)
+static void vector_set(const struct device *device, uint16_t queue)
 {
 	volatile uint32_t *entry = (volatile uint32_t *)(volatile void *)device->table;
 	volatile uint16_t *vector = (volatile uint16_t *)(volatile void *)(device->common +
@@ -151,6 +161,7 @@ static void vector_set(const struct device *device)
 	entry[1] = 0;
 	entry[2] = VECTOR;
 	entry[3] = 0;
+	*(volatile uint16_t *)(volatile void *)(device->common + COMMON_QUEUE_SELECT) = queue;
 	*vector = 0;
 	guest_irq[VECTOR] = on_interrupt;
 }
@@ -167,15 +178,20 @@ static void x2apic_enable(void)
 	}
 }
 
+void bench_prepare(const struct device *device, uint16_t queue)
+{
+	apic_enable();
+	vector_set(device, queue);
+	x2apic_enable();
+	own_measure();
+}
+
 void bench_run(const struct device *device, enum bench_part part, uint32_t rounds)
 {
 	if (!block_start(device, &queues[0], 0)) {
 		return;
 	}
-	apic_enable();
-	vector_set(device);
-	x2apic_enable();
-	own_measure();
+	bench_prepare(device, 0);
 	header.type = REQUEST_IN;
 	if (part == BENCH_REPEAT) {
 		print("repeating blk.qd1\n");

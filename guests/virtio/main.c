@@ -2,7 +2,7 @@
 /*
  * Drives every virtio device that it finds, first as it should be, then with broken rings. `need=blk,rng,net` on the command line
  * (any part of it) says what must be there; `bench=yes`, `exits`, `restart` and `repeat=` only
- * measure the first disk (bench.c); `bad=N` says which of its sectors cannot be read; `break=no` leaves the broken rings out; `rounds=N` is the number of writes and reads of
+ * measure the first disk (bench.c), `bench=net` two interfaces (bench_net.c); `bad=N` says which of its sectors cannot be read; `break=no` leaves the broken rings out; `rounds=N` is the number of writes and reads of
  * a disk for each kind of ring.
  */
 #include "guests/virtio/virtio.h"
@@ -85,6 +85,10 @@ static _Noreturn void bench(const char *cmdline)
 	                                                            : BENCH_ALL;
 	bool is_there = device_find(TYPE_BLOCK, 0, &device);
 
+	if (has_word(cmdline, "=net")) {
+		bench_net_run(part, block_rounds);
+		guest_exit("bench");
+	}
 	check(is_there, "there is no disk");
 	if (is_there) {
 		bench_run(&device, part, block_rounds);

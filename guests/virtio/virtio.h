@@ -112,6 +112,11 @@ enum bench_part {
 	BENCH_REPEAT
 };
 void bench_run(const struct device *device, enum bench_part part, uint32_t rounds);
+void bench_net_run(enum bench_part part, uint32_t rounds);
+/* For both: the vector of a queue's interrupt; the time; halted until the interrupt: what took so long but for the guest itself. */
+void bench_prepare(const struct device *device, uint16_t queue);
+uint64_t bench_start(void);
+uint64_t bench_wait(uint64_t start);
 void rng_test(const struct device *device);
 void net_test(const struct device *device);
 /* A negotiated, running device with one ring. */

@@ -275,7 +275,7 @@ struct root_partition_params {
 	uint32_t chunk_first;
 	uint32_t chunks_count;
 	uint32_t reserved0;
-	uint64_t delay_ns; /* ROOT_REQUEST_RESTART */
+	uint64_t delay_ns;            /* ROOT_REQUEST_RESTART */
 	uint16_t pcpus[BH_MAX_VCPUS]; /* pCPU of each vCPU */
 	struct {
 		uint64_t size_bytes; /* of a file in kept memory */
@@ -291,7 +291,8 @@ struct root_channel {
 	uint32_t request_sequence; /* mgmt; then signal MGMT_HANDLE_ROOT */
 	uint32_t request;          /* enum root_request */
 	struct root_partition_params params;
-	uint32_t beat; /* mgmt: + 1 in each turn of its loop that MGMT_EVENT_ROOT begins; root starts it again if it stands still */
+	uint32_t
+		beat; /* mgmt: + 1 in each turn of its loop that MGMT_EVENT_ROOT begins; root starts it again if it stands still */
 	uint32_t reserved0[7];
 	uint32_t done_sequence; /* root; then MGMT_EVENT_ROOT */
 	int32_t result;         /* enum bh_error */

@@ -6,11 +6,6 @@
 
 #include <string.h>
 
-static uint16_t get16(const uint8_t *at)
-{
-	return (uint16_t)(at[0] << 8 | at[1]);
-}
-
 bool switch_frame_set(struct switch_frame *frame, const struct switch_piece *pieces,
                       uint32_t pieces_count, struct switch_piece *rest)
 {
@@ -76,8 +71,8 @@ static void parse_transport(const struct switch_frame *frame, struct frame_field
 	if (fields->protocol == IP_PROTOCOL_TCP || fields->protocol == IP_PROTOCOL_UDP) {
 		fields->has_l4 = fields->l4 + 4 <= frame->head_bytes;
 		if (fields->has_l4) {
-			fields->source_port = get16(header);
-			fields->destination_port = get16(header + 2);
+			fields->source_port = frame_get16(header);
+			fields->destination_port = frame_get16(header + 2);
 		}
 	} else if (fields->protocol == IP_PROTOCOL_ICMP || fields->protocol == IP_PROTOCOL_ICMPV6) {
 		fields->has_l4 = fields->l4 + 1 <= frame->head_bytes;
@@ -104,7 +99,7 @@ static void parse_ipv4(const struct switch_frame *frame, struct frame_fields *fi
 	fields->protocol = header[9];
 	fields->source_ip = header + 12;
 	fields->destination_ip = header + 16;
-	fields->is_fragment = (get16(header + 6) & 0x1fffu) != 0;
+	fields->is_fragment = (frame_get16(header + 6) & 0x1fffu) != 0;
 	fields->l4 = fields->l3 + length;
 	parse_transport(frame, fields);
 }
@@ -121,7 +116,7 @@ static bool skip_extension(const struct switch_frame *frame, struct frame_fields
 	}
 	header = frame->head + fields->l4;
 	if (*next == IPV6_FRAGMENT) {
-		fields->is_fragment = get16(header + 2) >> 3 != 0;
+		fields->is_fragment = frame_get16(header + 2) >> 3 != 0;
 	} else if (*next == IPV6_AUTH) {
 		length = (header[1] + 2u) * 4u;
 	} else {
@@ -166,35 +161,6 @@ static void parse_ipv6(const struct switch_frame *frame, struct frame_fields *fi
 	fields->has_protocol = true;
 	fields->protocol = next;
 	parse_transport(frame, fields);
-}
-
-static bool is_tag(uint16_t ethertype)
-{
-	return ethertype == ETHERTYPE_VLAN || ethertype == ETHERTYPE_SERVICE_TAG ||
-	       ethertype == ETHERTYPE_OLD_TAG;
-}
-
-bool frame_parse(const struct switch_frame *frame, struct frame_fields *fields)
-{
-	if (frame->head_bytes < ETHERNET_BYTES) {
-		return false;
-	}
-	fields->has_tag = false;
-	fields->vlan = 0;
-	fields->ethertype = get16(frame->head + 12);
-	fields->l3 = ETHERNET_BYTES;
-	if (fields->ethertype == ETHERTYPE_VLAN) {
-		if (frame->head_bytes < ETHERNET_BYTES + VLAN_TAG_BYTES) {
-			return false;
-		}
-		fields->has_tag = true;
-		fields->vlan = get16(frame->head + 14) & 0xfffu;
-		fields->ethertype = get16(frame->head + 16);
-		fields->l3 += VLAN_TAG_BYTES;
-	}
-	fields->has_more_tags = is_tag(fields->ethertype);
-	fields->is_ip_parsed = false;
-	return true;
 }
 
 void frame_parse_ip(const struct switch_frame *frame, struct frame_fields *fields)

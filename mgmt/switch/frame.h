@@ -44,8 +44,36 @@ struct frame_fields {
 	uint16_t destination_port;
 };
 
-/* Reads the Ethernet header; false if the frame is none. */
-bool frame_parse(const struct switch_frame *frame, struct frame_fields *fields);
+static inline uint16_t frame_get16(const uint8_t *at)
+{
+	return (uint16_t)(at[0] << 8 | at[1]);
+}
+
+/* Reads the Ethernet header; false if the frame is none. Here, since every frame passes it. */
+static inline bool frame_parse(const struct switch_frame *frame, struct frame_fields *fields)
+{
+	if (frame->head_bytes < ETHERNET_BYTES) {
+		return false;
+	}
+	fields->has_tag = false;
+	fields->is_ip_parsed = false;
+	fields->vlan = 0;
+	fields->ethertype = frame_get16(frame->head + 12);
+	fields->l3 = ETHERNET_BYTES;
+	if (fields->ethertype == ETHERTYPE_VLAN) {
+		if (frame->head_bytes < ETHERNET_BYTES + VLAN_TAG_BYTES) {
+			return false;
+		}
+		fields->has_tag = true;
+		fields->vlan = frame_get16(frame->head + 14) & 0xfffu;
+		fields->ethertype = frame_get16(frame->head + 16);
+		fields->l3 += VLAN_TAG_BYTES;
+	}
+	fields->has_more_tags = fields->ethertype == ETHERTYPE_VLAN ||
+	                        fields->ethertype == ETHERTYPE_SERVICE_TAG ||
+	                        fields->ethertype == ETHERTYPE_OLD_TAG;
+	return true;
+}
 
 /* Reads the IP header and what follows, after frame_parse(). */
 void frame_parse_ip(const struct switch_frame *frame, struct frame_fields *fields);

@@ -52,6 +52,9 @@ void switch_refresh_port(struct switch_port *port)
 		port->vlan = (uint16_t)settings->vlan;
 	}
 	refresh_rules(port);
+	port->is_plain_in = !port->is_trunk && !port->is_checked_in && port->rate_kbit == 0;
+	port->is_plain_out = !port->is_trunk && !port->is_checked_out && port->rate_kbit == 0 &&
+	                     !port->is_pinned;
 }
 
 void switch_refresh(struct virtual_switch *home)

@@ -177,6 +177,7 @@ void switch_port_set_rate(struct switch_port *port, uint32_t rate_kbit)
 	port->rate_kbit = rate_kbit;
 	memset(&port->in_bucket, 0, sizeof(port->in_bucket));
 	memset(&port->out_bucket, 0, sizeof(port->out_bucket));
+	switch_refresh_port(port);
 }
 
 void switch_port_set_pinned(struct switch_port *port, bool is_pinned)
@@ -247,48 +248,76 @@ static struct switch_address *find_address(const struct virtual_switch *home, co
 	return NULL;
 }
 
-/* The source is behind this port. Where all ways are taken, the one not seen for longest goes. */
-static void learn(struct virtual_switch *home, const uint8_t *mac, uint16_t vlan,
-                  struct switch_port *port)
+static inline bool is_entry(const struct switch_address *entry, const uint8_t *mac, uint16_t vlan)
+{
+	return entry->vlan == vlan && memcmp(entry->mac, mac, 6) == 0;
+}
+
+/* A place for the address: where it is, or where the one not seen for longest goes. */
+static struct switch_address *place_for(struct virtual_switch *home, const uint8_t *mac,
+                                        uint16_t vlan)
 {
 	struct switch_address *entry = find_address(home, mac, vlan);
 	uint32_t hash = hash_of(mac, vlan);
 	uint32_t i;
 
-	home->frames_count++;
-	if (home->table == NULL) {
-		return;
+	if (entry != NULL) {
+		return entry;
 	}
-	if (entry == NULL) {
-		entry = &home->table[hash % SWITCH_TABLE_SIZE];
-		for (i = 1; i < SWITCH_TABLE_WAYS && entry->port != NULL; i++) {
-			struct switch_address *other = &home->table[(hash + i) % SWITCH_TABLE_SIZE];
+	entry = &home->table[hash % SWITCH_TABLE_SIZE];
+	for (i = 1; i < SWITCH_TABLE_WAYS && entry->port != NULL; i++) {
+		struct switch_address *other = &home->table[(hash + i) % SWITCH_TABLE_SIZE];
 
-			if (other->port == NULL || other->seen < entry->seen) {
-				entry = other;
-			}
+		if (other->port == NULL || other->seen < entry->seen) {
+			entry = other;
 		}
-		memcpy(entry->mac, mac, 6);
-		entry->vlan = vlan;
 	}
-	entry->port = port;
+	memcpy(entry->mac, mac, 6);
+	entry->vlan = vlan;
+	return entry;
+}
+
+/* The source is behind this port. */
+static void learn(struct virtual_switch *home, const uint8_t *mac, uint16_t vlan,
+                  struct switch_port *port)
+{
+	struct switch_address *entry = port->source;
+
+	home->frames_count++;
+	if (entry == NULL || entry->port != port || !is_entry(entry, mac, vlan)) {
+		if (home->table == NULL) {
+			return;
+		}
+		entry = place_for(home, mac, vlan);
+		entry->port = port;
+		port->source = entry;
+	}
 	entry->seen = home->frames_count;
+}
+
+/* The port behind which the destination was seen, or NULL. */
+static struct switch_port *destination_of(struct switch_port *port, const uint8_t *mac,
+                                          uint16_t vlan)
+{
+	const struct switch_address *entry = port->destination;
+
+	if (entry == NULL || entry->port == NULL || !is_entry(entry, mac, vlan)) {
+		entry = find_address(port->home, mac, vlan);
+		port->destination = entry;
+	}
+	return entry != NULL ? entry->port : NULL;
 }
 
 /* ---- rates ------------------------------------------------------------------------------------------ */
 
 /* Takes the bytes out of the bucket, which holds a tenth of a second. */
-static bool is_within_rate(const struct switch_port *port, struct switch_bucket *bucket,
-                           uint32_t bytes)
+static bool take_from(const struct switch_port *port, struct switch_bucket *bucket, uint32_t bytes)
 {
 	uint64_t rate = port->rate_kbit * 125ull; /* bytes a second */
 	uint64_t room = rate / 10 > 2 * SWITCH_FRAME_MAX ? rate / 10 : 2 * SWITCH_FRAME_MAX;
 	uint64_t now;
 	uint64_t ticks;
 
-	if (rate == 0) {
-		return true;
-	}
 	now = machine_now_tsc();
 	ticks = now - bucket->tsc;
 	if (bucket->tsc == 0 || ticks > machine_tsc_hz()) {
@@ -303,6 +332,12 @@ static bool is_within_rate(const struct switch_port *port, struct switch_bucket 
 	}
 	bucket->bytes -= bytes;
 	return true;
+}
+
+static inline bool is_within_rate(const struct switch_port *port, struct switch_bucket *bucket,
+                                  uint32_t bytes)
+{
+	return port->rate_kbit == 0 || take_from(port, bucket, bytes);
 }
 
 /* ---- rules ------------------------------------------------------------------------------------------ */
@@ -335,10 +370,8 @@ static void parse_ip_once(const struct switch_frame *frame, struct frame_fields 
 
 /* ---- out ---------------------------------------------------------------------------------------------- */
 
-static void hand_over(void *context, struct switch_frame *frame)
+static inline void hand_over(struct switch_port *port, const struct switch_frame *frame)
 {
-	struct switch_port *port = context;
-
 	if (!port->owner.deliver(port->owner.owner, frame)) {
 		port->counters.no_room++;
 		return;
@@ -352,6 +385,11 @@ static void hand_over(void *context, struct switch_frame *frame)
 	}
 }
 
+static void hand_over_segment(void *context, struct switch_frame *frame)
+{
+	hand_over(context, frame);
+}
+
 /* Does what the port's owner cannot, then delivers. The frame is the port's own copy of the record. */
 static void finish(struct switch_port *port, struct switch_frame *frame)
 {
@@ -359,7 +397,7 @@ static void finish(struct switch_port *port, struct switch_frame *frame)
 	bool has_tso = (port->owner.flags & SWITCH_PORT_TSO) != 0;
 
 	if (frame->offload.gso_type != 0 && !has_tso) {
-		if (!frame_segment(frame, !has_offload, hand_over, port)) {
+		if (!frame_segment(frame, !has_offload, hand_over_segment, port)) {
 			port->counters.bad++;
 		}
 		return;
@@ -371,24 +409,16 @@ static void finish(struct switch_port *port, struct switch_frame *frame)
 	hand_over(port, frame);
 }
 
-static void send_out(struct switch_port *port, const struct switch_frame *frame,
-                     struct frame_fields *fields, uint16_t vlan)
+/* A copy of the record, with or without a tag as the port needs it. */
+static __attribute__((noinline)) void change_and_finish(struct switch_port *port,
+                                                        const struct switch_frame *frame,
+                                                        const struct frame_fields *fields,
+                                                        uint16_t vlan)
 {
 	static struct switch_frame copy;
 	bool has_tag = fields->has_tag && fields->vlan != NATIVE_VLAN;
 	bool needs_tag = port->is_trunk && vlan != NATIVE_VLAN;
 
-	if (port->is_checked_in && port != port->home->mirror) {
-		parse_ip_once(frame, fields);
-		if (!is_let_through(port, port->rules_in, frame, fields, vlan)) {
-			port->counters.denied++;
-			return;
-		}
-	}
-	if (!is_within_rate(port, &port->out_bucket, frame->bytes)) {
-		port->counters.over_rate++;
-		return;
-	}
 	copy = *frame;
 	if (fields->has_tag && !needs_tag) {
 		frame_untag(&copy);
@@ -401,14 +431,43 @@ static void send_out(struct switch_port *port, const struct switch_frame *frame,
 	finish(port, &copy);
 }
 
+static __attribute__((noinline)) void send_out_checked(struct switch_port *port,
+                                                       const struct switch_frame *frame,
+                                                       struct frame_fields *fields, uint16_t vlan)
+{
+	if (port->is_checked_in && port != port->home->mirror) {
+		parse_ip_once(frame, fields);
+		if (!is_let_through(port, port->rules_in, frame, fields, vlan)) {
+			port->counters.denied++;
+			return;
+		}
+	}
+	if (!is_within_rate(port, &port->out_bucket, frame->bytes)) {
+		port->counters.over_rate++;
+		return;
+	}
+	change_and_finish(port, frame, fields, vlan);
+}
+
+static inline void send_out(struct switch_port *port, const struct switch_frame *frame,
+                            struct frame_fields *fields, uint16_t vlan)
+{
+	if (port->is_plain_in && !fields->has_tag && frame->offload.flags == 0) {
+		hand_over(port, frame);
+	} else {
+		send_out_checked(port, frame, fields, vlan);
+	}
+}
+
 static bool may_reach(const struct switch_port *from, const struct switch_port *to, uint16_t vlan)
 {
 	return to != from && to->is_up && to->home == from->home &&
 	       !(from->is_isolated && to->is_isolated) && (to->is_trunk || to->vlan == vlan);
 }
 
-static void flood(struct switch_port *from, const struct switch_frame *frame,
-                  struct frame_fields *fields, uint16_t vlan)
+static __attribute__((noinline)) void flood(struct switch_port *from,
+                                            const struct switch_frame *frame,
+                                            struct frame_fields *fields, uint16_t vlan)
 {
 	struct switch_port *to;
 
@@ -482,13 +541,14 @@ static bool is_too_long(const struct switch_port *port, const struct switch_fram
 }
 
 /* The counter of why the frame may not enter, or NULL: then *vlan is its VLAN. */
-static uint64_t *refuse(struct switch_port *port, const struct switch_frame *frame,
-                        struct frame_fields *fields, uint16_t *vlan)
+static __attribute__((noinline)) uint64_t *refuse(struct switch_port *port,
+                                                  const struct switch_frame *frame,
+                                                  struct frame_fields *fields, uint16_t *vlan)
 {
 	struct switch_counters *counters = &port->counters;
 	int found;
 
-	if (!port->is_up || !frame_parse(frame, fields) || !is_offload_good(frame, fields)) {
+	if (!is_offload_good(frame, fields)) {
 		return &counters->bad;
 	}
 	if (is_too_long(port, frame, fields)) {
@@ -511,31 +571,47 @@ static uint64_t *refuse(struct switch_port *port, const struct switch_frame *fra
 	return is_within_rate(port, &port->in_bucket, frame->bytes) ? NULL : &counters->over_rate;
 }
 
+/* True if refuse() would find nothing, and needs not be asked. */
+static inline bool is_plain(const struct switch_port *port, const struct switch_frame *frame,
+                            const struct frame_fields *fields)
+{
+	return port->is_plain_out && !fields->has_tag && !fields->has_more_tags &&
+	       frame->offload.flags == 0 && frame->offload.gso_type == 0 &&
+	       frame->bytes <= port->home->frame_max && (frame->head[6] & 1) == 0;
+}
+
 void switch_input(struct switch_port *port, const struct switch_frame *frame)
 {
 	struct virtual_switch *home = port->home;
-	const struct switch_address *address = NULL;
+	struct switch_port *to = NULL;
 	struct frame_fields fields;
-	uint16_t vlan;
-	uint64_t *reason = refuse(port, frame, &fields, &vlan);
+	uint16_t vlan = port->vlan;
 
-	if (reason != NULL) {
-		*reason += 1;
+	if (!port->is_up || !frame_parse(frame, &fields)) {
+		port->counters.bad++;
 		return;
+	}
+	if (!is_plain(port, frame, &fields)) {
+		uint64_t *reason = refuse(port, frame, &fields, &vlan);
+
+		if (reason != NULL) {
+			*reason += 1;
+			return;
+		}
 	}
 	port->counters.in_frames++;
 	port->counters.in_bytes += frame->bytes;
 	learn(home, frame->head + 6, vlan, port);
 	if (home->mirror != NULL && home->mirror != port && home->mirror->is_up) {
-		send_out(home->mirror, frame, &fields, vlan);
+		send_out_checked(home->mirror, frame, &fields, vlan);
 	}
 	if ((frame->head[0] & 1) == 0) {
-		address = find_address(home, frame->head, vlan);
+		to = destination_of(port, frame->head, vlan);
 	}
-	if (address == NULL) {
+	if (to == NULL) {
 		flood(port, frame, &fields, vlan);
-	} else if (may_reach(port, address->port, vlan)) {
-		send_out(address->port, frame, &fields, vlan);
+	} else if (may_reach(port, to, vlan)) {
+		send_out(to, frame, &fields, vlan);
 	}
 }
 

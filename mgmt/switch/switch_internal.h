@@ -49,7 +49,13 @@ struct switch_port {
 	bool is_deny;       /* of what no rule decides on */
 	bool is_checked_in; /* there is something to look at */
 	bool is_checked_out;
+	/* Nothing to look at but link and tags: no trunk, pins, rules, rate. */
+	bool is_plain_in;
+	bool is_plain_out;
 	uint32_t rate_kbit;
+	/* Places in the switch's table: of its last source and destination. Checked at each use. */
+	struct switch_address *source;
+	const struct switch_address *destination;
 	struct switch_bucket in_bucket;
 	struct switch_bucket out_bucket;
 	struct switch_counters counters;

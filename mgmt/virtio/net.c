@@ -17,6 +17,22 @@
 #define NET_QUEUE_SIZE 1024u
 #define NET_TURN       128u /* frames a queue sends in one turn */
 #define NET_MERGED_MAX 64u  /* buffers of one received frame */
+#define NET_SENT_MAX   16u  /* frames that are given back to the sender at once */
+
+/* Small frames are most of them: by 16 bytes, the last ones again where they overlap. */
+static inline void copy_bytes(uint8_t *to, const uint8_t *from, uint32_t bytes)
+{
+	uint32_t i;
+
+	if (bytes < 16 || bytes > SWITCH_HEAD_BYTES) {
+		memcpy(to, from, bytes);
+		return;
+	}
+	for (i = 0; i + 16 < bytes; i += 16) {
+		memcpy(to + i, from + i, 16);
+	}
+	memcpy(to + bytes - 16, from + bytes - 16, 16);
+}
 
 /* ---- from the switch to the guest --------------------------------------------------------------------- */
 
@@ -41,13 +57,11 @@ static struct virtqueue_chain *present_chain(void)
 
 static bool next_chain(void)
 {
-	struct virtqueue_chain *chain = filler.count == 0 ? &first_chain : &more_chain;
-
-	if (filler.count == NET_MERGED_MAX || (filler.count == 1 && !filler.is_merging) ||
-	    !virtqueue_take(filler.queue, chain)) {
+	if (filler.count == NET_MERGED_MAX || !filler.is_merging ||
+	    !virtqueue_take(filler.queue, &more_chain)) {
 		return false;
 	}
-	filler.done[filler.count] = (struct virtqueue_done){ chain->id, chain->slots, 0 };
+	filler.done[filler.count] = (struct virtqueue_done){ more_chain.id, more_chain.slots, 0 };
 	filler.count++;
 	filler.offset = 0;
 	return true;
@@ -88,20 +102,44 @@ static bool put_frame(const struct switch_frame *frame)
 	return true;
 }
 
-static void put_header(const struct switch_frame *frame)
+static struct net_header header_of(const struct switch_frame *frame, uint32_t buffers)
 {
 	const struct switch_offload *offload = &frame->offload;
-	struct net_header header = {
+
+	return (struct net_header){
 		.flags = offload->flags,
 		.gso_type = offload->gso_type,
 		.hdr_len = offload->header_bytes,
 		.gso_size = offload->segment_bytes,
 		.csum_start = offload->csum_start,
 		.csum_offset = offload->csum_offset,
-		.num_buffers = (uint16_t)filler.count,
+		.num_buffers = (uint16_t)buffers,
 	};
+}
 
-	virtqueue_write(&first_chain, 0, &header, sizeof(header));
+/* All of the frame into the one piece of the first chain. */
+static void put_whole(const struct switch_frame *frame)
+{
+	uint8_t *to = first_chain.pieces[0].address;
+	struct net_header header = header_of(frame, 1);
+	uint32_t i;
+
+	memcpy(to, &header, sizeof(header));
+	to += sizeof(header);
+	copy_bytes(to, frame->head, frame->head_bytes);
+	to += frame->head_bytes;
+	for (i = 0; i < frame->pieces_count; i++) {
+		memcpy(to, frame->pieces[i].address, frame->pieces[i].bytes);
+		to += frame->pieces[i].bytes;
+	}
+}
+
+static void give_back(struct net *net, uint32_t pair)
+{
+	struct net_given *given = &net->given[pair];
+
+	virtqueue_give_all(&net->device->queues[2 * pair], given->done, given->count);
+	given->count = 0;
 }
 
 /* The pair that a frame goes to: one flow stays on one pair. */
@@ -124,11 +162,43 @@ static uint32_t pair_of(const struct net *net, const struct switch_frame *frame)
 	return (hash & 0xffu) % net->pairs;
 }
 
+/* The long way: the frame goes into as many pieces and buffers as it takes. The first chain is taken. */
+static __attribute__((noinline)) bool deliver_in_parts(struct net *net, uint32_t pair,
+                                                       const struct switch_frame *frame,
+                                                       struct virtqueue_mark mark)
+{
+	struct virtio_device *device = net->device;
+	struct net_header header;
+
+	filler.queue = &device->queues[2 * pair];
+	filler.done[0] = (struct virtqueue_done){ first_chain.id, first_chain.slots, 0 };
+	filler.count = 1;
+	filler.offset = 0;
+	filler.is_merging = (device->features & NET_F_MRG_RXBUF) != 0;
+	if (first_chain.in_bytes < NET_HEADER_BYTES) {
+		virtio_device_break(device, "a receive buffer has no room for the header");
+		return false;
+	}
+	if (!put_frame(frame)) {
+		if (!virtio_device_check_queue(device, filler.queue)) {
+			virtqueue_rewind(filler.queue, mark);
+		}
+		return false;
+	}
+	header = header_of(frame, filler.count);
+	virtqueue_write(&first_chain, 0, &header, sizeof(header));
+	give_back(net, pair);
+	virtqueue_give_all(filler.queue, filler.done, filler.count);
+	return true;
+}
+
 static bool deliver(void *owner, const struct switch_frame *frame)
 {
 	struct net *net = owner;
 	struct virtio_device *device = net->device;
 	struct virtqueue_mark mark;
+	struct virtqueue *queue;
+	struct net_given *given;
 	uint32_t pair;
 
 	if (device == NULL || !device->is_running) {
@@ -138,26 +208,26 @@ static bool deliver(void *owner, const struct switch_frame *frame)
 		return true;
 	}
 	pair = pair_of(net, frame);
-	filler.queue = &device->queues[2 * pair];
-	filler.count = 0;
-	filler.is_merging = (device->features & NET_F_MRG_RXBUF) != 0;
-	if (filler.queue->size == 0) {
+	queue = &device->queues[2 * pair];
+	if (queue->size == 0) {
 		return false;
 	}
-	mark = virtqueue_mark(filler.queue);
-	if (!next_chain() || first_chain.in_bytes < NET_HEADER_BYTES || !put_frame(frame)) {
-		if (virtio_device_check_queue(device, filler.queue)) {
-			return false;
-		}
-		if (filler.count != 0 && first_chain.in_bytes < NET_HEADER_BYTES) {
-			virtio_device_break(device, "a receive buffer has no room for the header");
-			return false;
-		}
-		virtqueue_rewind(filler.queue, mark);
+	mark = virtqueue_mark(queue);
+	if (!virtqueue_take(queue, &first_chain)) {
+		virtio_device_check_queue(device, queue);
 		return false;
 	}
-	put_header(frame);
-	virtqueue_give_all(filler.queue, filler.done, filler.count);
+	if (first_chain.in_count != 1 || first_chain.out_count != 0 ||
+	    first_chain.in_bytes < NET_HEADER_BYTES + frame->bytes) {
+		return deliver_in_parts(net, pair, frame, mark);
+	}
+	put_whole(frame);
+	given = &net->given[pair];
+	given->done[given->count++] = (struct virtqueue_done){ first_chain.id, first_chain.slots,
+		                                               NET_HEADER_BYTES + frame->bytes };
+	if (given->count == NET_GIVEN_MAX) {
+		give_back(net, pair);
+	}
 	return true;
 }
 
@@ -166,7 +236,8 @@ static void flush(void *owner)
 	struct net *net = owner;
 	uint32_t i;
 
-	for (i = 0; net->device != NULL && i < net->pairs; i++) {
+	for (i = 0; net->device != NULL && net->device->is_running && i < net->pairs; i++) {
+		give_back(net, i);
 		virtio_device_interrupt(net->device, 2 * i);
 	}
 }
@@ -175,23 +246,13 @@ static void flush(void *owner)
 
 static struct virtqueue_chain send_chain;
 
-/* Fills the frame from the chain; false if the driver broke the rules (a frame that is merely not good is
- * dropped by the switch). */
-static bool make_frame(struct net *net, struct switch_frame *frame)
+/* The pieces of the chain behind the header; returns their count. */
+static uint32_t pieces_behind_header(struct switch_piece *pieces)
 {
-	static struct switch_piece pieces[VIRTQUEUE_PIECES_MAX];
-	static struct switch_piece rest[SWITCH_PIECES_MAX];
-	struct net_header header;
 	uint32_t skip = NET_HEADER_BYTES;
 	uint32_t count = 0;
 	uint32_t i;
 
-	if (send_chain.out_bytes <= NET_HEADER_BYTES || send_chain.in_count != 0) {
-		virtio_device_break(net->device,
-		                    "a frame without header, or with writable buffers");
-		return false;
-	}
-	virtqueue_read(&send_chain, 0, &header, sizeof(header));
 	for (i = 0; i < send_chain.out_count; i++) {
 		const struct block_piece *piece = &send_chain.pieces[i];
 
@@ -204,36 +265,79 @@ static bool make_frame(struct net *net, struct switch_frame *frame)
 		count++;
 		skip = 0;
 	}
+	return count;
+}
+
+static void set_offload(struct switch_frame *frame, const struct net_header *header)
+{
 	frame->offload = (struct switch_offload){
-		.flags = header.flags & NET_HDR_NEEDS_CSUM,
-		.gso_type = header.gso_type,
-		.header_bytes = header.hdr_len,
-		.segment_bytes = header.gso_size,
-		.csum_start = header.csum_start,
-		.csum_offset = header.csum_offset,
+		.flags = header->flags & NET_HDR_NEEDS_CSUM,
+		.gso_type = header->gso_type,
+		.header_bytes = header->hdr_len,
+		.segment_bytes = header->gso_size,
+		.csum_start = header->csum_start,
+		.csum_offset = header->csum_offset,
 	};
-	if (!switch_frame_set(frame, pieces, count, rest)) {
+}
+
+/* Fills the frame from the chain; false if the driver broke the rules (a frame that is merely not good is
+ * dropped by the switch). */
+static bool make_frame(struct net *net, struct switch_frame *frame)
+{
+	static struct switch_piece pieces[VIRTQUEUE_PIECES_MAX];
+	static struct switch_piece rest[SWITCH_PIECES_MAX];
+	const uint8_t *first = send_chain.pieces[0].address;
+	uint32_t bytes = send_chain.out_bytes - NET_HEADER_BYTES;
+	struct net_header header;
+
+	if (send_chain.out_bytes <= NET_HEADER_BYTES || send_chain.in_count != 0) {
+		virtio_device_break(net->device,
+		                    "a frame without header, or with writable buffers");
+		return false;
+	}
+	if (send_chain.out_count == 1 && bytes <= SWITCH_HEAD_BYTES && bytes >= 16) {
+		memcpy(&header, first, sizeof(header));
+		copy_bytes(frame->head, first + NET_HEADER_BYTES, bytes);
+		frame->head_bytes = bytes;
+		frame->bytes = bytes;
+		frame->pieces = rest;
+		frame->pieces_count = 0;
+		set_offload(frame, &header);
+		return true;
+	}
+	virtqueue_read(&send_chain, 0, &header, sizeof(header));
+	set_offload(frame, &header);
+	if (!switch_frame_set(frame, pieces, pieces_behind_header(pieces), rest)) {
 		frame->bytes = 0;
 	}
 	return true;
 }
 
-static bool send_one(struct net *net, struct virtqueue *queue)
+/* Sends up to `left` frames, and gives their chains back in groups; returns how many were not sent. */
+static uint32_t send_all(struct net *net, struct virtqueue *queue, uint32_t left)
 {
+	static struct virtqueue_done done[NET_SENT_MAX];
 	static struct switch_frame frame;
+	struct virtio_device *device = net->device;
+	uint32_t count = 0;
 
-	if (!virtqueue_take(queue, &send_chain)) {
-		return false;
+	for (; left > 0 && device->is_running && virtqueue_take(queue, &send_chain); left--) {
+		if (!make_frame(net, &frame)) {
+			return left;
+		}
+		if (frame.bytes != 0) {
+			switch_input(net->port, &frame);
+		}
+		done[count++] = (struct virtqueue_done){ send_chain.id, send_chain.slots, 0 };
+		if (count == NET_SENT_MAX) {
+			virtqueue_give_all(queue, done, count);
+			count = 0;
+		}
 	}
-	net->device->page->counters.chains++;
-	if (!make_frame(net, &frame)) {
-		return false;
+	if (device->is_running) {
+		virtqueue_give_all(queue, done, count);
 	}
-	if (frame.bytes != 0) {
-		switch_input(net->port, &frame);
-	}
-	virtqueue_give(queue, &send_chain, 0);
-	return true;
+	return left;
 }
 
 /* One pair's turn; true if there is more to send. */
@@ -241,16 +345,15 @@ static bool work_pair(struct net *net, uint32_t pair)
 {
 	struct virtio_device *device = net->device;
 	struct virtqueue *queue = &device->queues[2 * pair + 1];
-	uint32_t left = NET_TURN;
+	uint32_t left;
 
 	virtqueue_kicks_off(&device->queues[2 * pair]);
 	if (queue->size == 0) {
 		return false;
 	}
 	virtqueue_kicks_off(queue);
-	while (left > 0 && device->is_running && send_one(net, queue)) {
-		left--;
-	}
+	left = send_all(net, queue, NET_TURN);
+	device->page->counters.chains += NET_TURN - left;
 	if (!device->is_running || virtio_device_check_queue(device, queue)) {
 		return false;
 	}
@@ -294,6 +397,7 @@ static void start(struct virtio_device *device)
 	struct net *net = device->own;
 
 	net->pairs = 1;
+	memset(net->given, 0, sizeof(net->given));
 	net_filter_reset(net);
 	net->control_idx = (device->features & NET_F_MQ) != 0 ? 2 * net->params.pairs_count : 2;
 	if (net->port != NULL) {

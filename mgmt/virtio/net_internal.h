@@ -60,6 +60,14 @@ struct net_filter {
 	uint64_t vlans[64]; /* bit a VLAN */
 };
 
+#define NET_GIVEN_MAX 32u
+
+/* Received buffers that are filled and not yet given back: at the end of the turn all at once. */
+struct net_given {
+	uint32_t count;
+	struct virtqueue_done done[NET_GIVEN_MAX];
+};
+
 struct net {
 	struct net_params params;
 	struct virtio_device *device;
@@ -67,6 +75,7 @@ struct net {
 	uint32_t pairs; /* in use */
 	uint32_t control_idx;
 	struct net_filter filter;
+	struct net_given given[NET_PAIRS_MAX];
 };
 
 /* net_control.c */

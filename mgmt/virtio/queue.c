@@ -114,19 +114,7 @@ bool virtqueue_take(struct virtqueue *queue, struct virtqueue_chain *chain)
 	if (queue->broken != NULL) {
 		return false;
 	}
-	chain->out_count = 0;
-	chain->in_count = 0;
-	chain->out_bytes = 0;
-	chain->in_bytes = 0;
-	chain->slots = 0;
 	return queue->is_packed ? queue_packed_take(queue, chain) : queue_split_take(queue, chain);
-}
-
-struct virtqueue_mark virtqueue_mark(const struct virtqueue *queue)
-{
-	struct virtqueue_mark mark = { queue->next_available, queue->is_wrap_available };
-
-	return mark;
 }
 
 void virtqueue_rewind(struct virtqueue *queue, struct virtqueue_mark mark)

@@ -75,7 +75,11 @@ struct virtqueue_mark {
 	uint16_t next_available;
 	bool is_wrap;
 };
-struct virtqueue_mark virtqueue_mark(const struct virtqueue *queue);
+static inline struct virtqueue_mark virtqueue_mark(const struct virtqueue *queue)
+{
+	return (struct virtqueue_mark){ queue->next_available, queue->is_wrap_available };
+}
+
 void virtqueue_rewind(struct virtqueue *queue, struct virtqueue_mark mark);
 
 /* What is given back of a chain. */

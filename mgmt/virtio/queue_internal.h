@@ -40,6 +40,16 @@ static inline bool queue_passes(uint16_t event, uint16_t now, uint16_t old)
 	return (uint16_t)(now - event - 1) < (uint16_t)(now - old);
 }
 
+/* A chain begins without pieces. */
+static inline void queue_clear(struct virtqueue_chain *chain)
+{
+	chain->out_count = 0;
+	chain->in_count = 0;
+	chain->out_bytes = 0;
+	chain->in_bytes = 0;
+	chain->slots = 0;
+}
+
 /* Breaks the queue, with the reason why this descriptor cannot be the chain's next piece. False. */
 bool queue_refuse_piece(struct virtqueue *queue, const struct virtqueue_chain *chain,
                         const struct queue_desc *desc);

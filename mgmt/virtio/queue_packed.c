@@ -122,6 +122,7 @@ bool queue_packed_take(struct virtqueue *queue, struct virtqueue_chain *chain)
 	if (!has_chain(queue)) {
 		return false;
 	}
+	queue_clear(chain);
 	desc = read_desc(&queue->packed[slot]);
 	if ((desc.flags & VIRTQ_DESC_INDIRECT) != 0) {
 		if (!take_indirect(queue, chain, &desc)) {

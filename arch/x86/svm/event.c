@@ -163,9 +163,9 @@ static bool is_step_first(struct vcpu *vcpu)
 void svm_open_window(struct vcpu *vcpu)
 {
 	/* a step's #DB is a window too */
-	uint64_t fields = is_step_first(vcpu) ? 0
-	                                      : SVM_VINTR_IRQ | SVM_VINTR_IGNORE_TPR |
-	                                                SVM_VINTR_PRIORITY;
+	uint64_t fields = is_step_first(vcpu)
+	                          ? 0
+	                          : SVM_VINTR_IRQ | SVM_VINTR_IGNORE_TPR | SVM_VINTR_PRIORITY;
 
 	set_virtual_interrupt(vcpu, fields, true);
 }

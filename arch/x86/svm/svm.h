@@ -14,7 +14,7 @@ struct svm_private {
 			uint8_t is_shadow;   /* svm_is_tcg: shadow_rip counts */
 			uint8_t is_at_iret;  /* iret_rip counts */
 			uint8_t is_stepping; /* RFLAGS.TF is ours, for one instruction */
-			uint8_t is_offered;  /* V_IRQ was set for V_INTR_VECTOR; see svm_offer_interrupt() */
+			uint8_t is_offered; /* V_IRQ was set for V_INTR_VECTOR; see svm_offer_interrupt() */
 		};
 		uint32_t attention; /* any of them: svm_exit_settle() has something to look at */
 	};
