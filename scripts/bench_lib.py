@@ -29,7 +29,9 @@ TARGETS = {
     "workload.sha256sum.ratio": 1.002, "blk.qd1.instructions": 1500, "blk.qd32.exits": 0.1,
     "net.frame.instructions": 600, "net.frame.exits": 0.05,
     "mgmt.restart.instructions": 5_000_000,
+    "blk.read.ratio": 0.9,
 }
+AT_LEAST = {"blk.read.ratio"}  # more is better
 # Figures whose guest instruction is one that does nothing else: it is not ours.
 OWN = {name: 1 for name in ("exit.port-write.kernel", "exit.hypercall", "exit.port-write.vmm", "exit.port-write.pic",
                              "exit.unclaimed-port")}
@@ -80,7 +82,8 @@ class Bench:
             if name.split(".")[0] in PREFIXES and name.split(".", 1)[1] in self.figures:
                 continue
             target, value = figure["target"], figure["value"]
-            state = "" if target is None else "ok" if value <= target else "OVER"
+            is_met = target is None or (value >= target if name in AT_LEAST else value <= target)
+            state = "" if target is None else "ok" if is_met else "UNDER" if name in AT_LEAST else "OVER"
             twins = "".join(f"{'-' if twin is None else twin:>14}"
                             for twin in (self.value(f"{column}.{name}") for column in columns))
             lines.append(f"{name:32} {value:>14} {figure['unit']:12} {'' if target is None else target:>12} "
@@ -91,12 +94,12 @@ class Bench:
 class Machine:
     """Bulkhead in QEMU with instruction counting; a with-block ends it."""
 
-    def __init__(self, config, files, memory="1G", extra=()):
+    def __init__(self, config, files, memory="1G", extra=(), has_icount=True):
         self.folder = tempfile.TemporaryDirectory()
         path = Path(self.folder.name) / "bench.cfg"
         path.write_text(config, encoding="utf-8")
-        words = ["--boot", "kernel", "--icount", "--cpus", "1", "--memory", memory, "--timeout", "400",
-                 "--config", str(path)]
+        words = ["--boot", "kernel", "--memory", memory, "--timeout", "400", "--config", str(path)]
+        words += ["--icount", "--cpus", "1"] if has_icount else ["--cpus", "2"]
         for name, file in files.items():
             words += ["--file", f"{name}={file}"]
         words += ["--", *extra] if extra else []
@@ -150,12 +153,13 @@ def bench_lines(text):
             for match in re.finditer(r"bench (\S+) \S+ (\S+) \S+", text)}
 
 
-def qemu_bare(kernel, *more, modules="", cpus=1, cmdline="", cpu="max"):
+def qemu_bare(kernel, *more, modules="", cpus=1, cmdline="", cpu="max", has_icount=True):
     """Runs a multiboot image on the emulated machine itself; returns what it wrote to COM1."""
     command = ["qemu-system-x86_64", "-machine", "q35", "-cpu", cpu, "-m", "1024", "-display", "none",
-               "-icount", "shift=0,sleep=off", "-rtc", "base=2026-01-01,clock=vm", "-no-reboot", "-smp", str(cpus),
+               "-accel", "tcg", "-rtc", "base=2026-01-01,clock=vm", "-no-reboot", "-smp", str(cpus),
                "-serial", "stdio", "-device", "isa-debug-exit,iobase=0xf4", "-kernel", str(kernel),
                "-append", cmdline, *more]
+    command += ["-icount", "shift=0,sleep=off"] if has_icount else []
     if modules:
         command += ["-initrd", modules]
     done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, check=False,
@@ -220,13 +224,19 @@ def measure_net(bench):
     bench.add("net.frame.exits", round((exits[1] - exits[0]) / 6400, 4), "exits", "two runs that differ by 6,400 frames")
 
 
-def linux_initramfs(folder):
+def workload_initramfs(folder):
     """The demo's initramfs with the workloads where the shell would start."""
     tool = folder / "workload"
     subprocess.run(["gcc", "-O2", "-static", "-nostdlib", "-ffreestanding", "-fno-stack-protector", "-o", tool,
                     ROOT / "scripts" / "tools" / "workload.c"], check=True)
+    return linux_initramfs(folder, "exec /bin/workload </dev/console >/dev/console 2>&1\n",
+                           {"bin/workload": tool.read_bytes()})
+
+
+def linux_initramfs(folder, end, files):
+    """The demo's initramfs with something else where the shell would start, and more files."""
     init = (ROOT / "guests" / "linux-demo" / "init").read_text(encoding="utf-8")
-    init = init[:init.rindex("exec /sbin/init")] + "exec /bin/workload </dev/console >/dev/console 2>&1\n"
+    init = init[:init.rindex("exec /sbin/init")] + end
     data = bytearray()
 
     def add(name, mode, content):
@@ -237,7 +247,8 @@ def linux_initramfs(folder):
         data.extend(bytes(-len(data) % 4))
 
     add("init", 0o100755, init.encode())
-    add("bin/workload", 0o100755, tool.read_bytes())
+    for name, content in files.items():
+        add(name, 0o100755, content)
     add("TRAILER!!!", 0, b"")
     archive = folder / "bench.cpio.gz"
     demo = (BUILD / "demo" / "demo.cpio.gz").read_bytes()
