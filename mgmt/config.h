@@ -59,6 +59,7 @@ enum config_type {
 	CONFIG_TYPE_IP,      /* char[CONFIG_IP_SIZE], "" for none */
 	CONFIG_TYPE_DISKS,   /* struct config_disk[CONFIG_DISKS_MAX] */
 	CONFIG_TYPE_NETS,    /* struct config_net[CONFIG_NETS_MAX] */
+	CONFIG_TYPE_VSOCK,   /* struct config_vsock */
 	CONFIG_TYPE_CONSOLE, /* uint32_t holding an enum config_console */
 	CONFIG_TYPE_POLICY,  /* bool: allow or deny */
 	CONFIG_TYPE_UPLINKS, /* struct config_uplink[CONFIG_UPLINKS_MAX] */
@@ -117,6 +118,16 @@ struct config_disk {
 	uint64_t overlay_bytes; /* room for what is written, 0 = all of the disk */
 };
 
+#define CONFIG_PEERS_MAX 8u
+
+/* A guest's address for sockets to mgmt and other guests. */
+struct config_vsock {
+	uint32_t cid;   /* 0 = none */
+	bool takes_any; /* every guest that names it may be a peer */
+	uint32_t peers_count;
+	uint32_t peers[CONFIG_PEERS_MAX]; /* CIDs */
+};
+
 /* A guest's network interface; likewise. */
 struct config_net {
 	char switch_name[CONFIG_NAME_SIZE]; /* "" = none in this place */
@@ -170,6 +181,7 @@ struct config_guest {
 	uint32_t cap_percent;
 	uint32_t console; /* enum config_console */
 	bool has_balloon;
+	struct config_vsock vsock;
 	struct config_texts ports; /* names of further ports of virtio-console */
 	bool has_debug_exit;
 	struct config_disk disks[CONFIG_DISKS_MAX];
@@ -272,6 +284,8 @@ uint32_t config_value_count(const struct config_key *key, const void *record);
 bool config_disk_parse(const char *text, struct config_disk *disk);
 bool config_net_parse(const char *text, struct config_net *net);
 void config_disk_print(const struct config_disk *disk, char *out, size_t size);
+bool config_vsock_parse(const char *text, struct config_vsock *vsock);
+void config_vsock_print(const struct config_vsock *vsock, char *out, size_t size);
 void config_net_print(const struct config_net *net, char *out, size_t size);
 
 /* config_switch.c: uplinks and rules. */

@@ -305,3 +305,64 @@ void config_net_print(const struct config_net *net, char *out, size_t size)
 		used += (size_t)snprintf(out + used, size - used, ", ip=%s", ip);
 	}
 }
+
+/* ---- vsock ---------------------------------------------------------------------------------- */
+
+/* 2 is mgmt, and the largest number means any (virtio 1.2 5.10.4). */
+static bool parse_cid(const char *text, uint32_t *cid)
+{
+	return parse_number(text, 0xfffffffeu, cid) && *cid > 2;
+}
+
+static bool add_peer(struct config_vsock *vsock, const char *text)
+{
+	if (strcmp(text, "any") == 0) {
+		vsock->takes_any = true;
+		return true;
+	}
+	return vsock->peers_count < CONFIG_PEERS_MAX &&
+	       parse_cid(text, &vsock->peers[vsock->peers_count++]);
+}
+
+bool config_vsock_parse(const char *text, struct config_vsock *vsock)
+{
+	static char words[CONFIG_WORDS_MAX][CONFIG_WORD_SIZE];
+	uint32_t count = config_split(text, words);
+	struct config_vsock parsed;
+	uint32_t i;
+
+	memset(&parsed, 0, sizeof(parsed));
+	if (strcmp(text, "none") == 0) {
+		*vsock = parsed;
+		return true;
+	}
+	if (count == 0 || !parse_cid(words[0], &parsed.cid)) {
+		return false;
+	}
+	for (i = 1; i < count; i++) {
+		const char *peer = option(words[i], "peer");
+
+		if (peer == NULL || !add_peer(&parsed, peer)) {
+			return false;
+		}
+	}
+	*vsock = parsed;
+	return true;
+}
+
+void config_vsock_print(const struct config_vsock *vsock, char *out, size_t size)
+{
+	size_t used = 0;
+	uint32_t i;
+
+	if (vsock->cid == 0) {
+		snprintf(out, size, "none");
+		return;
+	}
+	used = (size_t)snprintf(out, size, "%u%s", (unsigned int)vsock->cid,
+	                        vsock->takes_any ? ", peer=any" : "");
+	for (i = 0; i < vsock->peers_count && used < size; i++) {
+		used += (size_t)snprintf(out + used, size - used, ", peer=%u",
+		                         (unsigned int)vsock->peers[i]);
+	}
+}

@@ -113,6 +113,9 @@ const struct config_key config_keys[] = {
 	    "SWITCH[, mac=52:42:48:00:00:01][, vlan=1..4094 or trunk][, rate=100M][, pinned]"
 	    "[, isolated][, mirror][, ip=10.0.0.5]",
 	    "a virtio network interface on a switch; may be given again"),
+	ROW("vsock", "", GUEST(vsock), CONFIG_TYPE_VSOCK, 0, 0, 0, "none",
+	    "CID[, peer=CID or any]..., CID being a number from 3 on; none",
+	    "sockets to mgmt (CID 2), and to guests that name each other as peers"),
 	ROW("balloon", "", GUEST(has_balloon), CONFIG_TYPE_FLAG, 0, 0, 0, "no",
 	    FLAG_MEANT,
 	    "give the guest a virtio balloon: mem-set makes it lend memory back to the machine"),

@@ -385,6 +385,8 @@ static bool parse_any(const struct config_key *key, void *record, const char *te
 		return parse_nets(key, record, text);
 	case CONFIG_TYPE_CONSOLE:
 		return parse_console(key, record, text);
+	case CONFIG_TYPE_VSOCK:
+		return config_vsock_parse(text, field(key, record));
 	case CONFIG_TYPE_POLICY:
 		return parse_policy(key, record, text);
 	case CONFIG_TYPE_UPLINKS:
@@ -442,6 +444,7 @@ static uint32_t list_used(const struct config_key *key, const void *record, uint
 	case CONFIG_TYPE_ADDRESS:
 	case CONFIG_TYPE_IP:
 	case CONFIG_TYPE_POLICY:
+	case CONFIG_TYPE_VSOCK:
 	case CONFIG_TYPE_CONSOLE:
 		break;
 	}
@@ -628,6 +631,9 @@ void config_value_print(const struct config_key *key, const void *record, uint32
 		break;
 	case CONFIG_TYPE_NETS:
 		config_net_print((const struct config_net *)from + idx, out, size);
+		break;
+	case CONFIG_TYPE_VSOCK:
+		config_vsock_print(from, out, size);
 		break;
 	case CONFIG_TYPE_CONSOLE:
 		snprintf(out, size, "%s", config_console_name(*(const uint32_t *)from));

@@ -18,6 +18,7 @@
 #include "mgmt/virtio/net.h"
 #include "mgmt/virtio/ports.h"
 #include "mgmt/virtio/rng.h"
+#include "mgmt/virtio/vsock.h"
 
 #define DISK_QUEUES_MAX 4u
 #define RETRY_SECONDS   1u
@@ -45,6 +46,7 @@ uint32_t guest_devices_mask(const struct config_guest *config)
 	for (i = 0; i < CONFIG_NETS_MAX; i++) {
 		mask |= has_net(config, i) ? 1u << (GUEST_DEVICE_NET + i) : 0;
 	}
+	mask |= config->vsock.cid != 0 ? 1u << GUEST_DEVICE_VSOCK : 0;
 	mask |= config->has_balloon ? 1u << GUEST_DEVICE_BALLOON : 0;
 	mask |= guest_devices_ports(config) != 0 ? 1u << GUEST_DEVICE_CONSOLE : 0;
 	return mask != 0 ? mask | 1u << GUEST_DEVICE_RNG : 0;
@@ -65,6 +67,13 @@ enum guest_devices_step guest_devices_prepare(struct guest *guest, char *why, si
 	enum guest_devices_step all = GUEST_DEVICES_READY;
 	uint32_t i;
 
+	if (guest->vsock_cid != 0 && vsock_find(guest->vsock_cid, &i)) {
+		const struct guest *other = partition_guest(i);
+
+		snprintf(why, size, "vsock: guest %s has CID %u",
+		         other != NULL ? other->config.name : "?", (unsigned int)guest->vsock_cid);
+		return GUEST_DEVICES_FAILED;
+	}
 	for (i = 0; i < CONFIG_DISKS_MAX; i++) {
 		enum guest_devices_step step = GUEST_DEVICES_READY;
 
@@ -177,6 +186,38 @@ static bool attach_ports(struct guest *guest)
 	return ports_add(partition_slot(guest), GUEST_DEVICE_CONSOLE, &params) != NULL;
 }
 
+/* What VSOCK_PORT_INFO says. */
+static size_t describe(void *owner, char *text, size_t size)
+{
+	const struct guest *guest = partition_guest((uint32_t)(uintptr_t)owner);
+
+	if (guest == NULL) {
+		return 0;
+	}
+	return (size_t)snprintf(text, size,
+	                        "name=%s\nid=%llu\ncid=%u\nvcpus=%u\nmemory=%llu\n"
+	                        "host=%s\nversion=%.48s\nrestarts=%u\n",
+	                        guest->config.name, (unsigned long long)guest->id,
+	                        (unsigned int)guest->vsock_cid, (unsigned int)guest->vcpus_count,
+	                        (unsigned long long)guest->memory_bytes,
+	                        machine_ledger()->host.name, machine_kernel_info()->version,
+	                        (unsigned int)guest->restarts_count);
+}
+
+static bool attach_vsock(struct guest *guest)
+{
+	uint32_t slot = partition_slot(guest);
+	const struct config_vsock *config = &guest->config.vsock;
+	struct vsock_params params = { .cid = guest->vsock_cid,
+		                       .takes_any = config->takes_any,
+		                       .peers_count = config->peers_count,
+		                       .describe = describe,
+		                       .owner = (void *)(uintptr_t)slot };
+
+	memcpy(params.peers, config->peers, sizeof(params.peers));
+	return vsock_add(slot, GUEST_DEVICE_VSOCK, &params) != NULL;
+}
+
 /* Adds the devices that are configured and not there. True if all are there now. */
 static bool attach_missing(struct guest *guest)
 {
@@ -197,6 +238,9 @@ static bool attach_missing(struct guest *guest)
 	}
 	if (guest->ports_count != 0 && virtio_device_at(slot, GUEST_DEVICE_CONSOLE) == NULL) {
 		is_complete &= attach_ports(guest);
+	}
+	if (guest->vsock_cid != 0 && virtio_device_at(slot, GUEST_DEVICE_VSOCK) == NULL) {
+		is_complete &= attach_vsock(guest);
 	}
 	if (guest->has_balloon != 0 && virtio_device_at(slot, GUEST_DEVICE_BALLOON) == NULL) {
 		is_complete &= balloon_add(slot, GUEST_DEVICE_BALLOON, guest->memory_bytes,

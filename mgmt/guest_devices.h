@@ -17,6 +17,7 @@
 #define GUEST_DEVICE_RNG     12u
 #define GUEST_DEVICE_CONSOLE 13u
 #define GUEST_DEVICE_BALLOON 14u
+#define GUEST_DEVICE_VSOCK   15u
 
 enum guest_devices_step {
 	GUEST_DEVICES_READY,

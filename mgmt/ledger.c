@@ -21,7 +21,8 @@ static bool config_is_sane(const struct config_guest *config)
 	    !text_ends(config->kernel, sizeof(config->kernel)) ||
 	    !text_ends(config->cmdline, sizeof(config->cmdline)) ||
 	    config->ramdisks.count > CONFIG_RAMDISKS_MAX || config->console > CONFIG_CONSOLE_BOTH ||
-	    config->ports.count > CONFIG_PORTS_MAX) {
+	    config->ports.count > CONFIG_PORTS_MAX ||
+	    config->vsock.peers_count > CONFIG_PEERS_MAX) {
 		return false;
 	}
 	for (i = 0; i < config->ports.count; i++) {

@@ -72,6 +72,7 @@ struct guest {
 	uint32_t ports_count;            /* rings of virtio-console that it was made with */
 	uint64_t balloon_bytes;          /* what mem-set has asked for */
 	uint32_t has_balloon;            /* the partition was made with chunks */
+	uint32_t vsock_cid;              /* of the partition; 0 = it has none */
 	uint32_t is_exclusive;           /* its pCPUs are its own while the partition exists */
 	uint32_t is_command_sent;        /* a VMM command is under way */
 	uint64_t command_tsc;            /* when it was sent */

@@ -61,6 +61,7 @@ bool partition_poll_create(struct guest *guest, struct result *result)
 	guest->has_devices = guest_devices_mask(&guest->config) != 0;
 	guest->ports_count = guest_devices_ports(&guest->config);
 	guest->has_balloon = guest->config.has_balloon;
+	guest->vsock_cid = guest->config.vsock.cid;
 	guest->balloon_bytes = 0;
 	guest->is_changed = 0;
 	guest->is_reboot_wanted = 0;

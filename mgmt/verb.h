@@ -121,6 +121,7 @@ void verb_resume(struct verb_call *call, struct result *result);
 void verb_console(struct verb_call *call, struct result *result);
 void verb_mem_set(struct verb_call *call, struct result *result);
 void verb_mem_stat(struct verb_call *call, struct result *result);
+void verb_vsock(struct verb_call *call, struct result *result);
 void verb_devices_guest(struct verb_call *call, struct result *result);
 void verb_host(struct verb_call *call, struct result *result);
 void verb_regs(struct verb_call *call, struct result *result);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Verbs of guests' consoles and virtio devices: console, devices GUEST. They find the line that is meant; the
+ * Verbs of guests' consoles and virtio devices: console, devices GUEST, vsock. console finds the line that is meant; the
  * shell connects to it.
  */
 #include <stdio.h>
@@ -13,6 +13,7 @@
 #include "mgmt/shell.h"
 #include "mgmt/verb.h"
 #include "mgmt/virtio/ports.h"
+#include "mgmt/virtio/vsock.h"
 
 /* The line of a console-port by its number (from 1) or name; false if there is none. */
 static bool find_port(const struct config_guest *config, const char *text, uint32_t *line)
@@ -154,5 +155,58 @@ void verb_devices_guest(struct verb_call *call, struct result *result)
 		result_value(result, device->page->counters.interrupts);
 		result_value(result, device->page->counters.chains);
 		result_value(result, device->breaks_count);
+	}
+}
+
+/* ---- vsock ------------------------------------------------------------------------------------ */
+
+static const struct result_column vsock_columns[] = {
+	{ "GUEST", "guest", RESULT_TEXT },
+	{ "VSOCK", "vsock", RESULT_TEXT },
+	{ "TO-HOST", "host_connections", RESULT_COUNT },
+	{ "SENT", "sent_packets", RESULT_COUNT },
+	{ "SENT-BYTES", "sent_bytes", RESULT_COUNT },
+	{ "RECEIVED", "received_packets", RESULT_COUNT },
+	{ "RECEIVED-BYTES", "received_bytes", RESULT_COUNT },
+	{ "ACCEPTED", "accepted", RESULT_COUNT },
+	{ "RESETS", "resets", RESULT_COUNT },
+	{ "FORGED", "forged_packets", RESULT_COUNT },
+};
+
+static void put_vsock(const struct guest *guest, const struct virtio_device *device,
+                      struct result *result)
+{
+	struct vsock_counters counters;
+	uint32_t connections;
+	char text[128];
+
+	vsock_counters(device, &counters, &connections);
+	config_vsock_print(&guest->config.vsock, text, sizeof(text));
+	result_text(result, guest->config.name);
+	result_text(result, text);
+	result_value(result, connections);
+	result_value(result, counters.packets_in);
+	result_value(result, counters.bytes_in);
+	result_value(result, counters.packets_out);
+	result_value(result, counters.bytes_out);
+	result_value(result, counters.connects);
+	result_value(result, counters.resets);
+	result_value(result, counters.forged);
+}
+
+void verb_vsock(struct verb_call *call, struct result *result)
+{
+	uint32_t slot;
+
+	result_begin(result, "vsocks", RESULT_TABLE, vsock_columns,
+	             sizeof(vsock_columns) / sizeof(vsock_columns[0]));
+	for (slot = 0; slot < BH_PARTITIONS_MAX; slot++) {
+		const struct guest *guest = partition_guest(slot);
+		const struct virtio_device *device = virtio_device_at(slot, GUEST_DEVICE_VSOCK);
+
+		if (guest != NULL && device != NULL &&
+		    (call->guest == NULL || call->guest == guest)) {
+			put_vsock(guest, device, result);
+		}
 	}
 }

@@ -1,11 +1,31 @@
 # SPDX-License-Identifier: Apache-2.0
 """Linux guests use virtio-console, -balloon and -vsock with their own drivers."""
+import gzip
+import subprocess
+
 import pytest
 
-from machine import BUILD
+from machine import BUILD, ROOT
 
 CMDLINE = "console=ttyS0 quiet hostname=alpha"
-KEYS = ["memory=128M", "kernel=vmlinuz", "ramdisk=demo.cpio.gz", f'cmdline="{CMDLINE}"']
+KEYS = ["memory=128M", "kernel=vmlinuz", "ramdisk=demo.cpio.gz",
+        "ramdisk=tools.cpio.gz", f'cmdline="{CMDLINE}"']
+
+
+def tool_archive(folder):
+    """An initial RAM disk with scripts/tools/vsock.c, to be unpacked over the demo's."""
+    tool = folder / "vsock"
+    subprocess.run(["gcc", "-static", "-Os", "-s", "-o", tool, ROOT / "scripts/tools/vsock.c"],
+                   check=True)
+    data = bytearray()
+    for name, mode, content in (("bin/vsock", 0o100755, tool.read_bytes()), ("TRAILER!!!", 0, b"")):
+        fields = (1, mode, 0, 0, 1, 0, len(content), 0, 0, 0, 0, len(name) + 1, 0)
+        data += b"070701" + b"".join(b"%08X" % field for field in fields) + name.encode() + b"\0"
+        data += bytes(-len(data) % 4) + content
+        data += bytes(-len(data) % 4)
+    archive = folder / "tools.cpio.gz"
+    archive.write_bytes(gzip.compress(bytes(data), mtime=0))
+    return archive
 
 
 @pytest.fixture(scope="module")
@@ -14,12 +34,13 @@ def machine(platform, log_folder):
     from conftest import start_machine
     arguments = ["--boot", "kernel" if platform == "qemu" else "iso",
                  "--file", f"vmlinuz={BUILD / 'third_party/linux-cloud/vmlinuz'}",
-                 "--file", f"demo.cpio.gz={BUILD / 'demo/demo.cpio.gz'}"]
+                 "--file", f"demo.cpio.gz={BUILD / 'demo/demo.cpio.gz'}",
+                 "--file", f"tools.cpio.gz={tool_archive(log_folder)}"]
     machine = start_machine(platform, log_folder, "ports", [str(a) for a in arguments], 900)
     try:
         machine.wait_for_shell()
         machine.command(f"create alpha {' '.join(KEYS)} console=both console-port=agent.0 "
-                        "console-port=log balloon=yes")
+                        "console-port=log balloon=yes vsock=5,peer=6")
         machine.command("start alpha", 60)
         with machine.console("alpha") as console:
             console.wait_for_prompt(300)
@@ -107,6 +128,50 @@ def test_balloon(machine):
                      "rm /tmp/big", 120)
         assert console.read("dmesg | grep -i -E 'oops|balloon.*fail|bad page' | cat") == ""
     assert memory(machine)["refused_pages"] == 0
+
+
+def test_vsock_to_mgmt(machine):
+    """The text service and the echo; more than any buffer holds; and again after mgmt's restart."""
+    with machine.console("alpha") as console:
+        assert "name=alpha\nid=1\ncid=5\n" in console.read("vsock 2 1000 </dev/null") + "\n"
+        assert console.run("vsock 2 99 </dev/null")[1] != 0
+        console.read("dd if=/dev/urandom of=/tmp/data bs=1k count=300 2>/dev/null")
+        sent = console.read("sha256sum </tmp/data")
+        assert console.read("vsock 2 7 </tmp/data | sha256sum", 120) == sent
+        console.read("(sleep 1000 | vsock 2 7 >/tmp/ended; echo ended >/tmp/ended) & true")
+    restart_mgmt(machine)
+    with machine.console("alpha") as console:
+        # The connection of before is reset; new ones work.
+        console.read("until grep -q ended /tmp/ended; do killall sleep 2>/dev/null; sleep 0.2; done")
+        assert console.read("vsock 2 7 </tmp/data | sha256sum", 120) == sent
+    row = machine.query("vsock list")[0]
+    assert row["guest"] == "alpha" and row["forged_packets"] == 0
+    assert row["sent_bytes"] >= 300 * 1024 and row["host_connections"] == 0, row
+
+
+@pytest.mark.long_on_bochs
+def test_vsock_between_guests(machine):
+    """Only guests that name each other; flow control end to end."""
+    machine.command(f"create beta {' '.join(KEYS).replace('alpha', 'beta')} vsock=6,peer=any")
+    machine.command("start beta", 60)
+    with machine.console("beta") as console:
+        console.wait_for_prompt(300)
+        console.read("(vsock listen 4000 </dev/null >/tmp/got; sha256sum </tmp/got >/tmp/sum) "
+                     ">/dev/null 2>&1 & true")
+    with machine.console("alpha") as console:
+        console.read("dd if=/dev/urandom of=/tmp/data bs=1k count=1000 2>/dev/null")
+        sent = console.read("sha256sum </tmp/data")
+        console.read("vsock 6 4000 </tmp/data", 120)
+        assert console.run("vsock 6 4001 </dev/null")[1] != 0
+        assert console.run("vsock 7 4000 </dev/null")[1] != 0
+    with machine.console("beta") as console:
+        console.read("until [ -s /tmp/sum ]; do sleep 0.1; done")
+        assert console.read("cat /tmp/sum") == sent
+    machine.command("kill beta")
+    machine.wait_for_state("beta", ("off",))
+    machine.command("set beta vsock 5")
+    assert "guest alpha has CID 5" in machine.command("start beta", 60, is_error_fine=True)
+    machine.command("delete beta")
 
 
 def test_balloon_ends_with_a_reset(machine):

@@ -6,18 +6,21 @@
 
 #include "mgmt/machine.h"
 
-#define RING_GPA   0x100000ull
-#define RING_BYTES 0x10000ull
-#define TURNS_MAX  1000u
+#define RING_GPA     0x100000ull
+#define RING_BYTES   0x10000ull
+#define SECOND_BYTES 0x80000ull
+#define TURNS_MAX    1000u
 
-struct fake_backend fake_backend;
-static struct vio_device page;
+struct fake_backend_state fake_backends[2];
+uint32_t fake_backend_chosen;
+static struct vio_device pages[2];
 
 void fake_backend_reset(void)
 {
-	memset(&fake_backend, 0, sizeof(fake_backend));
-	memset(&page, 0, sizeof(page));
-	fake_backend.memory = fake_guest_memory();
+	memset(fake_backends, 0, sizeof(fake_backends));
+	memset(pages, 0, sizeof(pages));
+	fake_backend_chosen = 0;
+	fake_backends[0].memory = fake_backends[1].memory = fake_guest_memory();
 }
 
 void fake_backend_start(uint64_t features)
@@ -31,7 +34,8 @@ void fake_backend_start(uint64_t features)
 	for (uint32_t i = 0; i < device->queues_count; i++) {
 		fake_backend.drivers[i].memory = fake_backend.memory;
 		fake_backend.progress[i] = (struct vio_progress){ 0 };
-		fake_driver_init(&fake_backend.drivers[i], RING_GPA + i * RING_BYTES,
+		fake_driver_init(&fake_backend.drivers[i],
+		                 RING_GPA + fake_backend_chosen * SECOND_BYTES + i * RING_BYTES,
 		                 FAKE_QUEUE_SIZE, features);
 		if (!virtqueue_init(&device->queues[i], &fake_backend.memory,
 		                    &fake_backend.drivers[i].setup, features,
@@ -57,7 +61,7 @@ void fake_backend_work(void)
 
 struct vio_device *fake_backend_page(void)
 {
-	return &page;
+	return &pages[fake_backend_chosen];
 }
 
 void fake_backend_stop(void)
@@ -75,6 +79,11 @@ uint64_t machine_now_tsc(void)
 	return ++now;
 }
 
+static struct fake_backend_state *backend_of(const struct virtio_device *device)
+{
+	return device == &fake_backends[1].device ? &fake_backends[1] : &fake_backends[0];
+}
+
 struct virtio_device *virtio_device_add(uint32_t slot, uint32_t idx,
                                         const struct virtio_operations *operations, void *own,
                                         const struct virtio_offer *offer)
@@ -88,7 +97,7 @@ struct virtio_device *virtio_device_add(uint32_t slot, uint32_t idx,
 	device->idx = idx;
 	device->operations = operations;
 	device->own = own;
-	device->page = &page;
+	device->page = &pages[fake_backend_chosen];
 	device->offered = offer->features;
 	device->queues_count = offer->queues_count;
 	device->queue_size_max = offer->queue_size_max;
@@ -99,16 +108,18 @@ struct virtio_device *virtio_device_add(uint32_t slot, uint32_t idx,
 
 void virtio_device_set_config(struct virtio_device *device, const void *config, uint32_t bytes)
 {
-	(void)device;
-	memcpy(fake_backend.config, config, bytes);
-	fake_backend.configs_count++;
+	memcpy(backend_of(device)->config, config, bytes);
+	backend_of(device)->configs_count++;
 }
 
 void virtio_device_break(struct virtio_device *device, const char *why)
 {
-	device->is_running = false;
+	if (device->is_running) {
+		device->is_running = false;
+		device->operations->stop(device);
+	}
 	device->is_broken = true;
-	fake_backend.broken = why;
+	backend_of(device)->broken = why;
 }
 
 bool virtio_device_check_queue(struct virtio_device *device, const struct virtqueue *queue)
@@ -122,12 +133,11 @@ bool virtio_device_check_queue(struct virtio_device *device, const struct virtqu
 void virtio_device_interrupt(struct virtio_device *device, uint32_t queue_idx)
 {
 	if (device->is_running && virtqueue_needs_interrupt(&device->queues[queue_idx])) {
-		fake_backend.interrupts_count++;
+		backend_of(device)->interrupts_count++;
 	}
 }
 
 void virtio_device_poke(struct virtio_device *device)
 {
-	(void)device;
-	fake_backend.pokes_count++;
+	backend_of(device)->pokes_count++;
 }

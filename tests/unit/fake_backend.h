@@ -11,7 +11,7 @@
 #define FAKE_QUEUES_MAX 10u
 #define FAKE_QUEUE_SIZE 16u
 
-struct fake_backend {
+struct fake_backend_state {
 	struct virtio_device device;
 	struct guest_memory memory;
 	struct virtqueue queues[FAKE_QUEUES_MAX];
@@ -24,7 +24,10 @@ struct fake_backend {
 	uint32_t configs_count;
 };
 
-extern struct fake_backend fake_backend;
+/* Two devices at most, in one memory; the functions are about the one that is chosen. */
+extern struct fake_backend_state fake_backends[2];
+extern uint32_t fake_backend_chosen;
+#define fake_backend (fake_backends[fake_backend_chosen])
 
 /* Forgets everything; the next virtio_device_add() gives fake_backend.device. */
 void fake_backend_reset(void);
