@@ -12,6 +12,7 @@ import pytest
 
 from machine import BUILD
 
+pytestmark = pytest.mark.long_on_bochs  # there test_linux.py replaces mgmt under running guests
 ADDRESS = {"alpha": "10.0.0.1", "beta": "10.0.0.2"}
 # Writes a disk, reads it back past the page cache, compares; again and again. Blocks differ in every round.
 DISK_WORK = (
