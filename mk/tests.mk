@@ -87,4 +87,5 @@ bench-peers: $(GUESTS) $(B)/third_party/.fetched
 # Exits alone, against docs/bench-baseline.json; scripts/bench-gate --write makes a new one.
 bench-gate: $(PROGRAMS) $(GUESTS)
 	@rm -rf $(RESULTS)/bench-gate
+	$(Q)scripts/check-vmreads
 	$(Q)scripts/bench-gate --results $(RESULTS)/bench-gate

