@@ -8,7 +8,7 @@
 #include <stdint.h>
 
 #define BOOT_INFO_MAGIC   0x42484b4842303031ull
-#define BOOT_INFO_VERSION 2u
+#define BOOT_INFO_VERSION 3u
 #define BOOT_MEMORY_MAX   512u
 #define BOOT_MODULES_MAX  64u
 /* room in the map for what the kernel adds: image, modules, early pages */
@@ -51,7 +51,8 @@ struct boot_info {
 	uint32_t memory_count;
 	uint32_t modules_count;
 	uint32_t reserved;
-	uint64_t rsdp;        /* physical; 0 = look for it by ACPI 6.4 5.2.5.1, or none */
+	uint8_t rsdp
+		[40]; /* a copy of it (ACPI 6.4 table 5.3); zero = look for it by 5.2.5.1, or none */
 	uint64_t kernel_base; /* physical extent of the loaded kernel image, bss included */
 	uint64_t kernel_size;
 	uint64_t start_tsc;

@@ -96,9 +96,6 @@ struct mb2_framebuffer {
 
 struct boot_info boot_info;
 
-/* The loader's RSDP tag is a copy without an address; where the BIOS's own is not found this one serves. */
-static uint8_t rsdp_copy[64] __attribute__((aligned(16)));
-
 static const void *physical(uint64_t address)
 {
 	return phys_to_virt(HPA(address));
@@ -255,10 +252,9 @@ static void multiboot2_rsdp_read(const struct mb2_tag *tag)
 {
 	uint32_t size = tag->size - (uint32_t)sizeof(*tag);
 
-	if (size <= sizeof(rsdp_copy)) {
-		memset(rsdp_copy, 0, sizeof(rsdp_copy));
-		memcpy(rsdp_copy, tag + 1, size);
-		boot_info.rsdp = (uint64_t)rsdp_copy - IMAGE_VIRTUAL_OFFSET;
+	if (size <= sizeof(boot_info.rsdp)) {
+		memset(boot_info.rsdp, 0, sizeof(boot_info.rsdp));
+		memcpy(boot_info.rsdp, tag + 1, size);
 	}
 }
 
@@ -285,7 +281,7 @@ static void multiboot2_tag_read(const struct mb2_tag *tag)
 		                fb->bits | (uint32_t)fb->type << 8);
 		break;
 	case MB2_TAG_RSDP1:
-		if (boot_info.rsdp == 0) {
+		if (boot_info.rsdp[0] == 0) {
 			multiboot2_rsdp_read(tag);
 		}
 		break;

@@ -10,6 +10,7 @@
 #define ELF_MACHINE_X86_64 62u
 #define ELF_LOAD           1u
 #define EXIT_TRIES         8
+#define RSDP_BYTES         36
 #define MAP_SPARE_BYTES    4096u /* room for what allocating the map itself adds to it */
 
 struct elf_header {
@@ -134,7 +135,9 @@ void uefi_machine_read(struct boot_info *info)
 	if (EFI_ERROR(LibGetSystemConfigurationTable(&acpi2, &rsdp))) {
 		(void)LibGetSystemConfigurationTable(&acpi1, &rsdp);
 	}
-	info->rsdp = (UINT64)rsdp;
+	if (rsdp != NULL) {
+		CopyMem(info->rsdp, rsdp, RSDP_BYTES);
+	}
 	screen_read(&info->framebuffer);
 }
 

@@ -2,6 +2,7 @@
 /* Calls on the machine itself: ports, information, power (see call.h). */
 #include "kernel/call.h"
 #include "kernel/memory.h"
+#include "kernel/start.h"
 
 #define PORTS_END 0x10000u
 
@@ -36,19 +37,44 @@ int64_t call_host_info(struct call *call)
 	return BH_OK;
 }
 
+/* Its memory is no longer free: nothing is promised twice. */
+static int cpu_start(uint32_t apic_id)
+{
+	uint64_t before = memory_bytes.free;
+	int error = arch_cpu_start(apic_id);
+
+	root_domain->quota_bytes -= before - memory_bytes.free;
+	info_page.cpus_count = cpus_count;
+	return error;
+}
+
 int64_t call_host_control(struct call *call)
 {
 	uint64_t what = call->arg[1];
 
-	if (what < BH_HOST_QUIESCE || what > BH_HOST_CLAIM_CONSOLE) {
+	if (what >= BH_HOST_CONSOLE && call->caller != root_domain) {
+		return BH_ERR_RIGHTS;
+	}
+	switch (what) {
+	case BH_HOST_CLAIM_CONSOLE:
+		arch_console_claimed = true;
+		return BH_OK;
+	case BH_HOST_CONSOLE:
+		arch_console_open(call->arg[2], call->arg[3]);
+		return BH_OK;
+	case BH_HOST_START_CPU:
+		return cpu_start((uint32_t)call->arg[2]);
+	case BH_HOST_ADD_IOAPIC:
+		return arch_ioapic_add(call->arg[2], (uint32_t)call->arg[3]);
+	case BH_HOST_QUIESCE:
+	case BH_HOST_RESET:
+		arch_console_claimed = false;
+		arch_cpus_stop_others(); /* for ever; none of them holds kernel_lock */
+		if (what == BH_HOST_RESET) {
+			arch_reset();
+		}
+		return BH_OK;
+	default:
 		return BH_ERR_INVALID;
 	}
-	arch_console_claimed = what == BH_HOST_CLAIM_CONSOLE;
-	if (what != BH_HOST_CLAIM_CONSOLE) {
-		arch_cpus_stop_others(); /* for ever; none of them holds kernel_lock */
-	}
-	if (what == BH_HOST_RESET) {
-		arch_reset();
-	}
-	return BH_OK;
 }

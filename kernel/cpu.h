@@ -82,7 +82,7 @@ struct cpu {
 _Static_assert(sizeof(struct cpu) <= 4096, "the cpu record is one page");
 
 extern struct cpu *cpus[BH_MAX_CPUS]; /* by index; NULL beyond cpus_count */
-extern uint32_t cpus_count;           /* pCPUs online; constant once domains run */
+extern uint32_t cpus_count;           /* pCPUs online; grows under kernel_lock while root starts */
 
 /* Something to do before this pCPU leaves the kernel. */
 static inline void cpu_ask_self(uint32_t work)

@@ -113,6 +113,7 @@ void root_create(const struct boot_info *info)
 	struct bh_root_info *record = phys_to_virt(pa);
 
 	memcpy(record->cmdline, info->cmdline, sizeof(record->cmdline) - 1);
+	memcpy(record->rsdp, info->rsdp, sizeof(record->rsdp));
 	for (uint32_t i = 0; i < info->modules_count; i++) {
 		if (strncmp(info->modules[i].name, ROOT_MODULE, sizeof(ROOT_MODULE)) != 0) {
 			module_add(&info->modules[i], record);

@@ -80,9 +80,6 @@ static void info_start(void)
 
 void kernel_start(const struct boot_info *info)
 {
-	for (uint32_t i = 0; i < cpus_count; i++) {
-		sched_cpu_init(cpus[i]);
-	}
 	domain_init_kernel();
 	memory_start(info);
 	info_start();

@@ -42,8 +42,6 @@ void thread_stop_here(struct thread *thread);
 
 /* ---- kernel/sched.c ---- */
 
-/* The pCPU's fields, when the TSC's rate is known and before anything else of the kernel runs there. */
-void sched_cpu_init(struct cpu *cpu);
 /* A thread became ready: current goes on, or the scheduler is asked for. */
 void sched_enqueue(struct cpu *cpu, struct thread *thread);
 /* Account, choose, switch. */

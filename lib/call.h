@@ -220,6 +220,12 @@ static inline int bh_host_control(bh_handle_t host, uint32_t what)
 	return (int)bh_call3(BH_CALL_HOST_CONTROL, host, what, 0);
 }
 
+/* What of BH_HOST_* takes numbers. */
+static inline int bh_host_set(bh_handle_t host, uint32_t what, uint64_t first, uint64_t second)
+{
+	return (int)bh_call6(BH_CALL_HOST_CONTROL, host, what, first, second, 0);
+}
+
 static inline int64_t bh_handle_give(bh_handle_t handle, bh_handle_t domain, uint32_t rights,
                                      bh_handle_t slot)
 {

@@ -35,7 +35,7 @@ typedef bool acpi_read_fn(void *context, uint64_t address, void *out, uint32_t s
 
 /*
  * The table number `nth` of those with that signature. Returns its length as it says, 0 and address
- * 0 if there is none. `root`: bh_host_info.acpi_root.
+ * 0 if there is none. `root`: mgmt_info.acpi_root.
  */
 uint32_t acpi_find_table(uint64_t root, const char *signature, uint32_t nth, acpi_read_fn *read,
                          void *context, uint64_t *address);

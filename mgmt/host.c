@@ -57,20 +57,19 @@ static bool read_physical(void *context, uint64_t address, void *out, uint32_t s
 	return is_mapped;
 }
 
+static uint64_t acpi_root(void)
+{
+	return ((const struct mgmt_info *)MGMT_VA_INFO)->acpi_root;
+}
+
 static bool find_power(struct acpi_power *power)
 {
-	struct bh_host_info host = { 0 };
-
-	return bh_host_info(MGMT_HANDLE_HOST, &host) == BH_OK && host.acpi_root != 0 &&
-	       acpi_find_power(host.acpi_root, read_physical, NULL, power);
+	return acpi_root() != 0 && acpi_find_power(acpi_root(), read_physical, NULL, power);
 }
 
 void host_read_acpi(struct acpi_machine *machine)
 {
-	struct bh_host_info host = { 0 };
-
-	acpi_read_machine(bh_host_info(MGMT_HANDLE_HOST, &host) == BH_OK ? host.acpi_root : 0,
-	                  read_physical, NULL, machine);
+	acpi_read_machine(acpi_root(), read_physical, NULL, machine);
 }
 
 static void pause_ms(uint64_t ms)

@@ -128,7 +128,7 @@ int main(void)
 	}
 	root_events = (bh_handle_t)set;
 	modules_map();
-	mgmt_prepare();
+	mgmt_prepare(machine_start());
 	mgmt_restart(false);
 	for (;;) {
 		memset(bits, 0, sizeof(bits));

@@ -138,7 +138,7 @@ static void files_describe(void)
 	}
 }
 
-void mgmt_prepare(void)
+void mgmt_prepare(uint64_t acpi_root)
 {
 	info_region = page_make("mgmt's information", 2 * BH_PAGE_SIZE, ROOT_VA_INFO);
 	channel_region = page_make("mgmt's channel", BH_PAGE_SIZE, ROOT_VA_CHANNEL);
@@ -149,6 +149,7 @@ void mgmt_prepare(void)
 	request_event = keep_or_fail("an event", bh_event_create(root_events, ROOT_EVENT_REQUEST));
 	death_event = keep_or_fail("an event", bh_event_create(root_events, ROOT_EVENT_MGMT_DEATH));
 	root_wall_seconds = clock_wall_seconds();
+	mgmt_info->acpi_root = acpi_root;
 	files_describe();
 }
 

@@ -19,6 +19,7 @@
 #define ROOT_VA_CHANNEL       0x0000210000100000ull /* struct root_channel */
 #define ROOT_VA_STATUS        0x0000210000200000ull /* struct root_status */
 #define ROOT_VA_CHUNKS        0x0000210000300000ull /* struct bh_chunks of each slot */
+#define ROOT_VA_TABLES        0x0000220000000000ull /* ACPI tables, while they are read */
 
 /* Stacks of a domain's threads: stack i ends at STACK_VA + (i + 1) * STACK_STRIDE; what lies below its size is not mapped. */
 #define DOMAIN_VA_STACKS    0x0000070000000000ull
@@ -110,8 +111,8 @@ bool kept_file_find(uint32_t idx, uint64_t size, struct program *file);
 
 /* ---- root/mgmt.c -------------------------------------------------------------------------------------------------------------- */
 
-/* Make what outlives mgmt: its event set, channel, status, ledger. Ends root with a log line if it cannot. */
-void mgmt_prepare(void);
+/* Make what outlives mgmt: its event set, channel, status, ledger. Ends root with a log line if it cannot. `acpi_root`: for mgmt_info. */
+void mgmt_prepare(uint64_t acpi_root);
 /* Start mgmt, or end it (is_hung: it did not beat) and start it again. */
 void mgmt_restart(bool is_hung);
 /* Wake mgmt. */
@@ -135,6 +136,11 @@ void watchdog_restart_after(uint64_t delay_ns);
 uint64_t watchdog_deadline_tsc(void);
 /* Starts mgmt again if it is due. */
 void watchdog_look(void);
+
+/* ---- root/machine.c ----------------------------------------------------------------------------------------------------------- */
+
+/* Read the ACPI tables and tell the kernel of the other pCPUs, the I/O APICs and the console. Returns the root table's address, 0 if none. */
+uint64_t machine_start(void);
 
 /* ---- root/clock.c -------------------------------------------------------------------------------------------------------------- */
 

@@ -68,7 +68,8 @@ void apic_cpu_init(void)
 {
 	apic_mode_load();
 	apic_write(APIC_SVR, APIC_SVR_ENABLE | VECTOR_SPURIOUS);
-	apic_write(APIC_TPR, 0);
+	/* What firmware has left open in an I/O APIC is not to be heard before that is masked. */
+	apic_write(APIC_TPR, cpu_self()->idx == 0 ? VECTOR_GSI_LAST : 0);
 	apic_write(APIC_LVT_LINT0, APIC_LVT_MASKED);
 	apic_write(APIC_LVT_LINT1, APIC_LVT_NMI);
 	apic_write(APIC_LVT_ERROR, VECTOR_ERROR);
@@ -79,6 +80,11 @@ void apic_cpu_init(void)
 	/* The LVT write must be seen before the first deadline (SDM 3A 11.5.4.1). */
 	__asm__ volatile("mfence" : : : "memory");
 	wanted_tsc[cpu_self()->idx] = BH_FOREVER;
+}
+
+void apic_accept_all(void)
+{
+	apic_write(APIC_TPR, 0);
 }
 
 uint32_t apic_id_read(void)

@@ -40,6 +40,8 @@ void arch_cpu_notify(struct cpu *cpu);
 void arch_cpu_idle(void);
 /* Let pending interrupts be taken now (sti; nop; cli), after a guest exit by an external interrupt. */
 void arch_interrupts_poll(void);
+/* Start the pCPU with this APIC id; it goes on into arch_leave(). EXISTS, LIMIT, UNSUPPORTED, TIMEOUT. Under kernel_lock. */
+int arch_cpu_start(uint32_t apic_id) must_check;
 /* Stop this pCPU for ever. */
 _Noreturn void arch_cpu_stop(void);
 /* Stop all others for ever, by NMI: for panic and power-off. Waits a moment, not for an answer. */
@@ -72,6 +74,8 @@ int arch_copy_from_user(void *to, hva_t from, size_t size) must_check;
 int arch_copy_to_user(hva_t to, const void *from, size_t size) must_check;
 
 /* ---- machine interrupts ---- */
+/* Take an I/O APIC into use: all its pins are masked. LIMIT; INVALID: nothing answers there, or it is RAM. Under kernel_lock. */
+int arch_ioapic_add(uint64_t base, uint32_t gsi_base) must_check;
 /* Route a global system interrupt to this pCPU; the handler calls interrupt_fired(gsi). Masked until unmasked. */
 int arch_gsi_route(uint32_t gsi, bool is_level, bool is_low, struct cpu *target) must_check;
 void arch_gsi_mask(uint32_t gsi, bool is_masked);
@@ -82,11 +86,13 @@ void arch_port_write(uint16_t port, uint32_t width_bytes, uint32_t value);
 
 /* ---- console of the machine, for the log until mgmt claims the port, and for the last words ---- */
 void arch_console_write(const char *text, size_t length);
+/* Move to a 16550 at this port; numbers that cannot be stand for COM1 and the usual rate. */
+void arch_console_open(uint64_t port, uint64_t baud);
 extern bool arch_console_claimed; /* true: only panic() writes */
 
 /*
  * What the architecture knows, for the records that domains read: in bh_info tsc_hz, boot_tsc, xsave_size, xcr0_supported,
- * physical_address_bits, features; in bh_host_info acpi_root and console_*, and in memory_kernel the bytes of the image
+ * physical_address_bits, features; in bh_host_info console_* and screen_*, and in memory_kernel the bytes of the image
  * and of early pages. kernel/ fills the rest. Called once each start / each host_info call.
  */
 void arch_info_fill(struct bh_info *info);
@@ -107,6 +113,8 @@ void fault_handle(struct arch_frame *frame, uint64_t fault_address);
 /* The registers of a frame, line by line. */
 void fault_print(void (*print)(const char *format, ...), const struct arch_frame *f);
 void interrupt_fired(uint32_t gsi);
-/* Called by arch/x86 start code on the boot pCPU, when the others are up and wait; then each goes on into arch_leave(). */
+/* The pCPU's fields, when the TSC's rate is known and before anything else of the kernel runs there. kernel/sched.c */
+void sched_cpu_init(struct cpu *cpu);
+/* Called by arch/x86 start code on the boot pCPU; then it goes on into arch_leave(). */
 struct boot_info;
 void kernel_start(const struct boot_info *info);

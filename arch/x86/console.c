@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The machine's serial console: a 16550 by ports, polled, output only (NS16550 data sheet). Which one: `console=`, else SPCR, else COM1. */
+/* The machine's serial console: a 16550 by ports, polled, output only (NS16550 data sheet). Which one: `console=`, else COM1 until root names another. */
 #include "arch/x86/asm.h"
 #include "arch/x86/start.h"
 #include "kernel/object.h"
@@ -29,7 +29,7 @@ bool arch_console_claimed;
 uint16_t console_port;
 uint32_t console_baud;
 
-static void uart_open(uint64_t port, uint64_t baud)
+void arch_console_open(uint64_t port, uint64_t baud)
 {
 	uint32_t divisor;
 
@@ -55,7 +55,7 @@ void console_init(void)
 	uint64_t port = COM1_PORT;
 
 	if (text == NULL) {
-		uart_open(COM1_PORT, BAUD_DEFAULT);
+		arch_console_open(COM1_PORT, BAUD_DEFAULT);
 		return;
 	}
 	if (strncmp(text, "none", 4) == 0) {
@@ -68,16 +68,7 @@ void console_init(void)
 		port = cmdline_number(&text);
 	}
 	text += *text == ',';
-	uart_open(port, cmdline_number(&text));
-}
-
-void console_move(void)
-{
-	if (cmdline_find("console") == NULL && acpi.serial_port != 0 &&
-	    acpi.serial_port != console_port) {
-		log_print("console: SPCR names port %x", acpi.serial_port);
-		uart_open(acpi.serial_port, acpi.serial_baud);
-	}
+	arch_console_open(port, cmdline_number(&text));
 }
 
 static void uart_send(char c)

@@ -148,7 +148,6 @@ void cpu_init(struct cpu *cpu)
 	msrs_load(cpu);
 	fpu_cpu_init(cpu);
 	machine_check_cpu_init();
-	cpu->is_online = true;
 }
 
 const char *cmdline_find(const char *name)

@@ -4,21 +4,24 @@
  * until the domain acknowledges, before the interrupt ends.
  */
 #include "arch/x86/asm.h"
+#include "arch/x86/feature.h"
 #include "arch/x86/ptable.h"
 #include "arch/x86/reg/apic.h"
 #include "arch/x86/start.h"
 #include "kernel/lock.h"
-#include "kernel/object.h"
+#include "kernel/memory.h"
 
-#define IOAPIC_DEFAULT_BASE 0xfec00000u
-#define DESTINATION_SHIFT   24
-#define DESTINATION_LAST    0xfeu /* eight bits; more needs interrupt remapping */
-#define DESTINATION_ALL     0xffu
-#define PIC1_COMMAND        0x20u
-#define PIC1_DATA           0x21u
-#define PIC2_COMMAND        0xa0u
-#define PIC2_DATA           0xa1u
-#define PIC_INIT            0x11u /* ICW1: edge, cascade, ICW4 follows */
+#define IOAPICS_MAX       16u
+#define PIT_GSI           2u /* as QEMU wires it */
+#define NET_TICK_HZ       50u
+#define DESTINATION_SHIFT 24
+#define DESTINATION_LAST  0xfeu /* eight bits; more needs interrupt remapping */
+#define DESTINATION_ALL   0xffu
+#define PIC1_COMMAND      0x20u
+#define PIC1_DATA         0x21u
+#define PIC2_COMMAND      0xa0u
+#define PIC2_DATA         0xa1u
+#define PIC_INIT          0x11u /* ICW1: edge, cascade, ICW4 follows */
 
 struct ioapic {
 	volatile uint32_t *regs;
@@ -26,7 +29,7 @@ struct ioapic {
 	uint32_t pins_count;
 };
 
-static struct ioapic ioapics[ACPI_IOAPICS_MAX];
+static struct ioapic ioapics[IOAPICS_MAX];
 static uint32_t ioapics_count;
 static struct spinlock lock; /* select and data registers */
 
@@ -68,32 +71,6 @@ void pic_mask(void)
 	port_write8(PIC2_DATA, 0xff);
 }
 
-void ioapic_init(void)
-{
-	uint32_t count = acpi.ioapics_count != 0 ? acpi.ioapics_count : 1;
-
-	for (uint32_t i = 0; i < count; i++) {
-		struct ioapic *ioapic = &ioapics[ioapics_count];
-		uint32_t base = acpi.ioapics_count != 0 ? acpi.ioapics[i].base
-		                                        : IOAPIC_DEFAULT_BASE;
-		uint32_t version;
-
-		ioapic->regs = memory_window(HPA(base), PAGE_SIZE, PTABLE_WRITE | PTABLE_UNCACHED);
-		version = ioapic->regs != NULL ? ioapic_read(ioapic, IOAPIC_REG_VERSION) : ~0u;
-		if (version == ~0u || (version & 0xff) == 0) {
-			log_print("I/O APIC at %x does not answer: its interrupts are not usable",
-			          base);
-			continue;
-		}
-		ioapic->gsi_base = acpi.ioapics[i].gsi_base;
-		ioapic->pins_count = ((version >> IOAPIC_VERSION_LAST_PIN_SHIFT) & 0xff) + 1;
-		for (uint32_t pin = 0; pin < ioapic->pins_count; pin++) {
-			ioapic_write(ioapic, IOAPIC_REG_ENTRY + 2 * pin, IOAPIC_ENTRY_MASKED);
-		}
-		ioapics_count++;
-	}
-}
-
 static void entry_write(const struct ioapic *ioapic, uint32_t reg, uint32_t target, uint32_t entry)
 {
 	spinlock_take(&lock);
@@ -124,14 +101,42 @@ int arch_gsi_route(uint32_t gsi, bool is_level, bool is_low, struct cpu *target)
 	return BH_OK;
 }
 
-void ioapic_broadcast(uint32_t gsi, uint32_t vector)
+/* QEMU may lose interrupts (apic.c): there a slow tick reaches every pCPU. */
+static void net_start(void)
 {
 	uint32_t reg;
-	const struct ioapic *ioapic = ioapic_find(gsi, &reg);
+	const struct ioapic *ioapic = ioapic_find(PIT_GSI, &reg);
 
-	if (ioapic != NULL) {
-		entry_write(ioapic, reg, DESTINATION_ALL, vector);
+	if (ioapic != NULL && cpus_count > 1 && feature_is_tcg()) {
+		time_pit_start(NET_TICK_HZ);
+		entry_write(ioapic, reg, DESTINATION_ALL, VECTOR_NET);
 	}
+}
+
+int arch_ioapic_add(uint64_t base, uint32_t gsi_base)
+{
+	struct ioapic *ioapic = &ioapics[ioapics_count];
+	uint32_t version = ~0u;
+
+	if (ioapics_count == IOAPICS_MAX) {
+		return BH_ERR_LIMIT;
+	}
+	if (memory_is_outside(HPA(base), PAGE_SIZE)) {
+		ioapic->regs = memory_window(HPA(base), PAGE_SIZE, PTABLE_WRITE | PTABLE_UNCACHED);
+		version = ioapic->regs != NULL ? ioapic_read(ioapic, IOAPIC_REG_VERSION) : ~0u;
+	}
+	if (version == ~0u || (version & 0xff) == 0) {
+		return BH_ERR_INVALID;
+	}
+	ioapic->gsi_base = gsi_base;
+	ioapic->pins_count = ((version >> IOAPIC_VERSION_LAST_PIN_SHIFT) & 0xff) + 1;
+	for (uint32_t pin = 0; pin < ioapic->pins_count; pin++) {
+		ioapic_write(ioapic, IOAPIC_REG_ENTRY + 2 * pin, IOAPIC_ENTRY_MASKED);
+	}
+	ioapics_count++;
+	net_start();
+	apic_accept_all();
+	return BH_OK;
 }
 
 void arch_gsi_mask(uint32_t gsi, bool is_masked)

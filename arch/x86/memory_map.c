@@ -5,6 +5,7 @@
  * the modules or what any other entry claims. The first MiB stays out: firmware writes there, and the other CPUs start there.
  */
 #include "arch/x86/start.h"
+#include "kernel/memory.h"
 #include "kernel/string.h"
 
 #define MEMORY_FLOOR   0x100000ull
@@ -136,12 +137,14 @@ void memory_map_finish(struct boot_info *info)
 
 hpa_t arch_early_pages(uint32_t count)
 {
+	uint64_t size = count * PAGE_SIZE;
 	hpa_t page = early_next;
 
-	if (early_end.raw - early_next.raw < count * PAGE_SIZE) {
-		panic("no memory for the kernel's own tables: the memory map has too little free RAM below 4 GiB");
+	if (early_end.raw - early_next.raw >= size) {
+		early_next.raw += size;
+	} else if (memory_allocate(size, PAGE_SIZE, MEMORY_OWNER_KERNEL, &page) != BH_OK) {
+		panic("no memory for the kernel's own tables: too little free RAM below 4 GiB");
 	}
-	early_next.raw += count * PAGE_SIZE;
-	memset(phys_to_virt(page), 0, count * PAGE_SIZE);
+	memset(phys_to_virt(page), 0, size);
 	return page;
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The order of the start, from the boot path's record to kernel/, and what the architecture tells of the machine then.
- * Console, features, memory, page tables, the boot pCPU's slot | ACPI, local APIC, time, I/O APIC, virtualisation, other pCPUs, kernel.
+ * Console, features, memory, page tables, the boot pCPU's slot | local APIC, time, virtualisation, kernel. Other pCPUs and I/O APICs are
+ * added when root asks for them, which reads the ACPI tables.
  */
 #include "arch/x86/start.h"
 
@@ -24,7 +25,6 @@ void arch_start(void)
 
 void arch_start_on_slot(void)
 {
-	const char *limit = cmdline_find("cpus");
 	struct cpu *cpu = cpu_self();
 
 	cpu_init(cpu);
@@ -33,20 +33,17 @@ void arch_start_on_slot(void)
 	log_print("Bulkhead %s (%s), started by %s, image %lu KiB, %u modules", BUILD_VERSION,
 	          BUILD_COMMIT, boot_info.loader, boot_info.kernel_size >> 10,
 	          boot_info.modules_count);
-	acpi_init();
-	console_move();
 	pic_mask();
 	apic_init();
 	apic_cpu_init();
 	cpu->apic_id = apic_id_read();
+	cpu->is_online = true;
 	time_init();
-	ioapic_init();
+	sched_cpu_init(cpu);
 	hvm_probe();
-	smp_start(limit != NULL ? (uint32_t)cmdline_number(&limit) : BH_MAX_CPUS);
 	memory_map_finish(&boot_info);
 	kernel_start(&boot_info);
 	smp_hvm_on();
-	smp_release();
 	arch_leave();
 }
 
@@ -62,7 +59,6 @@ void arch_info_fill(struct bh_info *info)
 
 void arch_host_info_fill(struct bh_host_info *info)
 {
-	info->acpi_root = acpi.root;
 	info->memory_kernel += boot_info.kernel_size;
 	info->console_port = console_port;
 	info->console_baud = console_baud;

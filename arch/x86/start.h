@@ -30,8 +30,6 @@ extern uint16_t console_port; /* 0 = none */
 extern uint32_t console_baud;
 /* From `console=`, else COM1. First thing after the boot path; uses no memory but its own. */
 void console_init(void);
-/* After acpi_init: move to the port that SPCR names, unless `console=` is there. */
-void console_move(void);
 
 /* ---- memory_map.c ---- */
 #define ARCH_PHYSICAL_END BIT(46) /* the direct map ends here */
@@ -41,7 +39,7 @@ void memory_map_prepare(struct boot_info *info);
 void memory_map_finish(struct boot_info *info);
 /* A page below 1 MiB that is RAM and nobody's, for the real-mode trampoline; 0 = none. */
 extern uint32_t memory_map_low_page;
-/* `count` cleared pages in a row, out of a FREE range below 4 GiB. For ever. Panics when there are none. Before kernel_start only. */
+/* `count` cleared pages in a row, for ever. Until memory_map_finish() out of a FREE range below 4 GiB. Panics when there are none. */
 hpa_t arch_early_pages(uint32_t count);
 
 /* ---- paging.c ---- */
@@ -53,32 +51,6 @@ void paging_init(void);
 void paging_map(uint64_t va, hpa_t pa, uint64_t size, uint32_t flags);
 /* Map registers, a screen or a table at an address of its own, for ever. NULL when the window is full or there is no such address. */
 void *memory_window(hpa_t pa, uint64_t size, uint32_t flags);
-
-/*
- * ---- acpi.c: what the kernel itself takes from the tables, read once at start; all zero where a table is absent ----
- * Everything else (power, routing of ISA interrupts, ECAM, HPET, memory nodes) is read in ring 3 (mgmt/acpi.c). Tables are not trusted: lengths
- * are bounded, checksums must be right, a bad table counts as absent and is named in the log. ACPI 6.4 5.2.
- */
-#define ACPI_IOAPICS_MAX 16u
-
-struct acpi_machine {
-	uint64_t root; /* physical address of the XSDT or RSDT; 0 = no ACPI */
-	uint32_t apic_ids[BH_MAX_CPUS];
-	uint32_t cpus_count;
-	uint32_t cpus_ignored; /* beyond BH_MAX_CPUS */
-	struct {
-		uint32_t base, gsi_base;
-	} ioapics[ACPI_IOAPICS_MAX];
-	uint32_t ioapics_count;
-	uint16_t pm_timer_port; /* 0 = none */
-	uint16_t serial_port;   /* SPCR; 0 = none */
-	uint32_t serial_baud;   /* 0 = not said */
-};
-
-extern struct acpi_machine acpi;
-
-/* Fill `acpi`, from boot_info.rsdp where the boot path found it, else from where a BIOS keeps it. */
-void acpi_init(void);
 
 /* ---- cpu.c ---- */
 /* Make the slot of pCPU `idx`: record, stacks, TSS. */
@@ -120,8 +92,9 @@ void machine_check_handle(const struct arch_frame *frame);
 extern bool apic_is_x2apic, apic_has_deadline;
 /* Boot pCPU: choose the mode, map the registers. */
 void apic_init(void);
-/* Every pCPU: enable, LVT, timer mode. */
+/* Every pCPU: enable, LVT, timer mode. The boot pCPU takes no machine interrupts before apic_accept_all(). */
 void apic_cpu_init(void);
+void apic_accept_all(void);
 uint32_t apic_id_read(void);
 void apic_eoi(void);
 /* Send ICR bits 19:0 to one local APIC (ignored with a shorthand). */
@@ -133,26 +106,18 @@ void apic_timer_count_start(void);
 uint32_t apic_timer_count_elapsed(void);
 void apic_timer_set_rate(uint64_t ticks, uint64_t tsc);
 
-/* ---- ioapic.c: arch_gsi_* of arch.h ---- */
+/* ---- ioapic.c: arch_gsi_* and arch_ioapic_add() of arch.h ---- */
 /* Mask the 8259s. Before LINT0 is masked, so that what they have raised goes away and does not stay pending in the CPU. */
 void pic_mask(void);
-/* Map every I/O APIC that ACPI named (or the usual one, if it answers), mask all pins. */
-void ioapic_init(void);
-/* Send an edge GSI as `vector` to every pCPU. For the net tick only. */
-void ioapic_broadcast(uint32_t gsi, uint32_t vector);
 
 /* ---- time.c ---- */
 #define PORT_SYSTEM_CONTROL 0x61u
-/* Set arch_tsc_hz and the APIC timer's rate; prints how it was found. Boot pCPU, after acpi_init and apic_cpu_init. */
+/* Set arch_tsc_hz and the APIC timer's rate; prints how it was found. Boot pCPU, after apic_cpu_init. */
 void time_init(void);
 /* Start the 8254's channel 0 as a rate generator. */
 void time_pit_start(uint32_t hz);
 
 /* ---- smp.c ---- */
-/* Start all pCPUs that ACPI names, at most `limit` with this one; they wait. Boot pCPU. */
-void smp_start(uint32_t limit);
-/* Let them go on into arch_leave(). */
-void smp_release(void);
 /* Turn virtualisation on for this pCPU where the machine has it. */
 void smp_hvm_on(void);
 _Noreturn void smp_ap_start(void);

@@ -1,18 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * How fast the TSC runs: from the CPU (CPUID 15h), or measured against the ACPI timer or else the 8254;
- * then the local APIC's countdown, measured by the TSC. SDM 3B 18.7.3; ACPI 6.4 4.8.3.3; 8254 data sheet.
+ * How fast the TSC runs: from the CPU (CPUID 15h, 16h), or measured against the 8254; then the local APIC's countdown, measured by the TSC.
+ * SDM 3B 18.7.3; 8254 data sheet.
  */
 #include "arch/x86/asm.h"
 #include "arch/x86/start.h"
 #include "kernel/object.h"
 
-#define MEASURE_US             4000u
+#define MEASURE_US             20000u /* 42 ppm at the rate of the 8254 */
 #define MEASURE_TRIES_MAX      200000u /* reads of a clock that stands still */
 #define SAMPLE_TRIES           8u
 
-#define PM_TIMER_HZ            3579545u
-#define PM_TIMER_MASK          0xffffffu
 #define PIT_HZ                 1193182u
 #define PIT_CHANNEL0           0x40u
 #define PIT_CHANNEL2           0x42u
@@ -25,12 +23,7 @@
 
 uint64_t arch_tsc_hz;
 
-/* Counters to measure by, all going up. */
-static uint32_t pm_timer_read(void)
-{
-	return port_read32(acpi.pm_timer_port) & PM_TIMER_MASK;
-}
-
+/* Counts up. */
 static uint32_t pit_read(void)
 {
 	uint32_t low;
@@ -94,12 +87,19 @@ static uint64_t tsc_measure(uint32_t (*read)(void), uint64_t hz, uint32_t mask)
 	return ticks != 0 ? (end.tsc - start.tsc) * hz / ticks : 0;
 }
 
-/* What the CPU itself says; 0 = nothing. */
+/*
+ * What the CPU itself says; 0 = nothing. Where it does not know its crystal, the TSC runs at the base frequency (leaf 16h), as on all CPUs
+ * that have that leaf.
+ */
 static uint64_t tsc_from_cpuid(void)
 {
+	uint32_t last = cpuid_read(0, 0).eax;
 	struct cpuid_result r = cpuid_read(0x15, 0);
 
-	return cpuid_read(0, 0).eax >= 0x15 && r.eax != 0 ? (uint64_t)r.ecx * r.ebx / r.eax : 0;
+	if (last >= 0x15 && r.eax != 0 && r.ecx != 0) {
+		return (uint64_t)r.ecx * r.ebx / r.eax;
+	}
+	return last >= 0x16 ? (cpuid_read(0x16, 0).eax & 0xffff) * 1000000ull : 0;
 }
 
 void time_init(void)
@@ -108,17 +108,13 @@ void time_init(void)
 	struct sample start, end;
 
 	arch_tsc_hz = tsc_from_cpuid();
-	if (arch_tsc_hz == 0 && acpi.pm_timer_port != 0) {
-		how = "ACPI timer";
-		arch_tsc_hz = tsc_measure(pm_timer_read, PM_TIMER_HZ, PM_TIMER_MASK);
-	}
 	if (arch_tsc_hz == 0) {
 		how = "8254";
 		pit_start();
 		arch_tsc_hz = tsc_measure(pit_read, PIT_HZ, 0xffff);
 	}
 	if (arch_tsc_hz == 0) {
-		panic("no clock to measure the TSC by: neither ACPI timer nor 8254 runs");
+		panic("no clock to measure the TSC by: neither CPUID nor the 8254 tells");
 	}
 	if (!apic_has_deadline) {
 		apic_timer_count_start();

@@ -154,7 +154,7 @@ enum bh_call {
 	BH_CALL_REGION_DEVICE = 39,
 	/* (host, struct bh_host_info@). READ. */
 	BH_CALL_HOST_INFO = 40,
-	/* (host, what BH_HOST_*): stop all other pCPUs for power-off, or reset the machine by every known way. CONTROL on host. */
+	/* (host, what BH_HOST_*, and up to two numbers of it). CONTROL on host. */
 	BH_CALL_HOST_CONTROL = 41,
 
 	/* (handle, domain, rights, slot or 0) -> handle in that domain's table. GIVE on handle, CONTROL on domain. */
@@ -594,7 +594,6 @@ struct bh_host_info {
 	uint64_t memory_total; /* bytes that the kernel manages */
 	uint64_t memory_free;
 	uint64_t memory_kernel; /* image, tables, per-CPU data, page records */
-	uint64_t acpi_root;     /* physical address of the XSDT or RSDT; 0 = no ACPI */
 	uint32_t console_port;  /* of a 16550; 0 = none */
 	uint32_t console_baud;
 	uint64_t screen_base; /* 0 = none; VGA text memory, or pixels of 32 bits */
@@ -606,9 +605,14 @@ struct bh_host_info {
 
 #define BH_HOST_QUIESCE \
 	1u /* before power-off: other pCPUs stop, the log goes to the machine's console again */
-#define BH_HOST_RESET 2u
+#define BH_HOST_RESET 2u /* the machine */
 #define BH_HOST_CLAIM_CONSOLE \
 	3u /* from now on the kernel writes the console port only when it dies */
+/* Of the machine's tables, by root at its start and nobody else (RIGHTS). pCPUs first, I/O APICs after them. */
+#define BH_HOST_CONSOLE 4u /* port, baud: of the console's 16550 */
+#define BH_HOST_START_CPU \
+	5u /* APIC id. EXISTS: it runs; LIMIT, UNSUPPORTED; TIMEOUT: it does not answer */
+#define BH_HOST_ADD_IOAPIC 6u /* physical address, first GSI. LIMIT; INVALID: it does not answer */
 
 /* ---- what root finds at start (BH_VA_ROOT_INFO) ------------------------------------------------------------------------- */
 
@@ -626,6 +630,9 @@ struct bh_root_info {
 	uint32_t reserved;
 	uint64_t quota_bytes;
 	char cmdline[512];
+	uint8_t rsdp
+		[36]; /* ACPI 6.4 table 5.3, as the boot path found it; zero: look where a BIOS keeps it */
+	uint8_t reserved1[4];
 	struct bh_module_info modules[BH_MODULES_MAX];
 };
 _Static_assert(sizeof(struct bh_root_info) <= 2 * 4096, "ABI");

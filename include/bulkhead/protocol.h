@@ -227,6 +227,7 @@ struct mgmt_info {
 	uint32_t
 		files_count; /* boot files for guests: root, mgmt, vmm and config are not among them */
 	uint64_t config_bytes; /* 0 = no configuration module */
+	uint64_t acpi_root;    /* physical address of the XSDT or RSDT; 0 = no ACPI */
 	char config_name[48];
 	char cmdline[512]; /* the kernel's command line */
 	struct {

@@ -96,6 +96,25 @@ void arch_cpu_stop(void)
 	abort();
 }
 
+int arch_cpu_start(uint32_t apic_id)
+{
+	(void)apic_id;
+	return BH_ERR_UNSUPPORTED;
+}
+
+int arch_ioapic_add(uint64_t base, uint32_t gsi_base)
+{
+	(void)base;
+	(void)gsi_base;
+	return BH_ERR_INVALID;
+}
+
+void arch_console_open(uint64_t port, uint64_t baud)
+{
+	(void)port;
+	(void)baud;
+}
+
 void arch_cpus_stop_others(void)
 {
 }
@@ -304,6 +323,9 @@ void fake_kernel_start(uint32_t bss_pages)
 	info.modules[0] = (struct boot_module){ MODULE_BASE, PAGE_SIZE, "root", 0, 0 };
 	info.modules[1] = (struct boot_module){ MODULE_BASE + PAGE_SIZE, 2 * PAGE_SIZE + 5, "file",
 		                                0, 0 };
+	for (uint32_t i = 0; i < cpus_count; i++) {
+		sched_cpu_init(&fake_cpus[i]);
+	}
 	kernel_start(&info);
 	fake_cpu = &fake_cpus[0];
 }

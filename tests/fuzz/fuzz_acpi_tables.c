@@ -1,46 +1,35 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The kernel's reading of firmware tables: whatever stands in one, no byte outside of it is read and no array overruns. RSDP and XSDT are
+ * root's reading of firmware tables: whatever stands in one, no byte outside of it is read and no array overruns. RSDP and XSDT are
  * good and name one table, which is the input with its length and checksum set right and lies at the very end of its memory.
  */
-// sources: arch/x86/acpi.c
-// flags: -iquote tests/fake
+// sources: root/acpi.c
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "arch/x86/start.h"
+#include "root/acpi.h"
 
-#define RSDP_AT  0x1000u
 #define XSDT_AT  0x2000u
 #define TABLE_AT 0x3000u
-
-struct boot_info boot_info = { .rsdp = RSDP_AT };
-char *fake_ram;
-struct cpu *fake_cpu;
-uint64_t fake_tsc;
 
 static uint8_t rsdp[36], xsdt[36 + 8];
 static uint8_t *table;
 static size_t table_bytes;
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-void log_print(const char *format, ...);
 
-void log_print(const char *format, ...)
+void root_log(const char *format, ...)
 {
 }
 
-void *memory_window(hpa_t pa, uint64_t size, uint32_t flags)
+const void *acpi_window(uint64_t pa, uint64_t size)
 {
-	if (pa.raw == RSDP_AT && size <= sizeof(rsdp)) {
-		return rsdp;
-	}
-	if (pa.raw == XSDT_AT && size <= sizeof(xsdt)) {
+	if (pa == XSDT_AT && size <= sizeof(xsdt)) {
 		return xsdt;
 	}
-	return pa.raw == TABLE_AT && size <= table_bytes ? table : NULL;
+	return pa == TABLE_AT && size <= table_bytes ? table : NULL;
 }
 
 static void sum_set(uint8_t *bytes, size_t size, size_t at)
@@ -59,7 +48,6 @@ static void roots_make(void)
 	const uint64_t xsdt_at = XSDT_AT, table_at = TABLE_AT;
 	const uint32_t length = sizeof(xsdt);
 
-	fake_ram = calloc(1, 0x101000);
 	memcpy(rsdp, "RSD PTR ", 8);
 	rsdp[15] = 2;
 	memcpy(rsdp + 24, &xsdt_at, 8);
@@ -74,22 +62,23 @@ static void roots_make(void)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	const uint32_t length = (uint32_t)size;
+	struct acpi_tables acpi;
 
 	if (size < 36 || size > 1u << 20) {
 		return 0;
 	}
-	if (fake_ram == NULL) {
+	if (rsdp[0] == 0) {
 		roots_make();
 	}
-	memset(&acpi, 0, sizeof(acpi));
 	table_bytes = size;
 	table = malloc(size);
 	memcpy(table, data, size);
 	memcpy(table + 4, &length, 4);
 	sum_set(table, size, 9);
-	acpi_init();
+	bool is_there = acpi_read(rsdp, &acpi);
+
 	free(table);
-	if (acpi.root != XSDT_AT || acpi.cpus_count > BH_MAX_CPUS ||
+	if (!is_there || acpi.root != XSDT_AT || acpi.cpus_count > BH_MAX_CPUS ||
 	    acpi.ioapics_count > ACPI_IOAPICS_MAX) {
 		abort();
 	}

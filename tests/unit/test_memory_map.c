@@ -17,6 +17,7 @@
 #include <cmocka.h>
 
 #include "arch/x86/start.h"
+#include "kernel/memory.h"
 
 #define PAGE        4096ull
 #define MIB         (1ull << 20)
@@ -33,6 +34,15 @@ void panic(const char *format, ...)
 {
 	printf("%s\n", format);
 	abort();
+}
+
+int memory_allocate(uint64_t size, uint64_t alignment, uint32_t owner, hpa_t *pa)
+{
+	(void)size;
+	(void)alignment;
+	(void)owner;
+	(void)pa;
+	return BH_ERR_MEMORY;
 }
 
 static struct boot_info map;

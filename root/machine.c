@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the kernel is told of the machine at root's start, once: where the console is, which other pCPUs there are, which I/O APICs. It runs on
+ * one pCPU and takes no device's interrupt until then.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "root/acpi.h"
+#include "root/root.h"
+
+#define IOAPIC_USUAL_BASE 0xfec00000u
+
+static struct acpi_tables tables;
+static struct owned windows; /* of the tables, while they are read */
+static uint64_t window_next = ROOT_VA_TABLES;
+
+const void *acpi_window(uint64_t pa, uint64_t size)
+{
+	uint64_t first = pa & ~(BH_PAGE_SIZE - 1);
+	struct bh_map map = { .size = (pa + size - first + BH_PAGE_SIZE - 1) & ~(BH_PAGE_SIZE - 1),
+		              .flags = BH_MAP_READ };
+	uint64_t va = window_next;
+	int64_t region = owned_keep(&windows, bh_region_device(BH_HANDLE_HOST, first, map.size));
+
+	if (region < 0 || bh_region_map((bh_handle_t)region, BH_HANDLE_SELF, va, &map) < 0) {
+		return NULL;
+	}
+	window_next += map.size;
+	return (const void *)(va + (pa - first));
+}
+
+/* Where the value of the kernel's last word `name` begins (with its `=`); NULL: it is not there. */
+static const char *word_find(const char *cmdline, const char *name)
+{
+	const char *found = NULL;
+
+	while (*cmdline != '\0') {
+		if (strncmp(cmdline, name, strlen(name)) == 0) {
+			found = cmdline + strlen(name);
+		}
+		cmdline += strcspn(cmdline, " ");
+		cmdline += strspn(cmdline, " ");
+	}
+	return found;
+}
+
+static void console_move(const char *cmdline)
+{
+	struct bh_host_info host;
+
+	if (tables.serial_port != 0 && word_find(cmdline, "console=") == NULL &&
+	    bh_host_info(BH_HANDLE_HOST, &host) == BH_OK &&
+	    host.console_port != tables.serial_port) {
+		root_log("console: SPCR names port %x", tables.serial_port);
+		bh_host_set(BH_HANDLE_HOST, BH_HOST_CONSOLE, tables.serial_port,
+		            tables.serial_baud);
+	}
+}
+
+static void cpus_start(const char *cmdline)
+{
+	const struct bh_info *info = (const struct bh_info *)BH_VA_INFO;
+	const char *word = word_find(cmdline, "cpus=");
+	uint64_t limit = word != NULL ? strtoul(word, NULL, 0) : BH_MAX_CPUS;
+	uint32_t listed = tables.cpus_count + tables.cpus_ignored;
+
+	/* The one that this runs on is among them. */
+	for (uint32_t i = 0; i < tables.cpus_count && info->cpus_count < limit; i++) {
+		if (bh_host_set(BH_HANDLE_HOST, BH_HOST_START_CPU, tables.apic_ids[i], 0) ==
+		    BH_ERR_TIMEOUT) {
+			root_log("cpu with APIC id %u does not start: left out",
+			         (unsigned)tables.apic_ids[i]);
+		}
+	}
+	root_log("%u CPUs run, %u left out", (unsigned)info->cpus_count,
+	         (unsigned)(listed > info->cpus_count ? listed - info->cpus_count : 0));
+}
+
+static void ioapics_add(void)
+{
+	if (tables.ioapics_count == 0) {
+		tables.ioapics[tables.ioapics_count++].base = IOAPIC_USUAL_BASE;
+	}
+	for (uint32_t i = 0; i < tables.ioapics_count; i++) {
+		int error = bh_host_set(BH_HANDLE_HOST, BH_HOST_ADD_IOAPIC, tables.ioapics[i].base,
+		                        tables.ioapics[i].gsi_base);
+
+		if (error < 0) {
+			root_log("I/O APIC at %x does not answer: its interrupts are not usable",
+			         (unsigned)tables.ioapics[i].base);
+		}
+	}
+}
+
+uint64_t machine_start(void)
+{
+	const struct bh_root_info *info = (const struct bh_root_info *)BH_VA_ROOT_INFO;
+
+	if (!acpi_read(info->rsdp, &tables)) {
+		root_log("ACPI: none found; taking this machine for a single CPU with PC devices");
+	}
+	owned_close(&windows);
+	console_move(info->cmdline);
+	cpus_start(info->cmdline);
+	ioapics_add();
+	return tables.root;
+}
