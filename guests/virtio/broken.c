@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Broken rings of every kind, against a virtio-blk device: indices, chains, loops, lengths, addresses outside of memory and across its
+ * Broken rings of every kind, against any virtio device (struct broken_target): indices, chains, loops, lengths, addresses outside of memory and across its
  * parts, changes after submission, floods of kicks and resets. Each time the device must say that it needs a reset, or carry on; and
  * after the reset it must work.
  */
@@ -20,9 +20,10 @@ static uint8_t data[4096] __attribute__((aligned(4096)));
 static uint8_t status_byte;
 static struct desc table[QUEUE_SIZE] __attribute__((aligned(16)));
 static uint64_t memory_end;
+static const struct broken_target *target;
 
 /* A good read of one sector at descriptors 0 to 2, not yet available. */
-static void good_put(struct queue *queue)
+static void block_put(struct queue *queue)
 {
 	header.type = 0;
 	header.sector = 0;
@@ -186,10 +187,11 @@ static void change_table(struct queue *queue, enum change change)
 
 static void works_test(const struct device *device, const char *after)
 {
-	if (!block_start(device, &queues[0], 0)) {
+	if (!target->start(device, &queues[0], 0)) {
 		return;
 	}
-	check(block_read(device, &queues[0], 0) == 0, "after `%s` the device does not read", after);
+	check(target->works(device), "type %u: after `%s` the device does not work", device->type,
+	      after);
 }
 
 static void split_test(const struct device *device, enum change change)
@@ -197,10 +199,10 @@ static void split_test(const struct device *device, enum change change)
 	bool is_indirect = change >= INDIRECT_NOT_ACCEPTED && change <= INDIRECT_NEXT_OUTSIDE;
 	bool has_indirect = is_indirect && change != INDIRECT_NOT_ACCEPTED;
 
-	if (!block_start(device, &queues[0], has_indirect ? F_INDIRECT : 0)) {
+	if (!target->start(device, &queues[0], has_indirect ? F_INDIRECT : 0)) {
 		return;
 	}
-	good_put(&queues[0]);
+	target->put(&queues[0]);
 	if (is_indirect) {
 		change_table(&queues[0], change);
 	} else {
@@ -219,7 +221,7 @@ static void split_test(const struct device *device, enum change change)
 static void packed_broken(const struct device *device, const char *name, bool is_indirect,
                           void (*change)(struct queue *queue))
 {
-	if (!block_start(device, &queues[0], F_PACKED | (is_indirect ? F_INDIRECT : 0))) {
+	if (!target->start(device, &queues[0], F_PACKED | (is_indirect ? F_INDIRECT : 0))) {
 		return;
 	}
 	change(&queues[0]);
@@ -275,14 +277,14 @@ static void change_after_kick(const struct device *device)
 	uint64_t random = 88172645463325252ull;
 	uint32_t breaks = 0;
 
-	for (uint32_t i = 0; i < CHANGES; i++) {
+	for (uint32_t i = 0; i < CHANGES / target->divisor; i++) {
 		if (i % 16 == 0 || (device_status(device) & STATUS_NEEDS_RESET) != 0) {
 			breaks += (device_status(device) & STATUS_NEEDS_RESET) != 0;
-			if (!block_start(device, &queues[0], F_INDIRECT)) {
+			if (!target->start(device, &queues[0], F_INDIRECT)) {
 				return;
 			}
 		}
-		good_put(&queues[0]);
+		target->put(&queues[0]);
 		submit(&queues[0], 0, 1);
 		device_kick(device, 0);
 		for (uint32_t n = 0; n < 32; n++) {
@@ -301,30 +303,30 @@ static void change_after_kick(const struct device *device)
 
 static void flood_kicks(const struct device *device)
 {
-	if (!block_start(device, &queues[0], 0)) {
+	if (!target->start(device, &queues[0], 0)) {
 		return;
 	}
-	for (uint32_t i = 0; i < FLOOD_KICKS; i++) {
+	for (uint32_t i = 0; i < FLOOD_KICKS / target->divisor; i++) {
 		out16(device->notify_port, (uint16_t)i);
 	}
-	check(block_read(device, &queues[0], 0) == 0, "no read after a flood of kicks");
+	check(target->works(device), "type %u: does not work after a flood of kicks", device->type);
 	check((device_status(device) & STATUS_NEEDS_RESET) == 0, "kicks broke the device");
-	print("broken: %u kicks\n", FLOOD_KICKS);
+	print("broken: %u kicks\n", FLOOD_KICKS / target->divisor);
 }
 
 static void flood_resets(const struct device *device)
 {
-	for (uint32_t i = 0; i < FLOOD_RESETS; i++) {
-		if (!block_start(device, &queues[0], i % 2 != 0 ? F_PACKED : 0)) {
+	for (uint32_t i = 0; i < FLOOD_RESETS / target->divisor; i++) {
+		if (!target->start(device, &queues[0], i % 2 != 0 ? F_PACKED : 0)) {
 			return;
 		}
 		if (i % 2 == 0) {
-			good_put(&queues[0]);
+			target->put(&queues[0]);
 			submit(&queues[0], 0, 1);
 			device_kick(device, 0); /* and away under its hands */
 		}
 	}
-	print("broken: %u resets\n", FLOOD_RESETS);
+	print("broken: %u resets\n", FLOOD_RESETS / target->divisor);
 	works_test(device, "resets");
 }
 
@@ -352,12 +354,74 @@ static void overlapping_rings(const struct device *device)
 	works_test(device, "overlapping rings");
 }
 
-void broken_test(const struct device *device)
+static bool block_works(const struct device *device)
+{
+	return block_read(device, &queues[0], 0) == 0;
+}
+
+const struct broken_target broken_block = { .start = block_start,
+	                                    .put = block_put,
+	                                    .works = block_works,
+	                                    .changes = CHANGES_COUNT,
+	                                    .divisor = 1 };
+
+/* ---- devices that take what the driver sends on one of their queues ---- */
+
+static uint16_t plain_queue;
+static uint32_t plain_header;
+
+static bool plain_start(const struct device *device, struct queue *queue, uint64_t features)
+{
+	features = (features | F_VERSION_1) & device->features;
+	if (!device_negotiate(device, features) ||
+	    !queue_start(device, queue, plain_queue, (features & F_PACKED) != 0)) {
+		check(false, "slot %u: not to be started with features %lx", device->slot,
+		      features);
+		return false;
+	}
+	device_go(device);
+	return true;
+}
+
+/* Zeroes: console output, pages that are none or the first, a packet from nobody. */
+static void plain_put(struct queue *queue)
+{
+	for (uint32_t i = 0; i < sizeof(data); i++) {
+		data[i] = 0;
+	}
+	queue->desc[0] = (struct desc){ (uint64_t)data, plain_header, DESC_NEXT, 1 };
+	queue->desc[1] = (struct desc){ (uint64_t)data, 512, DESC_NEXT, 2 };
+	queue->desc[2] = (struct desc){ (uint64_t)data + 512, 4, 0, 0 };
+}
+
+static bool plain_works(const struct device *device)
+{
+	plain_put(&queues[0]);
+	submit(&queues[0], 0, 1);
+	device_kick(device, 0);
+	return queue_wait(&queues[0]) >= 0;
+}
+
+static const struct broken_target broken_plain = { .start = plain_start,
+	                                           .put = plain_put,
+	                                           .works = plain_works,
+	                                           .changes = HEADER_SHORT,
+	                                           .divisor = 20 };
+
+void broken_plain_test(const struct device *device, uint16_t queue, uint32_t header_bytes)
+{
+	plain_queue = queue;
+	plain_header = header_bytes;
+	broken_test(device, &broken_plain);
+}
+
+void broken_test(const struct device *device, const struct broken_target *of)
 {
 	extern const uint8_t guest_end[];
 
+	target = of;
 	memory_end = ((uint64_t)guest_end & ~0xffffffull) + 0x1000000; /* tests give it 16 MiB */
-	for (uint32_t i = 0; i < CHANGES_COUNT; i++) {
+	for (uint32_t i = 0; i < target->changes; i++) {
 		split_test(device, (enum change)i);
 	}
 	if ((device->features & F_PACKED) != 0) {

@@ -69,7 +69,7 @@ static void type_test(uint32_t type, const char *name, const char *cmdline,
 		refusals_test(&device);
 		test(&device);
 		if (type == TYPE_BLOCK && !has_word(cmdline, "break=no")) {
-			broken_test(&device);
+			broken_test(&device, &broken_block);
 		}
 		count++;
 	}
@@ -116,5 +116,8 @@ void guest_main(const struct multiboot_info *info)
 	type_test(TYPE_RNG, "rng", cmdline, rng_test);
 	type_test(TYPE_BLOCK, "blk", cmdline, block_test);
 	type_test(TYPE_NET, "net", cmdline, net_test);
+	type_test(TYPE_CONSOLE, "console", cmdline, ports_test);
+	type_test(TYPE_VSOCK, "vsock", cmdline, vsock_test);
+	type_test(TYPE_BALLOON, "balloon", cmdline, balloon_test);
 	guest_exit("virtio");
 }

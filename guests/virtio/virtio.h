@@ -12,7 +12,10 @@
 
 #define TYPE_NET             1u
 #define TYPE_BLOCK           2u
+#define TYPE_CONSOLE         3u
 #define TYPE_RNG             4u
+#define TYPE_BALLOON         5u
+#define TYPE_VSOCK           19u
 
 #define F_INDIRECT           (1ull << 28)
 #define F_EVENT_IDX          (1ull << 29)
@@ -104,7 +107,22 @@ int64_t queue_take(struct queue *queue);
 void block_test(const struct device *device);
 /* A sector that the machine's disk cannot read: it and what has it in it ends with an error, the rest well. */
 void bad_sector_test(const struct device *device, uint32_t sector);
-void broken_test(const struct device *device);
+void ports_test(const struct device *device);
+void balloon_test(const struct device *device);
+void vsock_test(const struct device *device);
+
+/* What a device is like under broken rings. */
+struct broken_target {
+	bool (*start)(const struct device *device, struct queue *queue, uint64_t features);
+	void (*put)(struct queue *queue); /* a good chain at descriptors 0 to 2 */
+	bool (*works)(const struct device *device);
+	uint32_t changes;
+	uint32_t divisor; /* of floods */
+};
+extern const struct broken_target broken_block;
+void broken_test(const struct device *device, const struct broken_target *of);
+/* A device that takes chains of readable buffers on this queue, the first of so many bytes. */
+void broken_plain_test(const struct device *device, uint16_t queue, uint32_t header_bytes);
 enum bench_part {
 	BENCH_ALL,
 	BENCH_EXITS,

@@ -124,8 +124,7 @@ def test_balloon(machine):
     machine.command("mem-set alpha 128M")
     wait_for_balloon(machine, 0, 0)
     with machine.console("alpha") as console:
-        console.read("dd if=/dev/zero of=/tmp/big bs=1M count=60 2>/dev/null; sha256sum /tmp/big; "
-                     "rm /tmp/big", 120)
+        console.read("dd if=/dev/zero of=/tmp/big bs=1M count=24 2>/dev/null; rm /tmp/big", 120)
         assert console.read("dmesg | grep -i -E 'oops|balloon.*fail|bad page' | cat") == ""
     assert memory(machine)["refused_pages"] == 0
 

@@ -55,6 +55,22 @@ def test_rings(lab):
     assert lab.free_memory() >= free - (1 << 20)  # the switch stays
 
 
+def test_ports_vsock_balloon(lab):
+    """The same broken rings, what is wrong for these devices alone, and lent memory that is used."""
+    free = lab.free_memory()
+    start(lab, "ports", "need=console,vsock,balloon", "console=both", "console-port=p", "vsock=9",
+          "balloon=yes", "on-poweroff=preserve")
+    text = end(lab, "ports")
+    for part in ("console: slot", "vsock: slot", "CID 9", "balloon: slot", "loop in a table"):
+        assert part in text, text
+    lab.send("console ports -t virtio\r")
+    lab.expect(r"emergency!\r?\n(.|\n)*by the queue", 30)
+    lab.expect("the guest is off", 30)
+    lab.expect("bulkhead> ")
+    remove(lab, "ports")
+    assert lab.free_memory() >= free - (1 << 20)
+
+
 def test_broken_rings_are_told(lab):
     start(lab, "liar", "need=blk", "disk=ram:1M")
     end(lab, "liar")
