@@ -32,6 +32,7 @@
 #define CONFIG_NETS_MAX     4u
 #define CONFIG_PORTS_MAX    3u
 #define CONFIG_NET_IPS_MAX  4u
+#define CONFIG_NET_PAIRS    8u
 #define CONFIG_SWITCHES_MAX 16u
 #define CONFIG_UPLINKS_MAX  4u
 #define CONFIG_SOURCE_SIZE  64u
@@ -139,6 +140,7 @@ struct config_net {
 	bool is_mirror;     /* gets a copy of all frames of the switch */
 	uint16_t vlan;      /* access port of this VLAN; 0 = none */
 	uint32_t rate_kbit; /* each way, in kbit/s; 0 = no limit */
+	uint32_t queues;    /* pairs of queues, at most; 0 = 1 */
 	uint32_t ips_count; /* addresses that it is pinned to */
 	struct switch_prefix ips[CONFIG_NET_IPS_MAX];
 };

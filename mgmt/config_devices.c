@@ -234,6 +234,10 @@ static bool net_option(const char *word, struct config_net *net)
 		return net->ips_count < CONFIG_NET_IPS_MAX &&
 		       switch_prefix_parse(value, &net->ips[net->ips_count++]);
 	}
+	value = option(word, "queues");
+	if (value != NULL) {
+		return parse_number(value, CONFIG_NET_PAIRS, &net->queues) && net->queues != 0;
+	}
 	value = option(word, "rate");
 	if (value != NULL) {
 		return parse_rate(value, &net->rate_kbit);
@@ -279,6 +283,7 @@ void config_net_print(const struct config_net *net, char *out, size_t size)
 	char mac[32] = "";
 	char vlan[16] = "";
 	char rate[24] = "";
+	char queues[24] = "";
 	size_t used;
 	uint32_t i;
 
@@ -294,8 +299,11 @@ void config_net_print(const struct config_net *net, char *out, size_t size)
 	if (net->rate_kbit != 0) {
 		print_rate(net->rate_kbit, rate, sizeof(rate));
 	}
-	used = (size_t)snprintf(out, size, "%s%s%s%s%s%s%s", net->switch_name, mac, vlan, rate,
-	                        net->is_pinned ? ", pinned" : "",
+	if (net->queues > 1) {
+		snprintf(queues, sizeof(queues), ", queues=%u", (unsigned int)net->queues);
+	}
+	used = (size_t)snprintf(out, size, "%s%s%s%s%s%s%s%s", net->switch_name, mac, vlan, rate,
+	                        queues, net->is_pinned ? ", pinned" : "",
 	                        net->is_isolated ? ", isolated" : "",
 	                        net->is_mirror ? ", mirror" : "");
 	for (i = 0; i < net->ips_count && used < size; i++) {

@@ -111,7 +111,7 @@ const struct config_key config_keys[] = {
 	    "a virtio disk; may be given again"),
 	ROW("net", "vif", GUEST(nets), CONFIG_TYPE_NETS, 0, 0, 0, "",
 	    "SWITCH[, mac=52:42:48:00:00:01][, vlan=1..4094 or trunk][, rate=100M][, pinned]"
-	    "[, isolated][, mirror][, ip=10.0.0.5]",
+	    "[, isolated][, mirror][, queues=1..8][, ip=10.0.0.5]",
 	    "a virtio network interface on a switch; may be given again"),
 	ROW("vsock", "", GUEST(vsock), CONFIG_TYPE_VSOCK, 0, 0, 0, "none",
 	    "CID[, peer=CID or any]..., CID being a number from 3 on; none",

@@ -161,7 +161,7 @@ static bool attach_net(struct guest *guest, uint32_t i)
 		                     .is_isolated = net->is_isolated,
 		                     .is_mirror = net->is_mirror,
 		                     .rate_kbit = net->rate_kbit,
-		                     .pairs_count = 1,
+		                     .pairs_count = net->queues != 0 ? net->queues : 1,
 		                     .ips_count = net->ips_count };
 
 	snprintf(params.switch_name, sizeof(params.switch_name), "%s", net->switch_name);

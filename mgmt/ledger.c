@@ -38,7 +38,8 @@ static bool config_is_sane(const struct config_guest *config)
 	}
 	for (i = 0; i < CONFIG_NETS_MAX; i++) {
 		if (!text_ends(config->nets[i].switch_name, CONFIG_NAME_SIZE) ||
-		    config->nets[i].ips_count > CONFIG_NET_IPS_MAX) {
+		    config->nets[i].ips_count > CONFIG_NET_IPS_MAX ||
+		    config->nets[i].queues > CONFIG_NET_PAIRS) {
 			return false;
 		}
 	}

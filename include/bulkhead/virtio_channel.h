@@ -37,6 +37,7 @@
 #define VIO_MSI_NONE        0xffffu
 
 #define VIO_EMERGENCY_BYTES 512u
+#define VIO_KEPT_BYTES      768u
 
 enum vio_driver_state {
 	VIO_DRIVER_RESET = 0,   /* no ring may be touched */
@@ -133,6 +134,7 @@ struct vio_device {
 		[VIO_CONFIG_BYTES]; /* as the driver reads it; what it wrote (config_written) mgmt puts in silently */
 	struct vio_progress progress[VIO_QUEUES_MAX];
 	struct vio_counters counters;
+	uint64_t kept[VIO_KEPT_BYTES / 8]; /* more of it, of virtio-net: pairs and filters */
 
 	/* ---- the VMM writes; signals VMM_HANDLE_NOTIFY after driver_generation changed ---- */
 	uint32_t driver_generation

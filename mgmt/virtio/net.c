@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "mgmt/switch/frame.h"
 #include "mgmt/virtio/net_internal.h"
 
 #define NET_QUEUE_SIZE 1024u
@@ -142,24 +143,51 @@ static void give_back(struct net *net, uint32_t pair)
 	given->count = 0;
 }
 
-/* The pair that a frame goes to: one flow stays on one pair. */
-static uint32_t pair_of(const struct net *net, const struct switch_frame *frame)
+static uint32_t word_at(const struct switch_frame *frame, uint32_t at)
 {
+	uint32_t word;
+
+	memcpy(&word, frame->head + at, sizeof(word));
+	return word;
+}
+
+/* The same for both ways of a flow: addresses and ports are folded together. */
+static uint32_t flow_of(const struct switch_frame *frame)
+{
+	struct frame_fields fields;
 	uint32_t hash = 0;
 	uint32_t i;
 
-	if (net->pairs == 1 || frame->head_bytes < 42) {
+	if (!frame_parse(frame, &fields)) {
 		return 0;
 	}
-	for (i = 26; i < 38; i += 4) {
-		uint32_t word;
-
-		memcpy(&word, frame->head + i, sizeof(word));
-		hash ^= word;
+	frame_parse_ip(frame, &fields);
+	if (fields.ip_version == 4) {
+		hash = word_at(frame, fields.l3 + 12) ^ word_at(frame, fields.l3 + 16);
+	}
+	for (i = 8; fields.ip_version == 6 && i < 40; i += 4) {
+		hash ^= word_at(frame, fields.l3 + i);
+	}
+	if (fields.has_l4 && fields.protocol != IP_PROTOCOL_ICMP &&
+	    fields.protocol != IP_PROTOCOL_ICMPV6) {
+		hash ^= (uint32_t)fields.source_port ^ fields.destination_port;
 	}
 	hash ^= hash >> 16;
-	hash ^= hash >> 8;
-	return (hash & 0xffu) % net->pairs;
+	return (hash ^ hash >> 8) % NET_FLOWS;
+}
+
+/* The pair that a frame goes to: the one that its flow was last sent on (virtio 1.2 5.1.6.5.6). */
+static uint32_t pair_of(const struct net *net, const struct switch_frame *frame)
+{
+	uint32_t flow;
+	uint32_t pair;
+
+	if (net->state.pairs == 1) {
+		return 0;
+	}
+	flow = flow_of(frame);
+	pair = net->flows[flow];
+	return pair != 0 && pair <= net->state.pairs ? pair - 1 : flow % net->state.pairs;
 }
 
 /* The long way: the frame goes into as many pieces and buffers as it takes. The first chain is taken. */
@@ -236,7 +264,7 @@ static void flush(void *owner)
 	struct net *net = owner;
 	uint32_t i;
 
-	for (i = 0; net->device != NULL && net->device->is_running && i < net->pairs; i++) {
+	for (i = 0; net->device != NULL && net->device->is_running && i < net->state.pairs; i++) {
 		give_back(net, i);
 		virtio_device_interrupt(net->device, 2 * i);
 	}
@@ -314,16 +342,20 @@ static bool make_frame(struct net *net, struct switch_frame *frame)
 }
 
 /* Sends up to `left` frames, and gives their chains back in groups; returns how many were not sent. */
-static uint32_t send_all(struct net *net, struct virtqueue *queue, uint32_t left)
+static uint32_t send_all(struct net *net, uint32_t pair, uint32_t left)
 {
 	static struct virtqueue_done done[NET_SENT_MAX];
 	static struct switch_frame frame;
 	struct virtio_device *device = net->device;
+	struct virtqueue *queue = &device->queues[2 * pair + 1];
 	uint32_t count = 0;
 
 	for (; left > 0 && device->is_running && virtqueue_take(queue, &send_chain); left--) {
 		if (!make_frame(net, &frame)) {
 			return left;
+		}
+		if (net->state.pairs != 1) {
+			net->flows[flow_of(&frame)] = (uint8_t)(pair + 1);
 		}
 		if (frame.bytes != 0) {
 			switch_input(net->port, &frame);
@@ -352,7 +384,7 @@ static bool work_pair(struct net *net, uint32_t pair)
 		return false;
 	}
 	virtqueue_kicks_off(queue);
-	left = send_all(net, queue, NET_TURN);
+	left = send_all(net, pair, NET_TURN);
 	device->page->counters.chains += NET_TURN - left;
 	if (!device->is_running || virtio_device_check_queue(device, queue)) {
 		return false;
@@ -367,7 +399,7 @@ static bool work(struct virtio_device *device)
 	bool is_more = false;
 	uint32_t pair;
 
-	for (pair = 0; pair < net->pairs && device->is_running; pair++) {
+	for (pair = 0; pair < net->state.pairs && device->is_running; pair++) {
 		is_more |= work_pair(net, pair);
 	}
 	if (device->is_running && (device->features & NET_F_CTRL_VQ) != 0) {
@@ -396,9 +428,10 @@ static void start(struct virtio_device *device)
 {
 	struct net *net = device->own;
 
-	net->pairs = 1;
+	net->device = device; /* virtio_device_add() may start it */
 	memset(net->given, 0, sizeof(net->given));
-	net_filter_reset(net);
+	memset(net->flows, 0, sizeof(net->flows));
+	net_state_begin(net);
 	net->control_idx = (device->features & NET_F_MQ) != 0 ? 2 * net->params.pairs_count : 2;
 	if (net->port != NULL) {
 		switch_port_set_flags(net->port, port_flags(device->features));
@@ -461,10 +494,10 @@ static bool add_port(struct net *net)
 
 static uint64_t features_of(const struct net_params *params)
 {
-	return NET_F_CSUM | NET_F_GUEST_CSUM | NET_F_MAC | NET_F_GUEST_TSO4 | NET_F_GUEST_TSO6 |
-	       NET_F_GUEST_ECN | NET_F_HOST_TSO4 | NET_F_HOST_TSO6 | NET_F_HOST_ECN |
-	       NET_F_MRG_RXBUF | NET_F_STATUS | NET_F_CTRL_VQ | NET_F_CTRL_RX | NET_F_CTRL_VLAN |
-	       NET_F_CTRL_MAC_ADDR | (params->pairs_count > 1 ? NET_F_MQ : 0);
+	return NET_F_MTU | NET_F_CSUM | NET_F_GUEST_CSUM | NET_F_MAC | NET_F_GUEST_TSO4 |
+	       NET_F_GUEST_TSO6 | NET_F_GUEST_ECN | NET_F_HOST_TSO4 | NET_F_HOST_TSO6 |
+	       NET_F_HOST_ECN | NET_F_MRG_RXBUF | NET_F_STATUS | NET_F_CTRL_VQ | NET_F_CTRL_RX |
+	       NET_F_CTRL_VLAN | NET_F_CTRL_MAC_ADDR | (params->pairs_count > 1 ? NET_F_MQ : 0);
 }
 
 struct virtio_device *net_add(uint32_t slot, uint32_t idx, const struct net_params *params)
@@ -487,7 +520,8 @@ struct virtio_device *net_add(uint32_t slot, uint32_t idx, const struct net_para
 	}
 	memcpy(config.mac, params->mac, sizeof(config.mac));
 	net->params = *params;
-	net->pairs = 1;
+	net->state.pairs = 1;
+	config.mtu = (uint16_t)switch_mtu(params->switch_name);
 	if (!add_port(net)) {
 		free(net);
 		return NULL;

@@ -110,6 +110,9 @@ def test_random_numbers(pair):
 
 
 def test_guests_ping_each_other(pair):
+    with pair.console("alpha") as console:  # two pairs of queues, and the switch's MTU
+        assert console.read("grep -c virtio.*-input[.] /proc/interrupts") == "2"
+        assert console.read("cat /sys/class/net/eth0/mtu") == "1500"
     for name, other in (("alpha", "beta"), ("beta", "alpha")):
         with pair.console(name) as console:
             answer = console.read(f"ping -c 3 {NETWORK[other]}", 60)
