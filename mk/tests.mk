@@ -48,7 +48,7 @@ BOOTABLE := $(PROGRAMS) $(GUESTS) $(DEMO_FILES)
 
 # Without root there is no Debian disk, and the tests that need it say so.
 ifeq ($(shell id -u),0)
-check-qemu: $(DEBIAN_DISK)
+check-qemu bench: $(DEBIAN_DISK)
 endif
 
 check-qemu check-bochs: check-%: $(BOOTABLE)

@@ -243,7 +243,8 @@ def test_login_after_kill(debian):
     log_in(debian, "deb")
     with debian.console("deb") as console:
         console.read("dpkg --force-depends --unpack /srv/packages/*.deb >/dev/null 2>&1", 600)
-        assert console.read("dpkg --verify tcc") == ""
+        # Manuals are left out of the image.
+        assert console.read("dpkg --verify tcc libc6-dev | grep -v ' /usr/share/' | cat") == ""
         assert console.read("dmesg | grep -i 'ext4-fs error' | cat") == ""
     debian.command("stop deb -w 120", 150)
     check_file_system(debian.disk)
