@@ -60,6 +60,10 @@ struct vlapic {
 	uint64_t timer_period_tsc; /* host TSC ticks of one round; 0 = stopped */
 	uint64_t timer_deadline;   /* host TSC of the next expiry; 0 = none */
 	struct timer timer;
+	/* VT-x: the CPU itself moves bits of IRR and ISR. Then irr_words tells of bits that it does not know of yet, isr_words nothing. */
+	bool is_in_cpu;
+	bool is_stale;   /* it must learn all of them anew */
+	bool is_tmr_new; /* TMR has changed; set by any pCPU before VCPU_REQUEST_INTERRUPT */
 	bool is_extint_asserted; /* the 8259's INT line; written by any pCPU before VCPU_REQUEST_EXTINT */
 	uint32_t irr_words, isr_words; /* bit i: word i of that register is not zero */
 	uint64_t eoi_level[4]; /* level-triggered vectors whose EOI the VMM has not been told yet */

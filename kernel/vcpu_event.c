@@ -87,15 +87,9 @@ static bool offer_extint(struct vcpu *vcpu)
 	return true;
 }
 
-/* Highest interrupt of the local APIC, if its class is above what is in service: what is not waits for that EOI. */
 static void deliver_apic(struct vcpu *vcpu)
 {
-	uint32_t vector = vlapic_update(vcpu);
-
-	if ((vector >> 4) <= (vlapic_in_service(vcpu) >> 4)) {
-		vector = 0;
-	}
-	if (hvm->offer_interrupt(vcpu, vector)) {
+	if (hvm->offer_interrupt(vcpu, vlapic_update(vcpu))) {
 		vcpu->activity = BH_ACTIVITY_RUNNING;
 	}
 }

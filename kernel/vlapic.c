@@ -62,7 +62,7 @@ static inline void vector_clear(struct vcpu *vcpu, uint32_t base, uint32_t *word
 	uint32_t *word = vector_word(vcpu, base, vector);
 
 	*word &= ~vector_bit(vector);
-	if (*word == 0) {
+	if (*word == 0 && !vcpu->lapic.is_in_cpu) {
 		*words &= ~(1u << vector / 32);
 	}
 }
@@ -74,13 +74,15 @@ static uint32_t highest_bit(uint32_t word)
 
 static inline uint32_t vector_highest(const struct vcpu *vcpu, uint32_t base, uint32_t words)
 {
-	uint32_t i;
+	while (words != 0) {
+		uint32_t i = highest_bit(words), word = vcpu->lapic.regs[base / 4 + i * 4];
 
-	if (words == 0) {
-		return 0;
+		if (likely(word != 0)) {
+			return i * 32 + highest_bit(word);
+		}
+		words ^= 1u << i; /* the CPU has changed it */
 	}
-	i = highest_bit(words);
-	return i * 32 + highest_bit(vcpu->lapic.regs[base / 4 + i * 4]);
+	return 0;
 }
 
 /* ---- taking interrupts ---- */
@@ -89,10 +91,11 @@ static inline void trigger_mode_set(struct vcpu *vcpu, uint32_t vector, bool is_
 {
 	uint32_t *tmr = vector_word(vcpu, APIC_TMR, vector);
 
-	if (is_level) {
-		__atomic_fetch_or(tmr, vector_bit(vector), __ATOMIC_RELAXED);
-	} else if ((__atomic_load_n(tmr, __ATOMIC_RELAXED) & vector_bit(vector)) != 0) {
-		__atomic_fetch_and(tmr, ~vector_bit(vector), __ATOMIC_RELAXED);
+	bool was_level = (__atomic_load_n(tmr, __ATOMIC_RELAXED) & vector_bit(vector)) != 0;
+
+	if (unlikely(is_level != was_level)) {
+		__atomic_fetch_xor(tmr, vector_bit(vector), __ATOMIC_RELAXED);
+		__atomic_store_n(&vcpu->lapic.is_tmr_new, true, __ATOMIC_RELEASE);
 	}
 }
 
@@ -155,6 +158,7 @@ void vlapic_untake(struct vcpu *vcpu, uint32_t vector)
 	if ((*vector_word(vcpu, APIC_ISR, vector) & vector_bit(vector)) != 0) {
 		vector_clear(vcpu, APIC_ISR, &vcpu->lapic.isr_words, vector);
 		vector_set(vcpu, APIC_IRR, &vcpu->lapic.irr_words, vector);
+		vcpu->lapic.is_stale = true;
 		vcpu_request_self(vcpu, VCPU_REQUEST_INTERRUPT);
 	}
 }
@@ -172,6 +176,12 @@ static void look_again(struct vcpu *vcpu)
 	}
 }
 
+void vlapic_eoi_level(struct vcpu *vcpu, uint64_t vector)
+{
+	vcpu->lapic.eoi_level[vector / 64] |= BIT(vector % 64);
+	vcpu_request_self(vcpu, VCPU_REQUEST_EOI);
+}
+
 void vlapic_eoi(struct vcpu *vcpu)
 {
 	uint32_t vector = vlapic_in_service(vcpu);
@@ -181,8 +191,7 @@ void vlapic_eoi(struct vcpu *vcpu)
 	}
 	vector_clear(vcpu, APIC_ISR, &vcpu->lapic.isr_words, vector);
 	if ((*vector_word(vcpu, APIC_TMR, vector) & vector_bit(vector)) != 0) {
-		vcpu->lapic.eoi_level[vector / 64] |= BIT(vector % 64);
-		vcpu_request_self(vcpu, VCPU_REQUEST_EOI);
+		vlapic_eoi_level(vcpu, vector);
 	}
 	look_again(vcpu);
 }
@@ -231,9 +240,10 @@ void vlapic_register_refresh(struct vcpu *vcpu, uint64_t offset)
 		*reg(vcpu, APIC_TIMER_CURRENT) = vlapic_timer_current(vcpu);
 	} else if (offset >= APIC_TPR && offset < APIC_ESR) {
 		uint32_t cr8 = (uint32_t)hvm_get(vcpu, HVM_CR8), tpr = vlapic_reg(vcpu, APIC_TPR);
-		uint32_t in_service = vlapic_in_service(vcpu) & 0xf0;
+		uint32_t in_service;
 
 		(void)vlapic_update(vcpu);
+		in_service = vlapic_in_service(vcpu) & 0xf0;
 		/* The guest moves CR8 without an exit; the low half of TPR is not in it. */
 		tpr = (tpr >> 4) != cr8 ? cr8 << 4 : tpr;
 		*reg(vcpu, APIC_TPR) = tpr;
@@ -410,6 +420,7 @@ static void reset_registers(struct vcpu *vcpu)
 	vcpu->lapic.irr_words = 0;
 	vcpu->lapic.isr_words = 0;
 	memset(vcpu->lapic.eoi_level, 0, sizeof(vcpu->lapic.eoi_level));
+	vcpu->lapic.is_stale = vcpu->lapic.is_tmr_new = true;
 	vlapic_timer_set(vcpu, 0, 0);
 	hvm_set(vcpu, HVM_CR8, 0);
 	(void)hvm->offer_interrupt(vcpu, 0);
@@ -432,6 +443,7 @@ void vlapic_restore(struct vcpu *vcpu, uint64_t guest_deadline_tsc)
 		vcpu->lapic.irr_words |= vlapic_reg(vcpu, APIC_IRR + i * 0x10) != 0 ? 1u << i : 0;
 		vcpu->lapic.isr_words |= vlapic_reg(vcpu, APIC_ISR + i * 0x10) != 0 ? 1u << i : 0;
 	}
+	vcpu->lapic.is_stale = vcpu->lapic.is_tmr_new = true;
 	vlapic_timer_restore(vcpu, guest_deadline_tsc);
 }
 

@@ -60,6 +60,8 @@ int vlapic_set_base(struct vcpu *vcpu, uint64_t value) must_check;
 void vlapic_restore(struct vcpu *vcpu, uint64_t guest_deadline_tsc);
 /* End of interrupt: highest in-service vector. */
 void vlapic_eoi(struct vcpu *vcpu);
+/* That was one whose source the VMM must tell. */
+void vlapic_eoi_level(struct vcpu *vcpu, uint64_t vector);
 
 /* An interrupt arrives at this APIC. Any pCPU. False: it is disabled and takes none. */
 bool vlapic_accept(struct vcpu *vcpu, uint8_t vector, bool is_level);

@@ -132,9 +132,10 @@ class Machine:
         return self.wait_for_end(guest, seconds)
 
     def wait_for_end(self, guest, seconds=300):
-        end = time.monotonic() + seconds
+        end, pause = time.monotonic() + seconds, 2
         while time.monotonic() < end:
-            time.sleep(2)
+            time.sleep(pause)
+            pause *= 1.5
             if next(row for row in self.json("list") if row["name"] == guest)["state"] != "running":
                 break
         self.child.sendline(f"console {guest}")

@@ -94,8 +94,8 @@ struct hvm_ops {
 	/* For the next entry (BH_INJECT_*). Only when nothing else is to be injected. */
 	void (*inject)(struct vcpu *vcpu, uint32_t inject, uint32_t error_code);
 	/*
-	 * This interrupt of the local APIC (0: none) is to go in as soon as IF, shadow and CR8 allow it: the CPU delivers it by itself, or
-	 * exits then (BH_REASON_INTERRUPT_WINDOW). It stays in IRR until it has gone in (vlapic_take). It replaces the last offer and a
+	 * The highest interrupt in IRR (0: none) is to go in as soon as IF, shadow, CR8 and what is in service allow it: the CPU delivers it
+	 * by itself, or exits then (BH_REASON_INTERRUPT_WINDOW; for what is in service, at its EOI). It stays in IRR until it has gone in (vlapic_take). It replaces the last offer and a
 	 * window. True: it goes in at the next entry.
 	 */
 	bool (*offer_interrupt)(struct vcpu *vcpu, uint32_t vector);

@@ -40,6 +40,24 @@ def test_verdict(lab, name):
     assert re.search(r"\w+: PASS, \d+ checks", text), text
 
 
+# other machines than the usual one: all on one pCPU; AMD-V with next-RIP save, VT-x without APICv
+VARIANTS = {"qemu": [("--cpus", "1")], "bochs": [("--cpu", "ryzen"), ("--append", "mask=apicv")]}
+
+
+def pytest_generate_tests(metafunc):
+    if "variant" in metafunc.fixturenames:
+        metafunc.parametrize("variant", VARIANTS[metafunc.config.getoption("--platform")], ids="=".join)
+
+
+def test_verdict_elsewhere(boot, variant):
+    names = ("apic", "privileged", "smp")
+    machine = boot(*variant, *(word for name in names for word in ("--file", f"{name}={GUESTS / name}.elf")))
+    machine.wait_for_shell()
+    for name in names:
+        _, text = run_guest(machine, name, *KEYS.get(name, []))
+        assert re.search(r"\w+: PASS, \d+ checks", text), text
+
+
 @pytest.mark.parametrize("end", ["triple", "delivery", "jump"])
 def test_death_is_told(lab, end):
     free = lab.free_memory()

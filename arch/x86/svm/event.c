@@ -179,13 +179,14 @@ bool svm_offer_interrupt(struct vcpu *vcpu, uint32_t vector)
 {
 	const struct vmcb *vmcb = svm_vmcb(vcpu);
 	uint64_t priority = vector >> 4, fields = 0;
-	bool is_ready = vector != 0 && priority > (vmcb->vintr & SVM_VINTR_TPR) &&
+	bool is_next = priority > (vlapic_in_service(vcpu) >> 4);
+	bool is_ready = is_next && priority > (vmcb->vintr & SVM_VINTR_TPR) &&
 	                (svm_ready(vcpu) & HVM_READY_INTERRUPT) != 0;
 
 	if (is_ready) {
 		vlapic_take(vcpu, vector);
 		svm_inject(vcpu, BH_INJECT_VALID | BH_INJECT_TYPE_INTERRUPT | vector, 0);
-	} else if (vector != 0 && !is_step_first(vcpu)) {
+	} else if (is_next && !is_step_first(vcpu)) {
 		/* TCG lets it through at equal priority already. */
 		fields = SVM_VINTR_IRQ | field_set(SVM_VINTR_VECTOR, vector) |
 		         field_set(SVM_VINTR_PRIORITY, priority - svm_is_tcg);

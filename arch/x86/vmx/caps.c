@@ -69,6 +69,7 @@ static const struct {
 	{ FEATURE_VMX_PREEMPTION_TIMER, VMX_PIN, PIN_PREEMPTION_TIMER },
 	{ FEATURE_VMX_RDTSCP, VMX_CPU2, CPU2_RDTSCP },
 	{ FEATURE_VMX_PAUSE_LOOP, VMX_CPU2, CPU2_PAUSE_LOOP },
+	{ FEATURE_VMX_APICV, VMX_CPU2, CPU2_APICV },
 	{ FEATURE_VMX_INVPCID, VMX_CPU2, CPU2_INVPCID },
 	{ FEATURE_VMX_XSAVES, VMX_CPU2, CPU2_XSAVES },
 	{ FEATURE_VMX_EPT_1G, WORD_EPT, EPT_CAP_1G },
@@ -86,7 +87,7 @@ static uint64_t allowed_find(uint32_t word, uint32_t *must)
 	*must = word == WORD_EPT ? 0 : (uint32_t)allowed;
 	allowed = word == WORD_EPT ? allowed : allowed >> 32;
 	for (uint32_t i = 0; i < ARRAY_SIZE(features); i++) {
-		if (features[i].word == word && (allowed & features[i].bit) != 0) {
+		if (features[i].word == word && (~allowed & features[i].bit) == 0) {
 			feature_found(features[i].feature);
 			allowed &= feature_has(features[i].feature) ? ~0ull : ~features[i].bit;
 		}

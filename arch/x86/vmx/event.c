@@ -74,6 +74,39 @@ void vmx_open_window(struct vcpu *vcpu)
 }
 
 /*
+ * The CPU delivers (SDM 3C 29.2). It keeps the highest of IRR and of ISR, to which what came since
+ * the last offer is added; and it must know whose EOI we want.
+ */
+static bool offer_to_cpu(struct vcpu *vcpu, uint32_t vector)
+{
+	struct vlapic *lapic = &vcpu->lapic;
+	uint32_t status = vmcs_read32(VMCS_GUEST_INTERRUPT), old = status;
+
+	if (unlikely(lapic->is_stale)) {
+		lapic->is_stale = false;
+		lapic->irr_words = lapic->isr_words = 0xff;
+		vector = vlapic_update(vcpu);
+		status = vlapic_in_service(vcpu) << 8;
+	}
+	lapic->irr_words = 0;
+	status = vector > (status & 0xff) ? (status & 0xff00) | vector : status;
+	if (status != old) {
+		vmcs_write(VMCS_GUEST_INTERRUPT, status);
+	}
+	if (unlikely(__atomic_exchange_n(&lapic->is_tmr_new, false, __ATOMIC_ACQUIRE))) {
+		for (uint32_t i = 0; i < 4; i++) {
+			vmcs_write(VMCS_EOI_EXIT0 + 2 * i,
+			           (uint64_t)vlapic_reg(vcpu, APIC_TMR + i * 0x20 + 0x10) << 32 |
+			                   vlapic_reg(vcpu, APIC_TMR + i * 0x20));
+		}
+	}
+	set_window(vmx_of(vcpu), false, 0);
+	vector = (status & 0xff) >> 4;
+	return vcpu->activity != BH_ACTIVITY_RUNNING && vector > status >> 12 &&
+	       vector > hvm_get(vcpu, HVM_CR8) && (vmx_ready(vcpu) & HVM_READY_INTERRUPT) != 0;
+}
+
+/*
  * hvm_ops.offer_interrupt. While CR8 holds the interrupt back the TPR threshold watches for its
  * fall (a threshold above the TPR would be refused at entry, SDM 3C 26.2.1.1); the exit then asks
  * for the window proper. What comes after one that goes in waits for that one's EOI.
@@ -81,15 +114,37 @@ void vmx_open_window(struct vcpu *vcpu)
 bool vmx_offer_interrupt(struct vcpu *vcpu, uint32_t vector)
 {
 	uint32_t priority = vector >> 4;
-	bool is_held = vector != 0 && hvm_get(vcpu, HVM_CR8) >= priority;
-	bool is_taken = vector != 0 && !is_held && (vmx_ready(vcpu) & HVM_READY_INTERRUPT) != 0;
+	bool is_held, is_taken, is_next;
 
+	if (vcpu->lapic.is_in_cpu) {
+		return offer_to_cpu(vcpu, vector);
+	}
+	is_next = priority > (vlapic_in_service(vcpu) >> 4);
+	is_held = is_next && hvm_get(vcpu, HVM_CR8) >= priority;
+	is_taken = is_next && !is_held && (vmx_ready(vcpu) & HVM_READY_INTERRUPT) != 0;
 	if (is_taken) {
 		vlapic_take(vcpu, vector);
 		vmx_inject(vcpu, BH_INJECT_VALID | BH_INJECT_TYPE_INTERRUPT | vector, 0);
 	}
-	set_window(vmx_of(vcpu), vector != 0 && !is_held && !is_taken, is_held ? priority : 0);
+	set_window(vmx_of(vcpu), is_next && !is_held && !is_taken, is_held ? priority : 0);
 	return is_taken;
+}
+
+/* In x2APIC mode, whose registers need no page that the guest could map. */
+void vmx_choose_delivery(struct vcpu *vcpu)
+{
+	bool is_on = (vcpu->lapic.apic_base & APIC_BASE_X2APIC) != 0 &&
+	             feature_has(FEATURE_VMX_APICV);
+	uint32_t controls = vmx_caps.controls[VMX_CPU2] | (is_on ? CPU2_APICV : 0);
+
+	if (likely(is_on == vcpu->lapic.is_in_cpu)) {
+		return;
+	}
+	vcpu->lapic.is_in_cpu = is_on;
+	vcpu->lapic.is_stale = vcpu->lapic.is_tmr_new = true;
+	vmcs_write(VMCS_CPU_CONTROLS2, controls);
+	vmcs_write(VMCS_MSR_BITMAP, image_to_phys(vmx_msr_bitmaps[is_on]).raw);
+	(void)vmx_offer_interrupt(vcpu, vlapic_update(vcpu));
 }
 
 void vmx_set_nmi_window(struct vcpu *vcpu, bool is_on)

@@ -7,6 +7,7 @@
 #include "arch/x86/reg/cr.h"
 #include "arch/x86/vmx/vmx.h"
 #include "kernel/vcpu_exit.h"
+#include "kernel/vlapic.h"
 
 #define ERROR_LAUNCHED 4u /* SDM 3C 30.4 */
 #define ERROR_CONTROLS 7u
@@ -134,6 +135,15 @@ static void decode_rest(struct vcpu *vcpu, struct vm_exit *exit, uint32_t reason
 	case VMX_REASON_EPT_MISCONFIGURATION:
 		panic("EPT misconfiguration at guest-physical %lx",
 		      vmcs_read(VMCS_GUEST_PHYSICAL_ADDRESS));
+	case VMX_REASON_EOI:
+		vlapic_eoi_level(vcpu, qualification & 0xff);
+		exit->reason = VM_EXIT_NONE;
+		break;
+	case VMX_REASON_APIC_WRITE:
+		/* a SELF_IPI that cannot be */
+		(void)!vlapic_write(vcpu, APIC_SELF_IPI, vlapic_reg(vcpu, APIC_SELF_IPI));
+		exit->reason = VM_EXIT_NONE;
+		break;
 	case VMX_REASON_CR:
 		vcpu->stats->exits[BH_REASON_CR]++;
 		hvm_exit_raise(exit, BH_REASON_PRIVILEGED, VECTOR_GP, 0);

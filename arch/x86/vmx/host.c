@@ -146,6 +146,7 @@ bool vmx_prepare_entry(struct vcpu *vcpu)
 		load_guest_msrs(vcpu);
 	}
 	hvm_tsc_aux_load(vcpu);
+	vmx_choose_delivery(vcpu);
 	/* TS changes with the owner of the FPU; an exit loads this field. */
 	update_host_field(VMCS_HOST_CR0, cr0_read(), &x->host_cr0);
 	if (cr2_read() != vcpu->cr2) {

@@ -25,6 +25,7 @@
 /* ---- 16-bit fields ---- */
 #define VMCS_VPID              0x0000
 #define VMCS_GUEST_ES_SELECTOR 0x0800 /* ES CS SS DS FS GS LDTR TR: step 2 */
+#define VMCS_GUEST_INTERRUPT   0x0810 /* highest in IRR; << 8: in ISR */
 #define VMCS_HOST_ES_SELECTOR  0x0c00
 #define VMCS_HOST_CS_SELECTOR  0x0c02
 #define VMCS_HOST_TR_SELECTOR  0x0c0c
@@ -34,6 +35,7 @@
 #define VMCS_TSC_OFFSET             0x2010
 #define VMCS_VIRTUAL_APIC_PAGE      0x2012
 #define VMCS_EPT_POINTER            0x201a
+#define VMCS_EOI_EXIT0              0x201c /* four, step 2 */
 #define VMCS_XSS_EXITING_BITMAP     0x202c
 #define VMCS_GUEST_PHYSICAL_ADDRESS 0x2400
 #define VMCS_LINK_POINTER           0x2800
@@ -134,9 +136,13 @@
 /* Secondary processor-based controls (SDM 3C table 24-7). */
 #define CPU2_EPT            0x2u
 #define CPU2_RDTSCP         0x8u
+#define CPU2_X2APIC         0x10u
 #define CPU2_VPID           0x20u
 #define CPU2_WBINVD_EXITING 0x40u
 #define CPU2_UNRESTRICTED   0x80u
+#define CPU2_APIC_REGISTERS 0x100u
+#define CPU2_DELIVERY       0x200u
+#define CPU2_APICV          (CPU2_X2APIC | CPU2_APIC_REGISTERS | CPU2_DELIVERY)
 #define CPU2_PAUSE_LOOP     0x400u
 #define CPU2_INVPCID        0x1000u
 #define CPU2_XSAVES         0x100000u
@@ -219,11 +225,13 @@ enum vmx_reason {
 	VMX_REASON_WRMSR = 32,
 	VMX_REASON_PAUSE = 40,
 	VMX_REASON_TPR_THRESHOLD = 43,
+	VMX_REASON_EOI = 45,
 	VMX_REASON_EPT_VIOLATION = 48,
 	VMX_REASON_EPT_MISCONFIGURATION = 49,
 	VMX_REASON_TIMER = 52,
 	VMX_REASON_WBINVD = 54,
 	VMX_REASON_XSETBV = 55,
+	VMX_REASON_APIC_WRITE = 56,
 };
 
 /* ---- instructions ---- */

@@ -18,17 +18,24 @@
 #define BITMAP_WRITE      2048u
 #define OWNED_COUNT       7u
 
-/* The same for every VM: one where an access exits (SDM 3C 24.6.9). */
-static uint8_t msr_bitmap[PAGE_SIZE] __attribute__((aligned(4096)));
+uint8_t vmx_msr_bitmaps[2][PAGE_SIZE] __attribute__((aligned(4096)));
 
-static void msr_pass(uint32_t msr, bool may_write)
+static void msr_pass(uint8_t *bitmap, uint32_t msr, bool may_read, bool may_write)
 {
 	uint32_t at = (msr >> 31) * BITMAP_HIGH + (msr & 0x1fff) / 8;
 	uint8_t mask = (uint8_t) ~(1u << msr % 8);
 
-	msr_bitmap[at] &= mask;
-	msr_bitmap[BITMAP_WRITE + at] &= may_write ? mask : 0xff;
+	bitmap[at] &= may_read ? mask : 0xff;
+	bitmap[BITMAP_WRITE + at] &= may_write ? mask : 0xff;
 }
+
+/*
+ * While the CPU delivers interrupts: what it keeps in the virtual-APIC page is read there; TPR, EOI and SELF_IPI are written there (SDM 3C
+ * 29.5). Bit n is MSR 800h + n. Registers that do not exist exit, and so does what the page does not hold.
+ */
+#define X2APIC_READ \
+	(GENMASK(0x27, 0x10) | BIT(0x2) | BIT(0x3) | BIT(0x8) | BIT(0xa) | BIT(0xd) | BIT(0xf))
+#define X2APIC_WRITE (BIT(0x8) | BIT(0xb) | BIT(0x3f))
 
 /*
  * What the CPU switches, or checks as the guest expects, is the guest's. STAR, LSTAR, CSTAR and
@@ -46,9 +53,13 @@ static const char *probe_and_prepare(void)
 		MSR_TSC,
 	};
 
-	memset(msr_bitmap, 0xff, sizeof(msr_bitmap));
-	for (uint32_t i = 0; i < ARRAY_SIZE(passed); i++) {
-		msr_pass(passed[i], i < OWNED_COUNT);
+	memset(vmx_msr_bitmaps, 0xff, sizeof(vmx_msr_bitmaps));
+	for (uint32_t i = 0; i < 2 * ARRAY_SIZE(passed); i++) {
+		msr_pass(vmx_msr_bitmaps[i % 2], passed[i / 2], true, i / 2 < OWNED_COUNT);
+	}
+	for (uint32_t i = 0; i < 64; i++) {
+		msr_pass(vmx_msr_bitmaps[1], MSR_X2APIC + i, (X2APIC_READ >> i & 1) != 0,
+		         (X2APIC_WRITE >> i & 1) != 0);
 	}
 	return vmx_probe();
 }
@@ -91,7 +102,7 @@ static void vmx_vcpu_init(struct vcpu *vcpu)
 	vmcs_write(VMCS_EXCEPTION_BITMAP, BIT(VECTOR_DB) | BIT(VECTOR_AC) | BIT(VECTOR_MC));
 	vmcs_write(VMCS_CR0_MASK, CR0_HOST_OWNED);
 	vmcs_write(VMCS_CR4_MASK, ~vmx_caps.cr4_owned);
-	vmcs_write(VMCS_MSR_BITMAP, image_to_phys(msr_bitmap).raw);
+	vmcs_write(VMCS_MSR_BITMAP, image_to_phys(vmx_msr_bitmaps[0]).raw);
 	vmcs_write(VMCS_VIRTUAL_APIC_PAGE, vcpu_page(vcpu, BH_VCPU_PAGE_LAPIC).raw);
 	vmcs_write(VMCS_EPT_POINTER, vmx_ept_pointer(vcpu->vm));
 	vmcs_write(VMCS_LINK_POINTER, ~0ull);

@@ -124,6 +124,10 @@ uint32_t vmx_ready(struct vcpu *vcpu);
 void vmx_inject(struct vcpu *vcpu, uint32_t inject, uint32_t error_code);
 bool vmx_offer_interrupt(struct vcpu *vcpu, uint32_t vector);
 void vmx_open_window(struct vcpu *vcpu);
+/* Before an entry: the CPU's own local APIC, where there is one, takes over or lets go. */
+void vmx_choose_delivery(struct vcpu *vcpu);
+/* One where an access exits (SDM 3C 24.6.9); the second one while the CPU delivers interrupts. */
+extern uint8_t vmx_msr_bitmaps[2][PAGE_SIZE];
 void vmx_set_nmi_window(struct vcpu *vcpu, bool is_on);
 /*
  * After each slow exit: what the exit interrupted goes to vcpu->inject, NMI blocking is put right.
