@@ -352,6 +352,17 @@ bool virtio_work(void)
 	return ready_first != NULL;
 }
 
+static void take_kick(struct virtio_device *device, uint64_t now)
+{
+	if (device != NULL && device->is_running) {
+		device->page->counters.kicks++;
+		if (device->kick_tsc == 0) {
+			device->kick_tsc = now;
+		}
+		virtio_device_poke(device);
+	}
+}
+
 void virtio_take_kicks(const uint64_t *bits, uint32_t words)
 {
 	uint64_t now = machine_now_tsc();
@@ -363,16 +374,8 @@ void virtio_take_kicks(const uint64_t *bits, uint32_t words)
 		for (left = bits[word]; left != 0; left &= left - 1) {
 			uint32_t bit = word * 64 + (uint32_t)__builtin_ctzll(left) -
 			               MGMT_EVENT_KICK;
-			struct virtio_device *device =
-				slots[bit / VIO_DEVICES_MAX].devices[bit % VIO_DEVICES_MAX];
 
-			if (device != NULL && device->is_running) {
-				device->page->counters.kicks++;
-				if (device->kick_tsc == 0) {
-					device->kick_tsc = now;
-				}
-				virtio_device_poke(device);
-			}
+			take_kick(slots[bit / VIO_DEVICES_MAX].devices[bit % VIO_DEVICES_MAX], now);
 		}
 	}
 }

@@ -106,14 +106,13 @@ void virtio_device_poke(struct virtio_device *device);
 /* Counts a span of time. */
 static inline void virtio_time_add(struct bh_time *time, uint64_t ticks)
 {
-	uint32_t log2 = 63 - (uint32_t)__builtin_clzll(ticks | 0xff);
-	uint32_t last = BH_TIME_BUCKETS - 1 + 7;
+	uint32_t idx = 63 - (uint32_t)__builtin_clzll(ticks >> 7 | 1);
 
 	time->total_tsc += ticks;
 	if (ticks > time->max_tsc) {
 		time->max_tsc = ticks;
 	}
-	time->histogram[(log2 < last ? log2 : last) - 7]++;
+	time->histogram[idx < BH_TIME_BUCKETS ? idx : BH_TIME_BUCKETS - 1]++;
 }
 
 /* Looks whether drivers of this slot were started or reset. After MGMT_EVENT_VMM + slot. */

@@ -173,6 +173,7 @@ def test_vsock_between_guests(machine):
     machine.command("delete beta")
 
 
+@pytest.mark.long_on_bochs
 def test_balloon_ends_with_a_reset(machine):
     """The next life of the guest has all of its memory."""
     machine.command("mem-set alpha 96M")
