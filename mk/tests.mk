@@ -61,14 +61,16 @@ check-long:
 	$(Q)$(MAKE) check-bochs PYTEST_ARGS=--all
 
 # Every part runs, also after one failed; the last line is the sum of all. Bochs is slow and has one
-# thread, so it runs beside all the others.
+# thread, so it runs beside all the others, as does the Debian disk, which waits for the package archive.
 check:
 	@scripts/setup
 	@rm -rf $(RESULTS); mkdir -p $(RESULTS); status=0; \
+	$(MAKE) debian-disk >$(RESULTS)/debian.log 2>&1 & disk=$$!; \
 	$(MAKE) $(JOBS_FLAG) all demo || status=1; \
 	$(MAKE) check-bochs >$(RESULTS)/bochs.log 2>&1 & bochs=$$!; \
 	for part in lint check-unit bench-gate check-qemu; do \
-		echo "== $$part"; $(MAKE) $(JOBS_FLAG) $$part || status=1; \
+		echo "== $$part"; [ $$part != check-qemu ] || wait $$disk || cat $(RESULTS)/debian.log; \
+		$(MAKE) $(JOBS_FLAG) $$part || status=1; \
 	done; \
 	wait $$bochs || status=1; \
 	echo "== check-bochs"; cat $(RESULTS)/bochs.log; \
