@@ -128,8 +128,8 @@ static void show(const char *name, uint64_t value)
 static void measure_all(const struct device *device)
 {
 	uint64_t one = measure(device, 1, PAGE_BYTES);
-	uint64_t copy = measure(device, 1, 2 * PAGE_BYTES) - one;
 	uint64_t batch = measure(device, BATCH, PAGE_BYTES);
+	uint64_t copy = (measure(device, BATCH, 2 * PAGE_BYTES) - batch) / BATCH;
 
 	show("blk.qd1", one - copy);
 	show("blk.qd32", batch / BATCH - copy);

@@ -12,12 +12,17 @@
 
 #include "mgmt/machine.h"
 
-#define BLK_QUEUE_SIZE     256u
-#define BLK_SEG_MAX        (VIRTQUEUE_PIECES_MAX - 2)
-#define BLK_REQUESTS_MAX   64u       /* under way, of one device */
-#define BLK_TURN           64u       /* requests a queue in one turn */
-#define BLK_DISCARD_MAX    0x400000u /* sectors of one discard or write-zeroes */
+#define BLK_QUEUE_SIZE   256u
+#define BLK_SEG_MAX      (VIRTQUEUE_PIECES_MAX - 2)
+#define BLK_REQUESTS_MAX 64u        /* under way, of one device */
+#define BLK_TURN         64u        /* requests a queue in one turn */
+#define BLK_TURN_BYTES   (1u << 20) /* of all queues in one turn: then others have theirs */
+#define BLK_SIZE_MAX     0x20000u   /* bytes of one piece */
+#define BLK_TRANSFER_MAX (BLK_SIZE_MAX * BLK_SEG_MAX)
+#define BLK_DISCARD_MAX \
+	(BLK_TRANSFER_MAX / BLOCK_SECTOR_BYTES) /* sectors of one discard or write-zeroes */
 
+#define BLK_F_SIZE_MAX     (1ull << 1)
 #define BLK_F_SEG_MAX      (1ull << 2)
 #define BLK_F_RO           (1ull << 5)
 #define BLK_F_BLK_SIZE     (1ull << 6)
@@ -104,6 +109,8 @@ struct blk_disk {
 	uint32_t requests_count;
 	uint32_t under_way;
 	uint64_t turn_tsc;
+	uint64_t turn_bytes;
+	uint32_t first_queue;
 	bool is_working; /* inside work(): what ends now is given back there */
 	struct blk_queue queues[VIO_QUEUES_MAX];
 };
@@ -216,6 +223,7 @@ static void count(struct blk_disk *disk, enum block_operation operation, uint64_
 {
 	struct vio_counters *counters = &disk->device->page->counters;
 
+	disk->turn_bytes += bytes;
 	if (operation == BLOCK_READ) {
 		counters->reads++;
 		counters->read_bytes += bytes;
@@ -233,7 +241,7 @@ static void transfer(struct blk_request *request, enum block_operation operation
 	bool is_read = operation == BLOCK_READ;
 	uint32_t bytes = is_read ? chain->in_bytes : chain->out_bytes;
 
-	if (bytes == 0 || bytes % BLOCK_SECTOR_BYTES != 0) {
+	if (bytes == 0 || bytes % BLOCK_SECTOR_BYTES != 0 || bytes > BLK_TRANSFER_MAX) {
 		end(request, BLK_S_IOERR);
 		return;
 	}
@@ -434,7 +442,7 @@ static bool work_queue(struct blk_disk *disk, uint32_t queue_idx)
 		give_ended(disk, queue_idx);
 	}
 	virtqueue_kicks_off(queue);
-	for (; left > 0 && step == BLK_STEP_DONE; left--) {
+	for (; left > 0 && step == BLK_STEP_DONE && disk->turn_bytes < BLK_TURN_BYTES; left--) {
 		step = run_one(disk, queue_idx);
 	}
 	if (!device->is_running || virtio_device_check_queue(device, queue)) {
@@ -456,13 +464,18 @@ static bool work(struct virtio_device *device)
 
 	disk->is_working = true;
 	disk->turn_tsc = machine_now_tsc();
+	disk->turn_bytes = 0;
 	if (device->kick_tsc != 0) {
 		virtio_time_add(&device->page->counters.queue, disk->turn_tsc - device->kick_tsc);
 		device->kick_tsc = 0;
 	}
+	/* Each turn begins with another queue: what a turn may do is theirs together. */
+	disk->first_queue = (disk->first_queue + 1) % device->queues_count;
 	for (i = 0; i < device->queues_count && device->is_running; i++) {
-		if (device->queues[i].size != 0) {
-			is_more |= work_queue(disk, i);
+		uint32_t idx = (disk->first_queue + i) % device->queues_count;
+
+		if (device->queues[idx].size != 0) {
+			is_more |= work_queue(disk, idx);
 		}
 	}
 	disk->is_working = false;
@@ -562,6 +575,7 @@ static void fill_config(const struct blk_params *params, struct blk_config *conf
 
 	memset(config, 0, sizeof(*config));
 	config->capacity = disk->sectors_count;
+	config->size_max = BLK_SIZE_MAX;
 	config->seg_max = BLK_SEG_MAX;
 	config->blk_size = sector;
 	config->min_io_size = 1;
@@ -577,7 +591,8 @@ static void fill_config(const struct blk_params *params, struct blk_config *conf
 static uint64_t features_of(const struct blk_params *params)
 {
 	uint32_t flags = params->disk->flags;
-	uint64_t features = BLK_F_SEG_MAX | BLK_F_BLK_SIZE | BLK_F_TOPOLOGY | BLK_F_FLUSH;
+	uint64_t features = BLK_F_SIZE_MAX | BLK_F_SEG_MAX | BLK_F_BLK_SIZE | BLK_F_TOPOLOGY |
+	                    BLK_F_FLUSH;
 
 	if (params->is_read_only || (flags & BLOCK_IS_READ_ONLY) != 0) {
 		features |= BLK_F_RO;

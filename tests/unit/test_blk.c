@@ -372,6 +372,37 @@ static void test_stop_under_way(void **state)
 	end();
 }
 
+/* A guest that wants much at once gets it in parts: others have their turns in between. */
+static void test_large_requests_take_turns(void **state)
+{
+	(void)state;
+	begin(F_FLUSH, 1, false);
+	ram.device.sectors_count = 1ull << 40; /* which the test never touches */
+	ram.device.submit = later;
+	for (uint32_t i = 0; i < 5; i++) {
+		const struct fake_piece pieces[] = { { HEADER_GPA, 16, false },
+			                             { FAKE_LOW_BYTES / 2, FAKE_LOW_BYTES / 4,
+			                               true },
+			                             { STATUS_GPA + i, 1, true } };
+
+		put_header(HEADER_GPA, IN, 0);
+		fake_driver_add(&drivers[0], pieces, 3, false);
+	}
+	assert_true(device->operations->work(device)); /* more is left */
+	assert_true(held_count > 0 && held_count < 5);
+	fake_backend_work();
+	assert_int_equal(held_count, 5);
+	for (uint32_t i = 0; i < 5; i++) {
+		held[i]->done(held[i], BLOCK_OK);
+	}
+	held_count = 0;
+	fake_backend_work();
+	assert_int_equal(take_all(0), 5);
+	/* More than any driver may ask for: zeroes of 8 MiB and a sector. */
+	assert_int_equal(run_range(WRITE_ZEROES, 0, 0x4001, 0, 16), IOERR);
+	end();
+}
+
 static void test_config(void **state)
 {
 	uint64_t capacity;
@@ -406,6 +437,7 @@ int main(void)
 		cmocka_unit_test(test_order),
 		cmocka_unit_test(test_more_than_can_be_under_way),
 		cmocka_unit_test(test_stop_under_way),
+		cmocka_unit_test(test_large_requests_take_turns),
 		cmocka_unit_test(test_config),
 	};
 
