@@ -55,8 +55,9 @@ bool queue_refuse_piece(struct virtqueue *queue, const struct virtqueue_chain *c
                         const struct queue_desc *desc);
 
 /* Checks a descriptor and adds it to the chain; false: the queue is broken. Here, since every descriptor passes it. */
-static inline bool queue_add_piece(struct virtqueue *queue, struct virtqueue_chain *chain,
-                                   const struct queue_desc *desc)
+static inline __attribute__((always_inline)) bool queue_add_piece(struct virtqueue *queue,
+                                                                  struct virtqueue_chain *chain,
+                                                                  const struct queue_desc *desc)
 {
 	uint32_t count = chain->out_count + chain->in_count;
 	uint8_t *address = guest_memory_at(queue->memory, desc->address, desc->bytes);
