@@ -192,6 +192,11 @@ def disk_machine(cmdlines):
     return Machine(config, {"virtio": BUILD / "guests" / "virtio.elf"})
 
 
+def count_exits(machine, guest):
+    """Without accesses to registers: a driver of ours looks at them while it sets up its device and waits, as often as it takes."""
+    return sum(row["total"] for row in machine.json(f"exits {guest}") if row["reason"] not in ("io", "mmio"))
+
+
 def measure_disk(bench):
     """What a disk request costs; exits as the difference of two runs that make more or fewer requests."""
     with disk_machine(["bench=yes", "bench=exits rounds=100", "bench=exits rounds=200"]) as machine:
@@ -199,7 +204,7 @@ def measure_disk(bench):
         exits = []
         for guest in ("disk1", "disk2"):
             bench_lines(machine.run_to_end(guest, 60))
-            exits.append(sum(row["total"] for row in machine.json(f"exits {guest}")))
+            exits.append(count_exits(machine, guest))
     for name in ("blk.qd1", "blk.qd32", "blk.copy"):
         bench.add(f"{name}.instructions", figures[name], "instructions", "guests/virtio/bench.c")
     bench.add("blk.qd32.exits", round((exits[1] - exits[0]) / 3200, 4), "exits", "two runs that differ by 3,200 requests")
@@ -219,7 +224,7 @@ def measure_net(bench):
     with net_machine(["bench=net rounds=100", "bench=net rounds=200"]) as machine:
         for guest in ("net0", "net1"):
             figures = bench_lines(machine.run_to_end(guest, 60))
-            exits.append(sum(row["total"] for row in machine.json(f"exits {guest}")))
+            exits.append(count_exits(machine, guest))
             machine.command(f"kill {guest}")
     bench.add("net.frame.instructions", figures["net.frame"], "instructions", "guests/virtio/bench_net.c")
     bench.add("net.frame.exits", round((exits[1] - exits[0]) / 6400, 4), "exits", "two runs that differ by 6,400 frames")

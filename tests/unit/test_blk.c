@@ -23,6 +23,7 @@
 #define DATA_GPA   0x20000ull
 #define STATUS_GPA 0x30000ull
 #define F_FLUSH    (1ull << 9)
+#define drivers    fake_backend.drivers
 
 enum {
 	IN = 0,
@@ -47,7 +48,6 @@ static uint32_t held_count;
 static uint32_t flushes_count;
 static uint32_t gone_count;
 static struct virtio_device *device;
-static struct fake_driver *const drivers = fake_backend.drivers;
 
 static void later(struct block_device *disk, struct block_request *request)
 {
