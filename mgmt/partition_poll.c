@@ -302,6 +302,7 @@ bool partition_restart_mgmt(uint64_t delay_us, struct result *result)
 	}
 	machine_root_channel()->params.delay_ns = delay_us * 1000;
 	root_turn_send(ROOT_REQUEST_RESTART);
+	root_turn_end(); /* nobody takes the answer */
 	return true;
 }
 

@@ -33,7 +33,7 @@ enum {
 
 static struct bh_console rings[BH_PORTS_MAX];
 static struct virtio_device *device;
-static struct fake_driver *const drivers = fake_backend.drivers;
+#define drivers (fake_backend.drivers)
 
 struct bh_console *machine_port_console(uint32_t slot, uint32_t port)
 {
