@@ -13,7 +13,6 @@
 
 struct thread;
 struct vcpu;
-struct domain;
 
 /* Bits of cpu->work: what has to be done before this pCPU leaves the kernel. Tested as one word. */
 /* another pCPU put something into our mailbox (set by others, atomically) */

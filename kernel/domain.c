@@ -7,7 +7,6 @@
 
 #include "kernel/call.h"
 #include "kernel/log.h"
-#include "kernel/memory.h"
 #include "kernel/quota.h"
 #include "kernel/region.h"
 #include "kernel/start.h"

@@ -8,9 +8,7 @@
 #include "arch/x86/hvm.h"
 #include "boot/boot_info.h"
 #include "build_version.h"
-#include "kernel/log.h"
 #include "kernel/memory.h"
-#include "kernel/thread.h"
 #include "kernel/string.h"
 
 struct bh_info info_page __attribute__((aligned(4096)));

@@ -16,13 +16,9 @@ typedef struct {
 } hpa_t; /* host-physical address */
 typedef struct {
 	uint64_t raw;
-} gpa_t; /* guest-physical address */
-typedef struct {
-	uint64_t raw;
 } hva_t; /* virtual address in a domain (never dereferenced directly) */
 
 #define HPA(x)                          ((hpa_t){ (uint64_t)(x) })
-#define GPA(x)                          ((gpa_t){ (uint64_t)(x) })
 #define HVA(x)                          ((hva_t){ (uint64_t)(x) })
 
 #define BIT(n)                          (1ull << (n))

@@ -5,11 +5,8 @@
  */
 #include "kernel/vcpu.h"
 
-#include "arch/x86/asm.h"
 #include "arch/x86/hvm.h"
 #include "kernel/cpuid.h"
-#include "kernel/memory.h"
-#include "kernel/string.h"
 #include "kernel/vcpu_exit.h"
 #include "kernel/vcpu_state.h"
 #include "kernel/vlapic.h"

@@ -5,7 +5,6 @@
  */
 #include "arch/x86/hvm.h"
 #include "kernel/vcpu_exit.h"
-#include "kernel/vcpu_state.h"
 #include "kernel/vlapic.h"
 
 #define TYPE_MASK 0x700u

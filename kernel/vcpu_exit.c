@@ -8,8 +8,6 @@
 #include "arch/x86/reg/msr.h"
 #include "kernel/hypercall.h"
 #include "kernel/msr.h"
-#include "kernel/string.h"
-#include "kernel/vcpu_state.h"
 #include "kernel/vlapic.h"
 #include "kernel/xcr0.h"
 

@@ -5,8 +5,6 @@
  */
 #include "kernel/vlapic.h"
 
-#include "arch/x86/reg/msr.h"
-
 /* A shorter period would let one guest fill a shared pCPU with timer interrupts. */
 #define PERIOD_MIN_NS 50000u
 

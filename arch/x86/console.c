@@ -2,7 +2,6 @@
 /* The machine's serial console: a 16550 by ports, polled, output only (NS16550 data sheet). Which one: `console=`, else COM1 until root names another. */
 #include "arch/x86/asm.h"
 #include "arch/x86/start.h"
-#include "kernel/object.h"
 #include "kernel/string.h"
 
 #define COM1_PORT             0x3f8u

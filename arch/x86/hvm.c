@@ -2,12 +2,9 @@
 /* Which of the two vendors this machine has, and what both do alike. */
 #include "arch/x86/hvm.h"
 
-#include "arch/x86/asm.h"
 #include "arch/x86/hvm_fast.h"
 #include "arch/x86/reg/cr.h"
-#include "arch/x86/reg/msr.h"
 #include "kernel/object.h"
-#include "kernel/msr.h"
 #include "kernel/vcpu_exit.h"
 
 const struct hvm_ops *hvm;

@@ -7,7 +7,7 @@
 #include "arch/x86/start.h"
 #include "kernel/object.h"
 
-#define MEASURE_US             20000u /* 42 ppm at the rate of the 8254 */
+#define MEASURE_US             20000u  /* 42 ppm at the rate of the 8254 */
 #define MEASURE_TRIES_MAX      200000u /* reads of a clock that stands still */
 #define SAMPLE_TRIES           8u
 

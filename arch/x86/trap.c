@@ -4,7 +4,6 @@
  * the end; and what a wrong value of the stack protector means (set by the boot entry). NMI, double fault and machine check run on stacks of their own and never pass kernel_leave().
  */
 #include "arch/x86/asm.h"
-#include "arch/x86/reg/cr.h"
 #include "arch/x86/start.h"
 #include "kernel/object.h"
 #include "kernel/string.h"

@@ -28,7 +28,6 @@
 #define APIC_LVT_TIMER                0x320u
 #define APIC_LVT_TIMER_ONE_SHOT       0x00000u
 #define APIC_LVT_TIMER_DEADLINE       0x40000u
-#define APIC_LVT_THERMAL              0x330u
 #define APIC_LVT_LINT0                0x350u
 #define APIC_LVT_LINT1                0x360u
 #define APIC_LVT_ERROR                0x370u

@@ -6,7 +6,6 @@
  */
 #include "arch/x86/vmx/vmx.h"
 
-#include "arch/x86/asm.h"
 #include "arch/x86/reg/cr.h"
 #include "arch/x86/reg/msr.h"
 #include "kernel/string.h"
