@@ -103,6 +103,9 @@ struct virtio_device *virtio_device_add(uint32_t slot, uint32_t idx,
 	device->queue_size_max = offer->queue_size_max;
 	device->queues = fake_backend.queues;
 	memcpy(fake_backend.config, offer->config, offer->config_bytes);
+	if (fake_backend.has_driver) {
+		fake_backend_start(fake_backend.driver_features);
+	}
 	return device;
 }
 

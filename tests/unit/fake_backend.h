@@ -22,6 +22,9 @@ struct fake_backend_state {
 	uint32_t pokes_count;
 	uint8_t config[VIO_CONFIG_BYTES];
 	uint32_t configs_count;
+	/* The driver of an earlier mgmt is there: virtio_device_add() starts the device before it returns. */
+	bool has_driver;
+	uint64_t driver_features;
 };
 
 /* Two devices at most, in one memory; the functions are about the one that is chosen. */
