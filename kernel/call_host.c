@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Calls on the machine itself: ports, information, power (see call.h). */
 #include "kernel/call.h"
+#include "kernel/log.h"
 #include "kernel/memory.h"
 #include "kernel/start.h"
 
@@ -61,6 +62,8 @@ int64_t call_host_control(struct call *call)
 		return BH_OK;
 	case BH_HOST_CONSOLE:
 		arch_console_open(call->arg[2], call->arg[3]);
+		arch_console_write(log_ring.text,
+		                   log_ring.head < BH_LOG_BYTES ? log_ring.head : BH_LOG_BYTES);
 		return BH_OK;
 	case BH_HOST_START_CPU:
 		return cpu_start((uint32_t)call->arg[2]);

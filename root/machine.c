@@ -10,6 +10,8 @@
 #include "root/root.h"
 
 #define IOAPIC_USUAL_BASE 0xfec00000u
+#define COM1_PORT         0x3f8u
+#define COM2_PORT         0x2f8u
 
 static struct acpi_tables tables;
 static struct owned windows; /* of the tables, while they are read */
@@ -45,16 +47,30 @@ static const char *word_find(const char *cmdline, const char *name)
 	return found;
 }
 
+/* `console=` of the command line, else what SPCR names. The kernel has COM1 until then, or nothing for `none`. */
 static void console_move(const char *cmdline)
 {
+	const char *word = word_find(cmdline, "console=");
+	uint64_t port = tables.serial_port, baud = tables.serial_baud;
 	struct bh_host_info host;
+	char *end = NULL;
 
-	if (tables.serial_port != 0 && word_find(cmdline, "console=") == NULL &&
-	    bh_host_info(BH_HANDLE_HOST, &host) == BH_OK &&
-	    host.console_port != tables.serial_port) {
-		root_log("console: SPCR names port %x", tables.serial_port);
-		bh_host_set(BH_HANDLE_HOST, BH_HOST_CONSOLE, tables.serial_port,
-		            tables.serial_baud);
+	if (word != NULL && strncmp(word, "none", 4) == 0) {
+		return;
+	}
+	if (word != NULL && strncmp(word, "com", 3) == 0) {
+		port = strtoul(word + 3, &end, 10) == 2 ? COM2_PORT : COM1_PORT;
+	} else if (word != NULL) {
+		port = strtoul(word, &end, 0);
+	}
+	if (word != NULL) {
+		baud = *end == ',' ? strtoul(end + 1, NULL, 10) : 0;
+	}
+	if (port != 0 && bh_host_info(BH_HANDLE_HOST, &host) == BH_OK &&
+	    (host.console_port != port || (baud != 0 && host.console_baud != baud))) {
+		root_log("console: the 16550 at port %x, by %s", (unsigned)port,
+		         word != NULL ? "the command line" : "SPCR");
+		bh_host_set(BH_HANDLE_HOST, BH_HOST_CONSOLE, port, baud);
 	}
 }
 

@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The machine's serial console: a 16550 by ports, polled, output only (NS16550 data sheet). Which one: `console=`, else COM1 until root names another. */
+/* The machine's serial console: a 16550 by ports, polled, output only (NS16550 data sheet). COM1, until root names another. */
 #include "arch/x86/asm.h"
 #include "arch/x86/start.h"
 #include "kernel/string.h"
 
 #define COM1_PORT             0x3f8u
-#define COM2_PORT             0x2f8u
 #define PORT_LAST             0xfff8u
 #define BAUD_DEFAULT          115200u
 #define BAUD_MIN              300u
@@ -51,23 +50,10 @@ void arch_console_open(uint64_t port, uint64_t baud)
 void console_init(void)
 {
 	const char *text = cmdline_find("console");
-	uint64_t port = COM1_PORT;
 
-	if (text == NULL) {
+	if (text == NULL || strncmp(text, "none", 4) != 0) {
 		arch_console_open(COM1_PORT, BAUD_DEFAULT);
-		return;
 	}
-	if (strncmp(text, "none", 4) == 0) {
-		return;
-	}
-	if (strncmp(text, "com", 3) == 0) {
-		text += 3;
-		port = cmdline_number(&text) == 2 ? COM2_PORT : COM1_PORT;
-	} else {
-		port = cmdline_number(&text);
-	}
-	text += *text == ',';
-	arch_console_open(port, cmdline_number(&text));
 }
 
 static void uart_send(char c)

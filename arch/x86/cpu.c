@@ -164,23 +164,3 @@ const char *cmdline_find(const char *name)
 	}
 	return found;
 }
-
-uint64_t cmdline_number(const char **text)
-{
-	uint64_t number = 0, base = 10;
-
-	if (strncmp(*text, "0x", 2) == 0) {
-		base = 16;
-		*text += 2;
-	}
-	for (;; (*text)++) {
-		uint32_t digit = **text >= '0' && **text <= '9'
-		                         ? (uint32_t)(**text - '0')
-		                         : (uint32_t)((**text | 0x20) - 'a') + 10;
-
-		if (digit >= base) {
-			return number;
-		}
-		number = number * base + digit;
-	}
-}

@@ -59,8 +59,6 @@ struct cpu *cpu_slot_create(uint32_t idx);
 void cpu_init(struct cpu *cpu);
 /* Command line: where the value of the last `name=` begins; it ends with a blank or NUL. NULL if the word is absent. */
 const char *cmdline_find(const char *name);
-/* The decimal or 0x number at `*text`, which moves behind it; 0 if there is none. */
-uint64_t cmdline_number(const char **text);
 
 /* ---- fpu.c ---- */
 /* Enable the state components that are supported (boot pCPU: find them) and put the FPU into its initial state. */

@@ -609,7 +609,8 @@ struct bh_host_info {
 #define BH_HOST_CLAIM_CONSOLE \
 	3u /* from now on the kernel writes the console port only when it dies */
 /* Of the machine's tables, by root at its start and nobody else (RIGHTS). pCPUs first, I/O APICs after them. */
-#define BH_HOST_CONSOLE 4u /* port, baud: of the console's 16550 */
+#define BH_HOST_CONSOLE \
+	4u /* port, baud: of the console's 16550, which gets what has been said so far */
 #define BH_HOST_START_CPU \
 	5u /* APIC id. EXISTS: it runs; LIMIT, UNSUPPORTED; TIMEOUT: it does not answer */
 #define BH_HOST_ADD_IOAPIC 6u /* physical address, first GSI. LIMIT; INVALID: it does not answer */

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The machine as a whole: scripts/boot's contract, reboot, bad files, a VMM that was taken over."""
 import subprocess
+import time
 
 import pytest
 
@@ -44,6 +45,19 @@ def test_bad_config_still_gives_a_shell(boot):
     assert machine.guest("good") is not None
     assert machine.guest("bad") is None
     machine.poweroff()
+
+
+@pytest.mark.qemu_only
+def test_console_on_another_port(boot, tmp_path):
+    """`console=com2`: there the log from its first line on, and the shell."""
+    other, end = tmp_path / "com2", time.monotonic() + 90
+    boot("--boot", "kernel", "--append", "console=com2", "--", "-serial", f"file:{other}")
+    text = ""
+    while "bulkhead> " not in text:
+        assert time.monotonic() < end, f"no prompt on COM2: {text}"
+        time.sleep(0.2)
+        text = other.read_text(encoding="utf-8", errors="replace") if other.exists() else ""
+    assert text.index("started by") < text.index("pCPUs. 'help'") < text.index("bulkhead> ")
 
 
 @pytest.mark.qemu_only
