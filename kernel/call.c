@@ -8,6 +8,7 @@
 #include "kernel/thread.h"
 #include "kernel/quota.h"
 #include "kernel/string.h"
+#include "kernel/trace.h"
 #include "kernel/vcpu.h"
 
 #define MAKES    0x01u /* makes a handle */
@@ -80,6 +81,7 @@ static const struct call_entry calls[BH_CALL_COUNT] = {
 	CALL(DOORBELL_UNBIND, call_doorbell_unbind, VM, BH_RIGHT_CONTROL, 0, 0),
 	CALL(VM_MSI, call_vm_msi, VM, BH_RIGHT_WRITE, UNLOCKED, 0),
 	CALL(VCPU_EXTINT, call_vcpu_extint, VCPU, BH_RIGHT_WRITE, UNLOCKED, 0),
+	CALL(TRACE, call_trace, HOST, BH_RIGHT_CONTROL, 0, 0),
 	CALL(PORT, call_port, HOST, BH_RIGHT_WRITE, UNLOCKED, 0),
 	CALL(INTERRUPT_BIND, call_interrupt_bind, HOST, BH_RIGHT_CONTROL, DERIVES, 0),
 	CALL(INTERRUPT_ACK, call_interrupt_ack, INTERRUPT, BH_RIGHT_WRITE, UNLOCKED, 0),
@@ -196,6 +198,8 @@ void call_handle(struct arch_frame *frame)
 	if (likely(number == BH_CALL_VCPU_RUN)) {
 		call_vcpu_run(thread, frame);
 	} else {
+		trace(BH_TRACE_CALL, TRACE_WHO(thread->domain->id, number), frame->rdi);
 		frame->rax = (uint64_t)call_by_table(thread, number, frame);
+		trace(BH_TRACE_CALL_END, TRACE_WHO(thread->domain->id, number), frame->rax);
 	}
 }

@@ -22,8 +22,8 @@ int64_t call_vm_create(struct call *call)
 		return BH_ERR_UNSUPPORTED;
 	}
 	if ((params->flags & ~BH_VM_DEBUG) != 0 || params->vcpus_max == 0 ||
-	    params->vcpus_max > BH_MAX_VCPUS ||
-	    (params->reserved[0] | params->reserved[1] | params->reserved[2]) != 0) {
+	    params->vcpus_max > BH_MAX_VCPUS || params->id > UINT16_MAX ||
+	    (params->reserved0 | params->reserved[0] | params->reserved[1]) != 0) {
 		return BH_ERR_INVALID;
 	}
 	int error = vm_create(call->caller, params, &vm);

@@ -13,6 +13,7 @@
 
 struct thread;
 struct vcpu;
+struct bh_trace_ring;
 
 /* Bits of cpu->work: what has to be done before this pCPU leaves the kernel. Tested as one word. */
 /* another pCPU put something into our mailbox (set by others, atomically) */
@@ -65,6 +66,12 @@ struct cpu {
 	uint64_t hvm_asid_generation;
 	uint32_t hvm_asid_next;
 	uint64_t hvm_tsc_aux; /* what TSC_AUX holds */
+
+	struct bh_cpu_stats *stats; /* in log_ring */
+
+	/* trace (kernel/trace.c) */
+	struct bh_trace_ring *trace_ring;
+	uint64_t trace_head, trace_size;
 
 	/* descriptor tables, TSS (arch/x86) */
 	uint64_t gdt[16];

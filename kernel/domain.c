@@ -207,6 +207,7 @@ int64_t call_domain_info(struct call *call)
 		.fault_vector = domain->fault_vector,
 		.fault_rip = domain->fault_rip,
 		.fault_address = domain->fault_address,
+		.id = domain->id,
 	};
 	return BH_OK;
 }

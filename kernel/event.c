@@ -7,6 +7,7 @@
 #include "kernel/interrupt.h"
 #include "kernel/quota.h"
 #include "kernel/thread.h"
+#include "kernel/trace.h"
 
 int64_t call_event_set_create(struct call *call)
 {
@@ -31,6 +32,7 @@ void event_signal(struct event *event)
 {
 	struct event_set *set = event->set;
 
+	trace(BH_TRACE_SIGNAL, TRACE_WHO(event->bit, 0), TRACE_THREAD(set->waiter));
 	__atomic_or_fetch(&set->words[event->bit / 64], BIT(event->bit % 64), __ATOMIC_SEQ_CST);
 	__atomic_or_fetch(&set->summary, 1u << (event->bit / 64), __ATOMIC_SEQ_CST);
 	if (__atomic_load_n(&set->is_sleeping, __ATOMIC_SEQ_CST) != 0 &&

@@ -98,6 +98,7 @@ void message_poll(struct cpu *cpu)
 	}
 	if (request != cpu->sync_done) {
 		arch_tlb_flush();
+		cpu->stats->flushes++;
 		__atomic_store_n(&cpu->sync_done, request, __ATOMIC_RELEASE);
 	}
 }
@@ -115,6 +116,7 @@ void message_sync(void)
 			__atomic_store_n(&cpus[i]->sync_request, cpus[i]->sync_request + 1,
 			                 __ATOMIC_RELEASE);
 			message_send(cpus[i], CPU_WORK_MESSAGE);
+			cpu_self()->stats->syncs++;
 		}
 	}
 	for (uint32_t i = 0, spins = 1; i < cpus_count; spins++) {

@@ -70,6 +70,8 @@ struct thread {
 	uint64_t cap_used_tsc;
 	uint64_t cap_period_start_tsc;
 	uint64_t run_tsc;
+	uint64_t ready_tsc; /* since when it stands in the queue */
+	uint64_t delay_tsc; /* stood there, and its vCPU has not been told */
 
 	/* waiting */
 	struct timer timer;

@@ -5,12 +5,16 @@
  * that was cancelled or moved back costs one interrupt too many at most, which is cheaper than a write at every wait.
  * Must never look at another pCPU's threads, and never choose by anything but virtual time and cap.
  */
+#include "kernel/log.h"
 #include "kernel/thread.h"
+#include "kernel/trace.h"
+#include "kernel/vcpu.h"
 
 #define SLICE_US       4000u
 #define PERIOD_US      100000u /* of the cap */
 #define WAKE_BONUS_US  2000u   /* how far before the others a sleeper comes back */
 #define GRANULARITY_US 500u    /* less than this apart: no preemption by a wake-up */
+#define STEAL_US       100u    /* a vCPU that waited less has not been held up */
 
 static uint64_t ticks_per_us;
 
@@ -18,8 +22,10 @@ void sched_cpu_init(struct cpu *cpu)
 {
 	ticks_per_us = arch_tsc_hz / 1000000;
 	list_init(&cpu->run_queue);
+	cpu->stats = &log_ring.cpus[cpu->idx];
 	list_init(&cpu->timers);
 	cpu->slice_start_tsc = arch_tsc_read();
+	cpu->stats->idle_tsc = 0 - cpu->slice_start_tsc;
 	cpu->slice_end_tsc = BH_FOREVER;
 	cpu->timer_programmed_tsc = BH_FOREVER;
 }
@@ -85,6 +91,7 @@ static void queue_insert(struct cpu *cpu, struct thread *thread)
 {
 	struct list *at = &cpu->run_queue;
 
+	thread->ready_tsc = arch_tsc_read();
 	while (at->prev != &cpu->run_queue &&
 	       list_entry(at->prev, struct thread, run_node)->virtual_time > thread->virtual_time) {
 		at = at->prev;
@@ -208,6 +215,19 @@ static void slice_begin(struct cpu *cpu, bool is_new, uint64_t renewal, uint64_t
 	timer_program(cpu);
 }
 
+/* What a vCPU waited for its pCPU is stolen from its guest. The VMM is told, but not of what is too short to show in a guest's clock. */
+static void delay_account(const struct cpu *cpu, struct thread *thread)
+{
+	struct vcpu *vcpu = thread->vcpu;
+
+	thread->delay_tsc += cpu->slice_start_tsc - thread->ready_tsc;
+	if (vcpu != NULL && thread->delay_tsc > STEAL_US * ticks_per_us) {
+		vcpu->stats->steal_tsc += thread->delay_tsc;
+		thread->delay_tsc = 0;
+		vcpu_request_self(vcpu, VCPU_REQUEST_KICK);
+	}
+}
+
 static void sched_switch(struct cpu *cpu, struct thread *next)
 {
 	struct thread *last = cpu->current;
@@ -216,11 +236,17 @@ static void sched_switch(struct cpu *cpu, struct thread *next)
 		last->frame = *arch_user_frame(cpu);
 	}
 	cpu->current = next;
+	cpu->stats->switches++;
+	cpu->stats->idle_tsc += last == NULL ? cpu->slice_start_tsc : 0;
+	trace(BH_TRACE_SWITCH, TRACE_WHO(next != NULL ? next->domain->id : 0, 0),
+	      TRACE_THREAD(next));
 	if (next == NULL) {
+		cpu->stats->idle_tsc -= cpu->slice_start_tsc;
 		arch_thread_load(kernel_pml4, 0);
 		return;
 	}
 	next->state = THREAD_RUNNING;
+	delay_account(cpu, next);
 	*arch_user_frame(cpu) = next->frame;
 	arch_thread_load(next->domain->space.root, next->fs_base);
 }

@@ -7,14 +7,13 @@
 
 #include "arch/x86/hvm.h"
 #include "kernel/cpuid.h"
+#include "kernel/trace.h"
 #include "kernel/vcpu_exit.h"
 #include "kernel/vcpu_state.h"
 #include "kernel/vlapic.h"
 
 #define VM_ORDER   1u
 #define VCPU_ORDER 3u /* its record, and the pages behind it */
-
-static uint32_t vm_id_next = 1;
 
 /* ---- life ---- */
 
@@ -30,7 +29,7 @@ int vm_create(struct domain *payer, const struct bh_vm_params *params, struct vm
 	vm = phys_to_virt(page);
 	vm->object.payer = payer;
 	vm->vcpus_max = params->vcpus_max;
-	vm->id = vm_id_next++;
+	vm->id = params->id;
 	vm->tsc_offset = 0 - arch_tsc_read();
 	cpuid_clear(vm);
 	doorbell_clear(vm);
@@ -375,7 +374,9 @@ static void enter(struct vcpu *vcpu)
 
 	time_add(&stats->time[vcpu->time_slot], now - vcpu->exited_tsc);
 	stats->guest_tsc -= now;
+	trace(BH_TRACE_ENTER, TRACE_VCPU(vcpu), vcpu->time_slot);
 	hvm->enter(vcpu, &vcpu->exit);
+	trace(BH_TRACE_EXIT, TRACE_VCPU(vcpu), vcpu->exit.reason);
 	now = arch_tsc_read();
 	stats->guest_tsc += now;
 	vcpu->exited_tsc = now;

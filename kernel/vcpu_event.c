@@ -4,6 +4,7 @@
  * Own pCPU, from the vCPU's request word.
  */
 #include "arch/x86/hvm.h"
+#include "kernel/trace.h"
 #include "kernel/vcpu_exit.h"
 #include "kernel/vlapic.h"
 
@@ -59,6 +60,7 @@ void vcpu_raise(struct vcpu *vcpu, uint32_t vector, uint32_t error_code)
 static void inject(struct vcpu *vcpu, uint32_t event, uint32_t error_code)
 {
 	hvm->inject(vcpu, event, error_code);
+	trace(BH_TRACE_INJECT, TRACE_VCPU(vcpu), event);
 	vcpu->stats->injections[(event & TYPE_MASK) >> 8 & 3]++;
 	vcpu->activity = BH_ACTIVITY_RUNNING;
 }
@@ -104,6 +106,7 @@ bool vcpu_deliver_fast(struct vcpu *vcpu)
 		return false;
 	}
 	deliver_apic(vcpu);
+	vcpu->stats->counts[BH_COUNT_FAST]++;
 	return vcpu->activity == BH_ACTIVITY_RUNNING;
 }
 
@@ -151,6 +154,7 @@ static bool requests_rare(struct vcpu *vcpu, uint32_t bits)
 
 	if ((bits & VCPU_REQUEST_FLUSH) != 0) {
 		vcpu->needs_flush = true;
+		vcpu->stats->counts[BH_COUNT_FLUSH]++;
 	}
 	vcpu->is_kicked |= (bits & VCPU_REQUEST_UNHALT) != 0;
 	if ((bits & VCPU_REQUEST_INIT) != 0) {

@@ -111,6 +111,7 @@ bool vlapic_accept(struct vcpu *vcpu, uint8_t vector, bool is_level)
 		__atomic_fetch_or(&vcpu->irr_remote[vector / 32], vector_bit(vector),
 		                  __ATOMIC_RELAXED);
 		__atomic_fetch_or(&vcpu->irr_remote_words, 1u << vector / 32, __ATOMIC_RELEASE);
+		__atomic_fetch_add(&vcpu->stats->counts[BH_COUNT_REMOTE], 1, __ATOMIC_RELAXED);
 	}
 	vcpu_request(vcpu, VCPU_REQUEST_INTERRUPT);
 	return true;
@@ -228,6 +229,7 @@ static void raise_error(struct vcpu *vcpu, uint32_t bit)
 
 void vlapic_raise_timer(struct vcpu *vcpu)
 {
+	vcpu->stats->counts[BH_COUNT_TIMER]++;
 	if (!raise_lvt(vcpu, APIC_LVT_TIMER)) {
 		raise_error(vcpu, ESR_RECEIVE_ILLEGAL_VECTOR);
 	}
@@ -288,8 +290,13 @@ static bool matches(const struct vcpu *vcpu, const struct apic_message *message)
 	                                              : message->destination == vcpu->idx;
 }
 
-static void deliver_to(struct vcpu *vcpu, uint32_t icr)
+static void deliver_to(struct vcpu *vcpu, const struct apic_message *message)
 {
+	uint32_t icr = message->icr;
+
+	if (message->sender == NULL) {
+		__atomic_fetch_add(&vcpu->stats->counts[BH_COUNT_MESSAGE], 1, __ATOMIC_RELAXED);
+	}
 	switch ((enum apic_delivery)field_get(APIC_ICR_MODE, icr)) {
 	case APIC_DELIVERY_FIXED:
 	case APIC_DELIVERY_LOWEST:
@@ -324,7 +331,7 @@ int vlapic_deliver(struct vm *vm, const struct apic_message *message)
 			continue;
 		}
 		if (mode != APIC_DELIVERY_LOWEST) {
-			deliver_to(vcpu, message->icr);
+			deliver_to(vcpu, message);
 		} else if (is_enabled(vcpu) &&
 		           (best == NULL ||
 		            vlapic_reg(vcpu, APIC_TPR) < vlapic_reg(best, APIC_TPR))) {
@@ -332,7 +339,7 @@ int vlapic_deliver(struct vm *vm, const struct apic_message *message)
 		}
 	}
 	if (best != NULL) {
-		deliver_to(best, message->icr);
+		deliver_to(best, message);
 	}
 	return BH_OK;
 }
@@ -350,6 +357,7 @@ static void send(struct vcpu *vcpu, uint32_t icr, uint32_t destination)
 	if (mode == APIC_DELIVERY_INIT && (icr & APIC_ICR_LEVEL) == 0) {
 		return; /* INIT de-assert sets arbitration ids only, on CPUs of old (SDM 3A 11.6.1) */
 	}
+	vcpu->stats->counts[BH_COUNT_IPI]++;
 	bool is_self = field_get(APIC_ICR_SHORTHAND, icr) == APIC_TO_SELF;
 
 	if (is_self && mode != APIC_DELIVERY_FIXED) {

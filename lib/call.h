@@ -210,6 +210,11 @@ static inline int bh_interrupt_ack(bh_handle_t interrupt)
 	return (int)bh_call3(BH_CALL_INTERRUPT_ACK, interrupt, 0, 0);
 }
 
+static inline int bh_trace(bh_handle_t host, bh_handle_t region, uint32_t kinds)
+{
+	return (int)bh_call3(BH_CALL_TRACE, host, region, kinds);
+}
+
 static inline int bh_host_info(bh_handle_t host, struct bh_host_info *info)
 {
 	return (int)bh_call3(BH_CALL_HOST_INFO, host, (uint64_t)info, 0);

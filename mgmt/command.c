@@ -498,7 +498,11 @@ static void offer_arg(struct line_choices *choices, const struct verb_arg *arg, 
 		offer_keys(choices, CONFIG_SECTION_GUEST, "");
 		break;
 	case VERB_ARG_VALUE:
-		offer_values(choices, CONFIG_SECTION_GUEST, previous);
+		if (arg->choices != NULL) {
+			offer_list(choices, arg->choices);
+		} else {
+			offer_values(choices, CONFIG_SECTION_GUEST, previous);
+		}
 		break;
 	case VERB_ARG_VERB:
 		offer_verbs(choices);

@@ -24,13 +24,16 @@ enum flight {
 	FLIGHT_NONE,
 	FLIGHT_TAKE,
 	FLIGHT_RELEASE,
+	FLIGHT_TRACE,
 	FLIGHT_FOREIGN, /* of the mgmt before: its answer is dropped */
 };
 
 static struct request requests[KEPT_REQUESTS_MAX]; /* [0] is first */
 static enum flight flight;
 static uint32_t flight_idx;
-static uint32_t release_wanted; /* bit by index */
+static uint32_t release_wanted;  /* bit by index */
+static kept_done_fn *trace_done; /* NULL: no trace request waits */
+static uint32_t trace_idx, trace_kinds;
 
 static uint64_t run_bytes(uint32_t idx)
 {
@@ -100,10 +103,11 @@ void kept_init(void)
 
 	memset(requests, 0, sizeof(requests));
 	release_wanted = 0;
+	trace_done = NULL;
 	flight = FLIGHT_NONE;
 	root_turn_end();
-	if (!root_turn_is_answered() &&
-	    (request == ROOT_REQUEST_KEEP || request == ROOT_REQUEST_RELEASE)) {
+	if (!root_turn_is_answered() && (request == ROOT_REQUEST_KEEP || request == ROOT_REQUEST_RELEASE ||
+	                                 request == ROOT_REQUEST_TRACE)) {
 		flight = FLIGHT_FOREIGN;
 	}
 	adopt_runs();
@@ -126,6 +130,17 @@ bool kept_take(enum kept_purpose purpose, const char *name, uint64_t bytes, kept
 		}
 	}
 	return false;
+}
+
+bool kept_trace(uint32_t idx, uint32_t kinds, kept_done_fn *done)
+{
+	if (trace_done != NULL) {
+		return false;
+	}
+	trace_idx = idx;
+	trace_kinds = kinds;
+	trace_done = done;
+	return true;
 }
 
 void kept_release(uint32_t idx)
@@ -176,6 +191,17 @@ static void finish_take(int idx, const char *message)
 	request.done(request.owner, idx, message);
 }
 
+static void finish_trace(int error, const char *message)
+{
+	kept_done_fn *done = trace_done;
+
+	trace_done = NULL;
+	if (error < 0) {
+		machine_ledger()->kept[trace_idx].size_bytes = 0;
+	}
+	done(NULL, error < 0 ? error : (int)trace_idx, message);
+}
+
 static void take_answer(void)
 {
 	struct root_channel *channel = machine_root_channel();
@@ -191,6 +217,8 @@ static void take_answer(void)
 	message[sizeof(message) - 1] = '\0';
 	if (landed == FLIGHT_TAKE) {
 		finish_take(channel->result < 0 ? channel->result : (int)flight_idx, message);
+	} else if (landed == FLIGHT_TRACE) {
+		finish_trace(channel->result, message);
 	} else if (landed == FLIGHT_RELEASE) {
 		machine_ledger()->kept[flight_idx].purpose = KEPT_FREE;
 	} else {
@@ -198,14 +226,17 @@ static void take_answer(void)
 	}
 }
 
-static void send(uint32_t request, uint32_t idx, uint64_t bytes)
+static void send(uint32_t request, uint32_t idx, uint64_t bytes, uint32_t flags)
 {
 	struct root_channel *channel = machine_root_channel();
 
 	channel->params.slot = idx;
 	channel->params.memory_bytes = bytes;
+	channel->params.flags = flags;
 	flight_idx = idx;
-	flight = request == ROOT_REQUEST_KEEP ? FLIGHT_TAKE : FLIGHT_RELEASE;
+	flight = request == ROOT_REQUEST_KEEP      ? FLIGHT_TAKE
+	         : request == ROOT_REQUEST_RELEASE ? FLIGHT_RELEASE
+	                                           : FLIGHT_TRACE;
 	root_turn_send(request);
 }
 
@@ -217,9 +248,14 @@ static void send_request(void)
 	for (idx = 0; idx < BH_KEPT_MAX; idx++) {
 		if ((release_wanted >> idx & 1) != 0) {
 			release_wanted &= ~(1u << idx);
-			send(ROOT_REQUEST_RELEASE, idx, 0);
+			send(ROOT_REQUEST_RELEASE, idx, 0, 0);
 			return;
 		}
+	}
+	if (trace_done != NULL) {
+		machine_ledger()->kept[trace_idx].size_bytes = trace_kinds; /* a next mgmt knows */
+		send(ROOT_REQUEST_TRACE, trace_idx, 0, trace_kinds);
+		return;
 	}
 	if (!requests[0].is_used) {
 		return;
@@ -230,7 +266,8 @@ static void send_request(void)
 		return;
 	}
 	send(ROOT_REQUEST_KEEP, (uint32_t)chosen,
-	     (requests[0].bytes + BH_PAGE_SIZE - 1) & ~(BH_PAGE_SIZE - 1));
+	     (requests[0].bytes + BH_PAGE_SIZE - 1) & ~(BH_PAGE_SIZE - 1),
+	     requests[0].purpose == KEPT_TRACE ? ROOT_KEEP_READ_ONLY : 0);
 }
 
 void kept_poll(void)

@@ -27,6 +27,10 @@ void kept_init(void);
 bool kept_take(enum kept_purpose purpose, const char *name, uint64_t bytes, kept_done_fn *done,
                void *owner);
 
+/* Has the kernel write records of these kinds into a run of KEPT_TRACE, or stop for 0; done() as above. False: another such request
+ * waits. */
+bool kept_trace(uint32_t idx, uint32_t kinds, kept_done_fn *done);
+
 /* Gives a run back. Nothing may use it any more. */
 void kept_release(uint32_t idx);
 

@@ -91,9 +91,10 @@ struct ledger_event {
 /* What a run of memory that root keeps is for (kept.h). */
 enum kept_purpose {
 	KEPT_FREE,
-	KEPT_DMA,  /* rings and buffers of drivers */
-	KEPT_FILE, /* a fetched file: name and size */
-	KEPT_DISK, /* a disk in memory: name */
+	KEPT_DMA,   /* rings and buffers of drivers */
+	KEPT_FILE,  /* a fetched file: name and size */
+	KEPT_DISK,  /* a disk in memory: name */
+	KEPT_TRACE, /* the kernel's trace; size_bytes: the kinds that are written now, 0 = stopped */
 	KEPT_PURPOSES,
 };
 

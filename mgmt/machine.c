@@ -149,6 +149,13 @@ int machine_host_info(struct bh_host_info *info)
 	return bh_host_info(MGMT_HANDLE_HOST, info);
 }
 
+uint32_t machine_domain_id(void)
+{
+	struct bh_domain_info info = { 0 };
+
+	return bh_domain_info(BH_HANDLE_SELF, &info) == BH_OK ? (uint32_t)info.id : 0;
+}
+
 void machine_cpu_name(char name[CPU_NAME_BYTES])
 {
 	cpu_name_read(name);

@@ -61,6 +61,8 @@ void machine_signal_vmm_console(uint32_t slot);
 /* Zero or a negative enum bh_error. guest_tsc is up to date, also while the vCPU runs. */
 int machine_vcpu_stats(uint32_t slot, uint32_t vcpu_idx, struct bh_vcpu_stats *stats);
 int machine_host_info(struct bh_host_info *info);
+/* What log and trace call mgmt's own domain. */
+uint32_t machine_domain_id(void);
 /* The processor's name, and what ACPI says of the machine. */
 void machine_cpu_name(char name[CPU_NAME_BYTES]);
 void machine_acpi(struct acpi_machine *machine);

@@ -273,6 +273,7 @@ void partition_fill_params(const struct guest *guest, struct root_partition_para
 
 	memset(params, 0, sizeof(*params));
 	params->slot = partition_slot(guest);
+	params->id = (uint32_t)guest->id & UINT16_MAX;
 	params->flags = (config->console == CONFIG_CONSOLE_SERIAL ||
 	                                 config->console == CONFIG_CONSOLE_BOTH
 	                         ? VMM_CONFIG_CONSOLE

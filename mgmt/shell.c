@@ -286,11 +286,14 @@ static void poll_wait(struct shell *shell)
 	struct result result;
 
 	result_init(&result);
+	shell->wait.room = shell->io.room();
 	if (shell->wait.poll(&shell->wait, &result)) {
 		end_wait(shell, &result);
 	} else if (type_ahead(shell)) {
 		put(shell, "^C\nnot waiting any longer; the work goes on\n");
 		show_prompt(shell);
+	} else if (result.kind == RESULT_RAW) {
+		show_result(shell, &result, false);
 	} else {
 		show_progress(shell);
 	}

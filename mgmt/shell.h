@@ -31,7 +31,7 @@ struct shell;
 
 /* What a verb leaves behind when it cannot finish at once. Its fields are the verb's own. */
 struct shell_wait {
-	/* True when it is finished, with the result filled. Called after every event. */
+	/* True when it is finished, with the result filled; else raw text in it goes out at once. Called after every event. */
 	bool (*poll)(struct shell_wait *wait, struct result *result);
 	/* Bytes done so far, and of how many (0: not known); NULL: nothing to show. */
 	uint64_t (*progress)(struct shell_wait *wait, uint64_t *total);
@@ -40,6 +40,7 @@ struct shell_wait {
 	uint32_t slot;
 	uint32_t kind;
 	uint64_t deadline_tsc;
+	size_t room; /* bytes that the line takes now without waiting */
 	bool is_json;
 };
 

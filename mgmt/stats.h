@@ -32,5 +32,10 @@ uint64_t stats_count_injections(const struct bh_vcpu_stats *stats);
 struct result;
 bool stats_read_all(const struct guest *guest, struct bh_vcpu_stats *all, struct result *result);
 
+/* The word for an enum bh_reason below BH_REASON_COUNT. */
+const char *stats_reason_name(uint32_t reason);
+
+uint64_t stats_tsc_to_ns(uint64_t tsc);
+
 /* A count over a span of ticks as a rate. */
 uint64_t stats_per_second(uint64_t count, uint64_t span_tsc);

@@ -40,7 +40,7 @@ struct verb_arg {
 	const char *name;
 	enum verb_arg_kind kind;
 	bool is_optional;
-	const char *choices; /* VERB_ARG_CHOICE: separated by spaces */
+	const char *choices; /* separated by spaces; of VERB_ARG_VALUE: some, to complete */
 };
 
 /* A word of the line; column counts from 1. */
@@ -61,7 +61,7 @@ struct verb_call {
 	uint32_t wait_seconds;
 	const char *type;      /* -t TYPE, or NULL */
 	const char *number;    /* -n NUMBER or name, or NULL */
-	const char *size_text; /* -s SIZE, or NULL */
+	const char *size_text; /* -s SIZE, --size SIZE, or NULL */
 	struct guest *guest;   /* the first VERB_ARG_GUEST, or NULL */
 	uint32_t vcpu_idx;
 	uint32_t word_count; /* arguments without the options; word i belongs to args[i] */
@@ -149,6 +149,9 @@ void verb_switch(struct verb_call *call, struct result *result);
 void verb_exits(struct verb_call *call, struct result *result);
 void verb_latency(struct verb_call *call, struct result *result);
 void verb_top(struct verb_call *call, struct result *result);
+
+/* verbs_trace.c */
+void verb_trace(struct verb_call *call, struct result *result);
 
 /* verbs.c */
 void verb_help(struct verb_call *call, struct result *result);

@@ -94,6 +94,13 @@ const struct verb verbs[] = {
 	  verb_latency },
 	{ "stats", "dominfo domstats", "", { GUEST_ARG },
 	  "show all figures of a guest", "stats web --json", verb_stats },
+	{ "trace", "xentrace perf", "s",
+	  { { "start|stop|show|save", VERB_ARG_CHOICE, true, "start stop show save" },
+	    { "KINDS|COUNT", VERB_ARG_VALUE, true,
+	      "all exits injections scheduling signals calls interrupts" } },
+	  "trace what the kernel does (start), stop, show the last COUNT (20) records, or save all as "
+	  "text for scripts/trace2json; alone: what there is",
+	  "trace start exits,injections --size 4M", verb_trace },
 	{ "devices", "lspci", "", { { "GUEST", VERB_ARG_GUEST, true, NULL } },
 	  "list the machine's PCI functions with their drivers, or a guest's virtio devices",
 	  "devices", verb_devices },
@@ -195,7 +202,7 @@ void verb_usage(const struct verb *verb, char *out, size_t size)
 		              : verb->options[i] == 'h' ? " [--histogram]"
 		              : verb->options[i] == 't' ? " [-t serial|virtio]"
 		              : verb->options[i] == 'n' ? " [-n PORT]"
-		              : verb->options[i] == 's' ? " [-s COLUMNSxROWS]"
+		              : verb->options[i] == 's' ? (verb->run == verb_trace ? " [--size SIZE]" : " [-s COLUMNSxROWS]")
 		                                        : " [-v]");
 	}
 }

@@ -74,7 +74,12 @@ bool stats_read_all(const struct guest *guest, struct bh_vcpu_stats *all, struct
 	return true;
 }
 
-static uint64_t tsc_to_ns(uint64_t tsc)
+const char *stats_reason_name(uint32_t reason)
+{
+	return reason_names[reason];
+}
+
+uint64_t stats_tsc_to_ns(uint64_t tsc)
 {
 	return (uint64_t)((unsigned __int128)tsc * NS_PER_SECOND / machine_tsc_hz());
 }
@@ -236,7 +241,7 @@ static void put_histogram_rows(const struct bh_time *span, uint32_t idx, struct 
 		bar[length] = '\0';
 		result_text(result, span_name(idx));
 		result_text(result, span_where(idx));
-		result_value(result, tsc_to_ns(bucket_end_tsc(span, i)));
+		result_value(result, stats_tsc_to_ns(bucket_end_tsc(span, i)));
 		result_value(result, span->histogram[i]);
 		result_value(result, span->histogram[i] * (uint64_t)TENTHS_OF_PERCENT / count);
 		result_text(result, bar);
@@ -350,10 +355,10 @@ static void put_span(struct result *result, const char *name, const char *where,
 	result_text(result, name);
 	result_text(result, where);
 	result_value(result, count);
-	result_value(result, tsc_to_ns(span->total_tsc / count));
-	result_value(result, tsc_to_ns(span_percentile_tsc(span, 500)));
-	result_value(result, tsc_to_ns(span_percentile_tsc(span, 990)));
-	result_value(result, tsc_to_ns(span->max_tsc));
+	result_value(result, stats_tsc_to_ns(span->total_tsc / count));
+	result_value(result, stats_tsc_to_ns(span_percentile_tsc(span, 500)));
+	result_value(result, stats_tsc_to_ns(span_percentile_tsc(span, 990)));
+	result_value(result, stats_tsc_to_ns(span->max_tsc));
 	result_value(result, all_tsc != 0 ? span->total_tsc * TENTHS_OF_PERCENT / all_tsc : 0);
 }
 

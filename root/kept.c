@@ -10,12 +10,15 @@
 #define KEPT_ALIGN_LARGE (2ull << 20)
 
 static bh_handle_t regions[BH_KEPT_MAX];
+static bool is_read_only[BH_KEPT_MAX];
 
 static int kept_map(uint32_t idx)
 {
+	struct bh_map map = { .size = root_status->kept[idx].bytes,
+		              .flags = BH_MAP_READ | (is_read_only[idx] ? 0 : BH_MAP_WRITE) };
+
 	return region_map_part(regions[idx], mgmt_domain, MGMT_VA_KEPT + idx * MGMT_VA_KEPT_STRIDE,
-	                       (struct bh_map){ .size = root_status->kept[idx].bytes,
-	                                        .flags = BH_MAP_READ | BH_MAP_WRITE });
+	                       map);
 }
 
 static void kept_close(uint32_t idx)
@@ -33,7 +36,7 @@ static int kept_fail(int error, const char *text)
 	return error;
 }
 
-int kept_create(uint32_t idx, uint64_t size)
+int kept_create(uint32_t idx, uint64_t size, uint32_t flags)
 {
 	struct bh_region_info info;
 
@@ -50,6 +53,7 @@ int kept_create(uint32_t idx, uint64_t size)
 		return kept_fail((int)region, "there is no free run of memory of that size");
 	}
 	regions[idx] = (bh_handle_t)region;
+	is_read_only[idx] = (flags & ROOT_KEEP_READ_ONLY) != 0;
 	root_channel->progress_done = 0;
 	root_channel->progress_total = size;
 	int error = region_clear(regions[idx], true);
@@ -74,6 +78,17 @@ int kept_release(uint32_t idx)
 	}
 	kept_close(idx);
 	return BH_OK;
+}
+
+/* What mgmt can write, so that the run's content is its own word, is no place for the trace. */
+int kept_trace(uint32_t idx, uint32_t kinds)
+{
+	if (idx >= BH_KEPT_MAX || regions[idx] == 0 || !is_read_only[idx]) {
+		return kept_fail(BH_ERR_NOT_FOUND, "no memory for a trace is kept at that index");
+	}
+	int error = bh_trace(BH_HANDLE_HOST, regions[idx], kinds);
+
+	return error < 0 ? kept_fail(error, "the kernel takes no trace into that memory") : BH_OK;
 }
 
 void kept_attach_mgmt(void)

@@ -56,13 +56,15 @@ static int request_do(uint32_t request, const struct root_partition_params *para
 	case ROOT_REQUEST_SHARE:
 		return partition_set_share(params->slot, params->weight, params->cap_percent);
 	case ROOT_REQUEST_KEEP:
-		return kept_create(params->slot, params->memory_bytes);
+		return kept_create(params->slot, params->memory_bytes, params->flags);
 	case ROOT_REQUEST_RELEASE:
 		return kept_release(params->slot);
 	case ROOT_REQUEST_CHUNKS_GIVE:
 		return partition_change_chunks(params, true);
 	case ROOT_REQUEST_CHUNKS_TAKE:
 		return partition_change_chunks(params, false);
+	case ROOT_REQUEST_TRACE:
+		return kept_trace(params->slot, params->flags);
 	case ROOT_REQUEST_NONE:
 	case ROOT_REQUEST_RESTART:
 	default:

@@ -244,9 +244,9 @@ static int events_make(struct partition *partition, uint32_t slot)
 	return BH_OK;
 }
 
-static int vcpus_make(struct partition *partition, uint32_t count)
+static int vcpus_make(struct partition *partition, uint32_t count, uint32_t id)
 {
-	struct bh_vm_params params = { .vcpus_max = count };
+	struct bh_vm_params params = { .vcpus_max = count, .id = id & UINT16_MAX };
 	int64_t vm = owned_keep(&partition->owned, bh_vm_create(&params));
 	int64_t result = give(vm, partition->domain,
 	                      BH_RIGHT_READ | BH_RIGHT_WRITE | BH_RIGHT_CONTROL, VMM_HANDLE_VM);
@@ -350,7 +350,7 @@ static int partition_build(struct partition *partition, const struct root_partit
 {
 	int error = domain_make(partition, params);
 
-	error = error < 0 ? error : vcpus_make(partition, params->vcpus_count);
+	error = error < 0 ? error : vcpus_make(partition, params->vcpus_count, params->id);
 	if (error < 0) {
 		return fail(
 			error,

@@ -102,8 +102,10 @@ void partition_note_death(uint32_t slot);
 /* ---- root/kept.c: memory of mgmt that outlives it ------------------------------------------------------------------------- */
 
 /* ROOT_REQUEST_KEEP and ROOT_REQUEST_RELEASE; the text of an error goes to root_channel->message. Returns enum bh_error. */
-int kept_create(uint32_t idx, uint64_t size);
+int kept_create(uint32_t idx, uint64_t size, uint32_t flags);
 int kept_release(uint32_t idx);
+/* ROOT_REQUEST_TRACE, in the same way. */
+int kept_trace(uint32_t idx, uint32_t kinds);
 /* Map all of it in a new mgmt. */
 void kept_attach_mgmt(void);
 /* The first `size` bytes of a kept run as a guest's file; false if there is no such run, or it is shorter. */

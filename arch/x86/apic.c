@@ -10,6 +10,7 @@
 #include "arch/x86/reg/msr.h"
 #include "arch/x86/start.h"
 #include "kernel/object.h"
+#include "kernel/trace.h"
 
 #define IPI_WAIT_LOOPS 1000000u
 
@@ -178,17 +179,21 @@ void apic_interrupt(uint32_t vector)
 {
 	struct cpu *cpu = cpu_self();
 
+	trace(BH_TRACE_INTERRUPT, 0, vector);
 	if (vector >= VECTOR_GSI_FIRST && vector <= VECTOR_GSI_LAST) {
+		cpu->stats->interrupts[BH_CPU_INTERRUPT_DEVICE]++;
 		interrupt_fired(vector - VECTOR_GSI_FIRST); /* masks the pin: before the EOI */
 		apic_eoi();
 		return;
 	}
 	switch (vector) {
 	case VECTOR_TIMER:
+		cpu->stats->interrupts[BH_CPU_INTERRUPT_TIMER]++;
 		apic_eoi();
 		timer_check(cpu, true);
 		break;
 	case VECTOR_NOTIFY:
+		cpu->stats->interrupts[BH_CPU_INTERRUPT_NOTIFY]++;
 		apic_eoi();
 		break;
 	case VECTOR_NET:

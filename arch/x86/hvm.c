@@ -5,10 +5,40 @@
 #include "arch/x86/hvm_fast.h"
 #include "arch/x86/reg/cr.h"
 #include "kernel/object.h"
+#include "kernel/string.h"
+#include "kernel/trace.h"
 #include "kernel/vcpu_exit.h"
 
 const struct hvm_ops *hvm;
+uint64_t (*hvm_exit_fast)(struct vcpu *vcpu);
 const char *hvm_reason = "the CPU has neither AMD-V nor Intel VT-x";
+
+static uint64_t (*untraced_fast)(struct vcpu *vcpu);
+
+/* What has been finished shows in the counters. */
+static uint64_t traced_fast(struct vcpu *vcpu)
+{
+	uint64_t before[BH_REASON_COUNT], tsc = arch_tsc_read();
+
+	memcpy(before, vcpu->stats->exits, sizeof(before));
+	uint64_t result = untraced_fast(vcpu);
+
+	for (uint32_t i = 0; i < BH_REASON_COUNT; i++) {
+		if (before[i] != vcpu->stats->exits[i]) {
+			trace_write(tsc, BH_TRACE_EXIT, TRACE_VCPU(vcpu), i);
+			vcpu->time_slot = 2 * i;
+		}
+	}
+	if (result != 0) {
+		trace(BH_TRACE_ENTER, TRACE_VCPU(vcpu), vcpu->time_slot);
+	}
+	return result;
+}
+
+void hvm_trace(bool is_on)
+{
+	hvm_exit_fast = is_on ? traced_fast : untraced_fast;
+}
 
 void hvm_probe(void)
 {
@@ -19,6 +49,7 @@ void hvm_probe(void)
 	if (candidate != NULL) {
 		hvm_reason = candidate->probe();
 		hvm = hvm_reason == NULL ? candidate : NULL;
+		untraced_fast = hvm_exit_fast;
 	}
 }
 

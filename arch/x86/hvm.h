@@ -112,6 +112,14 @@ extern const char *hvm_reason;
 /* Choose the vendor; boot pCPU. */
 void hvm_probe(void);
 
+/*
+ * The vendor's fast path (fast.c), called by its world switch after every exit: finish it and return what is not 0, to enter again (AMD-V: the
+ * VMCB's physical address); or 0 for the slow path. Set by probe().
+ */
+extern uint64_t (*hvm_exit_fast)(struct vcpu *vcpu);
+/* Put the trace's function before it, so that it costs what it did while that is off: on other pCPUs after their next safe point at the latest. */
+void hvm_trace(bool is_on);
+
 static inline uint64_t hvm_get(struct vcpu *vcpu, enum hvm_register reg)
 {
 	return hvm->get(vcpu, reg);

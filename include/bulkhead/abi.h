@@ -144,6 +144,12 @@ enum bh_call {
 	/* (vcpu, level 0/1): state of the external-interrupt line (the 8259's INT into LINT0). WRITE. */
 	BH_CALL_VCPU_EXTINT = 33,
 
+	/*
+	 * (host, region, kinds): write trace records (bulkhead/trace.h) whose kind's bit is set into the region, from its beginning; 0: no
+	 * more. The region is memory, cleared, at least a page a pCPU (INVALID else); its end ends the trace. CONTROL on host, WRITE on region.
+	 */
+	BH_CALL_TRACE = 34,
+
 	/* (host, port, width 1/2/4 | BH_PORT_WRITE, value) -> value. WRITE on host. */
 	BH_CALL_PORT = 35,
 	/* (host, gsi, event, flags BH_IRQ_*) -> interrupt handle: the GSI sets the event and is masked until acknowledged. */
@@ -198,8 +204,9 @@ struct bh_domain_info {
 	uint64_t fault_address;
 	uint64_t quota_bytes;
 	uint64_t used_bytes;
+	uint64_t id; /* what log and trace call it */
 };
-_Static_assert(sizeof(struct bh_domain_info) == 40, "ABI");
+_Static_assert(sizeof(struct bh_domain_info) == 48, "ABI");
 
 #define BH_CPU_ANY 0xffffffffu
 
@@ -249,7 +256,9 @@ _Static_assert(sizeof(struct bh_region_info) == 24, "ABI");
 struct bh_vm_params {
 	uint32_t flags;
 	uint32_t vcpus_max; /* 1..BH_MAX_VCPUS */
-	uint64_t reserved[3];
+	uint32_t id;        /* what log and trace call it: its creator's choice, 0..65535 */
+	uint32_t reserved0;
+	uint64_t reserved[2];
 };
 _Static_assert(sizeof(struct bh_vm_params) == 32, "ABI");
 
@@ -526,6 +535,17 @@ enum bh_reason {
 	BH_REASON_COUNT,
 };
 
+/* Beside exits and injections, in bh_vcpu_stats.counts. */
+enum bh_count {
+	BH_COUNT_TIMER,   /* interrupts of its own APIC timer */
+	BH_COUNT_IPI,     /* that it sent, to itself too */
+	BH_COUNT_MESSAGE, /* that it got from devices (vm_msi); counted by whoever sends */
+	BH_COUNT_REMOTE,  /* interrupts that it got from another pCPU; counted there */
+	BH_COUNT_FAST,    /* injections on the fast path, between two entries */
+	BH_COUNT_FLUSH, /* its translations were forgotten because guest-physical memory changed */
+	BH_COUNT_COUNT,
+};
+
 #define BH_TIME_BUCKETS 16u
 
 /* Spans of time. Bucket 0: less than 256 ticks; bucket n: less than 256 << n; the last one: all that are longer. */
@@ -551,8 +571,31 @@ struct bh_vcpu_stats {
 	uint64_t
 		guest_tsc; /* ticks in the guest, fast exits included; bit 63 set: it is there now, add the TSC */
 	uint64_t halt_tsc; /* ticks halted */
+	/* ticks in which it could have run and others did; in steps, each of which makes vcpu_run return with BH_EXIT_KICK */
+	uint64_t steal_tsc;
+	uint64_t counts[BH_COUNT_COUNT]; /* by enum bh_count */
 };
 _Static_assert(sizeof(struct bh_vcpu_stats) <= 4096, "ABI");
+
+/* Of one pCPU. */
+enum bh_cpu_interrupt {
+	BH_CPU_INTERRUPT_DEVICE,
+	BH_CPU_INTERRUPT_TIMER,
+	BH_CPU_INTERRUPT_NOTIFY, /* another pCPU has work for it */
+	BH_CPU_INTERRUPT_COUNT,
+};
+
+/* Written by its pCPU without a lock. */
+struct bh_cpu_stats {
+	uint64_t
+		idle_tsc; /* ticks without any thread; bit 63 set: there is none now, add the TSC */
+	uint64_t switches; /* from a thread to another, or to none */
+	uint64_t interrupts[BH_CPU_INTERRUPT_COUNT];
+	uint64_t
+		syncs; /* pCPUs that it made pass a safe point, and waited: shoot-downs, ends of threads and memory */
+	uint64_t flushes; /* of all ring-3 translations, because another pCPU asked */
+};
+_Static_assert(sizeof(struct bh_cpu_stats) == 56, "ABI");
 
 /* ---- the machine ------------------------------------------------------------------------------------------------------ */
 
@@ -642,10 +685,15 @@ _Static_assert(sizeof(struct bh_root_info) <= 2 * 4096, "ABI");
 
 #define BH_LOG_BYTES 65536u
 
-/* A byte ring of text lines. `head` counts bytes ever written; byte n is text[n % BH_LOG_BYTES]; only the last BH_LOG_BYTES are there. */
+/*
+ * A byte ring of text lines. `head` counts bytes ever written; byte n is text[n % BH_LOG_BYTES]; only the last BH_LOG_BYTES are there.
+ * Beside it what the pCPUs count.
+ */
 struct bh_log {
 	uint64_t head; /* stored last, after the text it covers */
 	uint64_t reserved[511];
 	char text[BH_LOG_BYTES];
+	struct bh_cpu_stats cpus[BH_MAX_CPUS];
+	uint8_t reserved1[16384 - BH_MAX_CPUS * sizeof(struct bh_cpu_stats)];
 };
-_Static_assert(sizeof(struct bh_log) == 4096 + BH_LOG_BYTES, "ABI");
+_Static_assert(sizeof(struct bh_log) == 4096 + BH_LOG_BYTES + 16384, "ABI");

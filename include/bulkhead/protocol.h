@@ -258,13 +258,19 @@ enum root_request {
 	ROOT_REQUEST_CHUNKS_GIVE =
 		7, /* params.slot, chunk_first, chunks_count: guest memory to the machine; never chunk 0 */
 	ROOT_REQUEST_CHUNKS_TAKE = 8, /* the same: cleared memory for those that are not there */
+	ROOT_REQUEST_TRACE =
+		9, /* params.slot = index: the kernel writes its trace there, kinds in flags; 0: stop */
 };
 
-#define BH_FILE_KEPT 0x1000u /* root_partition_params.files[].file_idx */
+#define ROOT_KEEP_READ_ONLY 0x1u /* params.flags of KEEP: mgmt may not write the run */
+
+#define BH_FILE_KEPT        0x1000u /* root_partition_params.files[].file_idx */
 
 struct root_partition_params {
 	uint32_t slot;  /* free slot, chosen by mgmt */
 	uint32_t flags; /* VMM_CONFIG_* */
+	uint32_t id;    /* of the guest, for log and trace: below 65536 */
+	uint32_t reserved;
 	char name[BH_NAME_MAX];
 	uint64_t memory_bytes; /* multiple of 4 KiB, at least 1 MiB */
 	uint32_t vcpus_count;

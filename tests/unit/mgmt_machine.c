@@ -30,6 +30,7 @@ uint32_t fake_device_signals_count;
 struct root_partition_params fake_last_params;
 bool fake_is_poweroff;
 char fake_end;
+uint32_t fake_trace_kinds;
 
 static struct bh_info kernel_info;
 static struct mgmt_info info;
@@ -100,6 +101,7 @@ void fake_reset(void)
 	fake_creates_count = 0;
 	fake_resets_count = 0;
 	fake_is_poweroff = false;
+	fake_trace_kinds = 0;
 	snprintf(kernel_log.text, sizeof(kernel_log.text), "kernel: first line\nkernel: second\n");
 	kernel_log.head = strlen(kernel_log.text);
 	ledger_open(&ledger);
@@ -186,6 +188,12 @@ static void step_root(void)
 		break;
 	case ROOT_REQUEST_RESTART:
 		channel.result = BH_OK;
+		break;
+	case ROOT_REQUEST_TRACE:
+		check(channel.params.slot < BH_KEPT_MAX && kept[channel.params.slot] != NULL,
+		      "TRACE into nothing");
+		fake_trace_kinds = channel.params.flags;
+		channel.result = fake_create_error;
 		break;
 	case ROOT_REQUEST_KEEP:
 	case ROOT_REQUEST_RELEASE:
@@ -402,6 +410,11 @@ int machine_host_info(struct bh_host_info *host)
 	host->memory_total = FAKE_MEMORY;
 	host->memory_free = fake_memory_free;
 	return BH_OK;
+}
+
+uint32_t machine_domain_id(void)
+{
+	return 2;
 }
 
 void machine_cpu_name(char name[CPU_NAME_BYTES])

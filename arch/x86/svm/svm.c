@@ -12,7 +12,6 @@
 #include "kernel/string.h"
 #include "kernel/vcpu_exit.h"
 
-uint64_t (*svm_exit_fast)(struct vcpu *vcpu);
 bool svm_is_tcg;
 static bool
 	is_xsetbv_silent; /* TCG does not intercept it: find out after exits what the guest has made of XCR0 */
@@ -65,7 +64,7 @@ static const char *svm_probe(void)
 	if (feature_has(FEATURE_PAGE_1G)) {
 		feature_found(FEATURE_NPT_1G);
 	}
-	svm_exit_fast = feature_has(FEATURE_SVM_NRIPS) ? svm_exit_fast_saved
+	hvm_exit_fast = feature_has(FEATURE_SVM_NRIPS) ? svm_exit_fast_saved
 	                                               : svm_exit_fast_counted;
 	svm_is_tcg = feature_is_tcg();
 	is_xsetbv_silent = svm_is_tcg && feature_has(FEATURE_XSAVE);

@@ -46,13 +46,9 @@ extern bool svm_is_tcg;
 
 /* switch.S */
 void svm_switch(struct vcpu *vcpu, hpa_t host_vmcb);
-/*
- * fast.c: finish the exit and return the VMCB's physical address to enter again, or 0 for the slow path. Runs at GIF=0.
- * One for CPUs that save the next RIP, one that counts on instruction lengths; switch.S calls the one chosen at start.
- */
+/* fast.c: hvm_exit_fast, at GIF=0. One for CPUs that save the next RIP, one that counts on instruction lengths. */
 uint64_t svm_exit_fast_saved(struct vcpu *vcpu);
 uint64_t svm_exit_fast_counted(struct vcpu *vcpu);
-extern uint64_t (*svm_exit_fast)(struct vcpu *vcpu);
 /* exit.c: the exit that the VMCB tells of, for the vendor-free slow path. */
 void svm_exit_decode(struct vcpu *vcpu, struct vm_exit *exit);
 void svm_skip_instruction(struct vcpu *vcpu, uint32_t length);

@@ -49,7 +49,7 @@ svm_switch:
 	GUEST_SAVE_SCRATCH %rax
 	mov %rdi, VCPU_RDI(%rax)
 	mov %rax, %rdi
-	call *svm_exit_fast(%rip)
+	call *hvm_exit_fast(%rip)
 	/* RAX = where to go on: the VMCB's physical address, or 0 for the slow way. */
 	mov 8(%rsp), %rdi
 	test %rax, %rax

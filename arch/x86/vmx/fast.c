@@ -58,7 +58,7 @@ static inline bool finish_msr(struct vcpu *vcpu, bool is_write)
 	       go_on_or_look(vcpu, hvm_fast_go_on(vcpu));
 }
 
-bool vmx_exit_fast(struct vcpu *vcpu)
+uint64_t vmx_exit_fast(struct vcpu *vcpu)
 {
 	uint32_t reason = vmcs_read32(VMCS_EXIT_REASON);
 

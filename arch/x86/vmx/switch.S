@@ -69,9 +69,9 @@ vmx_switch_exit:
 	mov %rax, VCPU_RAX(%rdi)
 	GUEST_SAVE_SCRATCH %rdi
 	pop VCPU_RDI(%rdi)
-	call vmx_exit_fast
+	call *hvm_exit_fast(%rip)
 	mov (%rsp), %rdi
-	test %al, %al
+	test %rax, %rax
 	jnz .Lenter
 	xor %eax, %eax
 

@@ -60,6 +60,7 @@ static const char *probe_and_prepare(void)
 		msr_pass(vmx_msr_bitmaps[1], MSR_X2APIC + i, (X2APIC_READ >> i & 1) != 0,
 		         (X2APIC_WRITE >> i & 1) != 0);
 	}
+	hvm_exit_fast = vmx_exit_fast;
 	return vmx_probe();
 }
 

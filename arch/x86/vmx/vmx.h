@@ -101,7 +101,7 @@ bool vmx_switch(struct vcpu *vcpu);
 extern const char vmx_switch_exit[]; /* HOST_RIP */
 
 /* fast.c: called by switch.S only. True = enter again. */
-bool vmx_exit_fast(struct vcpu *vcpu);
+uint64_t vmx_exit_fast(struct vcpu *vcpu);
 /* exit_reason when a fast exit is finished but something else is to be looked at. */
 #define VMX_REASON_DONE 0xfffeu
 
