@@ -283,7 +283,7 @@ static int domain_make(struct partition *partition, const struct root_partition_
 	}
 	domain_params.quota_bytes &= ~(BH_PAGE_SIZE - 1);
 	/* its vCPUs, their pages and threads' events, and a few of its own */
-	domain_params.handles_max = (uint16_t)(VMM_HANDLE_VCPU + 32 + params->vcpus_count * 5);
+	domain_params.handles_max = (uint16_t)(VMM_HANDLE_VCPU + 32 + params->vcpus_count * 6);
 	domain_params.death_event = (bh_handle_t)event;
 	snprintf(domain_params.name, sizeof(domain_params.name), "vmm-%.26s", params->name);
 	int64_t domain = owned_keep(&partition->owned, bh_domain_create(&domain_params));

@@ -65,13 +65,14 @@
 #define KVM_CLOCK_OLD    BIT(0)
 #define KVM_NO_IO_DELAY  BIT(1)
 #define KVM_CLOCK        BIT(3)
+#define KVM_STEAL_TIME   BIT(5)
 #define KVM_PV_UNHALT    BIT(7)
 #define KVM_PV_SEND_IPI  BIT(11)
 #define KVM_PV_YIELD     BIT(13)
 #define KVM_CLOCK_STABLE BIT(24)
-#define KVM_FEATURES                                                                     \
-	(KVM_CLOCK_OLD | KVM_NO_IO_DELAY | KVM_CLOCK | KVM_PV_UNHALT | KVM_PV_SEND_IPI | \
-	 KVM_PV_YIELD | KVM_CLOCK_STABLE)
+#define KVM_FEATURES                                                                    \
+	(KVM_CLOCK_OLD | KVM_NO_IO_DELAY | KVM_CLOCK | KVM_STEAL_TIME | KVM_PV_UNHALT | \
+	 KVM_PV_SEND_IPI | KVM_PV_YIELD | KVM_CLOCK_STABLE)
 
 #define LINEAR_ADDRESS_BITS 48u /* 57 belong to five-level paging, which is not offered */
 

@@ -40,6 +40,7 @@ struct msr_row {
 #define MSR_MTRR_DEF_TYPE         0x2ffu
 #define MSR_KVM_WALL_CLOCK        0x4b564d00u
 #define MSR_KVM_SYSTEM_TIME       0x4b564d01u
+#define MSR_KVM_STEAL_TIME        0x4b564d03u
 
 #define FEATURE_CONTROL_LOCKED    1u
 #define UCODE_REVISION            (1ull << 32)
@@ -88,6 +89,7 @@ static const struct msr_row rows[] = {
 	{ 0x38d, 0x390, POLICY_IGNORE, 0 }, /* fixed counter control */
 	{ 0x400, 0x47f, POLICY_IGNORE, 0 }, /* machine check banks */
 	{ MSR_KVM_WALL_CLOCK, MSR_KVM_SYSTEM_TIME, POLICY_KEEP, 0 },
+	{ MSR_KVM_STEAL_TIME, MSR_KVM_STEAL_TIME, POLICY_KEEP, 0 },
 	{ 0xc00000e7, 0xc00000e8, POLICY_IGNORE, 0 }, /* read-only MPERF, APERF */
 	{ 0xc0010000, 0xc0010007, POLICY_IGNORE, 0 }, /* K7 performance counters */
 	{ 0xc0010010, 0xc0010010, POLICY_IGNORE, 0 }, /* SYSCFG */
@@ -115,6 +117,7 @@ void msr_reset(struct msr_state *msrs)
 	msrs->misc_enable = MISC_ENABLE_RESET;
 	msrs->clock.system_time = 0;
 	msrs->clock.wall_clock = 0;
+	msrs->steal.value = 0;
 }
 
 static const struct msr_row *find(uint32_t number)
@@ -137,6 +140,8 @@ static uint64_t *field(struct msr_state *msrs, uint32_t number)
 	case MSR_KVM_SYSTEM_TIME_OLD:
 	case MSR_KVM_SYSTEM_TIME:
 		return &msrs->clock.system_time;
+	case MSR_KVM_STEAL_TIME:
+		return &msrs->steal.value;
 	case MSR_MISC_ENABLE:
 		return &msrs->misc_enable;
 	case MSR_MTRR_DEF_TYPE:
@@ -188,6 +193,8 @@ static int keep(struct msr_state *msrs, uint32_t number, uint64_t value)
 	case MSR_KVM_SYSTEM_TIME:
 		kvmclock_set_system_time(&msrs->clock, value);
 		return BH_OK;
+	case MSR_KVM_STEAL_TIME:
+		return steal_set(&msrs->steal, value);
 	default:
 		if (number != MSR_MISC_ENABLE && !is_mtrr_valid(number, value)) {
 			return BH_ERR_INVALID;

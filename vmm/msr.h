@@ -10,17 +10,19 @@
 #include <stdint.h>
 
 #include "vmm/kvmclock.h"
+#include "vmm/steal.h"
 
 #define MSR_MTRR_VARIABLE_COUNT 16u /* base and mask of 8 ranges */
 #define MSR_MTRR_FIXED_COUNT    11u
 
-/* All zero but for `clock` before the first reset. */
+/* All zero but for `clock` and `steal` before the first reset. */
 struct msr_state {
 	uint64_t mtrr_variable[MSR_MTRR_VARIABLE_COUNT];
 	uint64_t mtrr_fixed[MSR_MTRR_FIXED_COUNT];
 	uint64_t mtrr_def_type;
 	uint64_t misc_enable;
 	struct kvmclock clock;
+	struct steal steal;
 };
 
 /* As after power-on, with memory types set as firmware leaves them. */

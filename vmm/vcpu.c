@@ -22,8 +22,9 @@
 #include "vmm/msr.h"
 
 #define VCPU_VA_PAGES \
-	0x0000130000000000ull /* run and local-APIC page of each vCPU, as the VMM maps them */
+	0x0000130000000000ull /* run, statistics and local-APIC page of each vCPU, as the VMM maps them */
 #define VCPU_VA_STRIDE           0x4000ull
+#define VCPU_VA_STATS            0x1000ull
 #define VCPU_VA_LAPIC            0x2000ull
 
 #define LAPIC_BYTES              0x1000ull
@@ -494,7 +495,9 @@ static void handle_exit(struct vcpu_thread *vcpu)
 		break;
 	case BH_EXIT_NONE:
 	case BH_EXIT_IO: /* port_access() has done it */
+		break;
 	case BH_EXIT_KICK:
+		steal_update(&vcpu->msrs.steal);
 		break;
 	case BH_EXIT_INIT:
 	case BH_EXIT_SIPI:
@@ -551,6 +554,12 @@ static void thread_init(struct vcpu_thread *vcpu, uint32_t vcpu_idx)
 	vcpu->msrs.clock.info = bh_info();
 	vcpu->msrs.clock.wall_seconds = machine.config->wall_seconds;
 	vcpu->msrs.clock.tsc_offset = &vcpu->run->tsc_offset;
+	vcpu->msrs.steal.memory = &machine.memory;
+	vcpu->msrs.steal.info = bh_info();
+	vcpu->msrs.steal.steal_tsc = &((const struct bh_vcpu_stats *)map_page(
+					       vcpu, BH_VCPU_PAGE_STATS, va + VCPU_VA_STATS,
+					       BH_MAP_READ))
+	                                      ->steal_tsc;
 }
 
 /*

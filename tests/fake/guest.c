@@ -15,6 +15,11 @@ const char *hvm_reason;
 uint32_t hvm_features;
 uint32_t fake_vm_flushes;
 
+void hvm_trace(bool is_on)
+{
+	(void)is_on;
+}
+
 int vm_create(struct domain *payer, const struct bh_vm_params *params, struct vm **out)
 {
 	hpa_t pa;

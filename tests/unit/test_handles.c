@@ -4,7 +4,7 @@
  * it; a domain's end takes all that it held and gives every byte back; bad handles and rights are refused.
  */
 // flags: -iquote tests/fake -Wno-sign-conversion
-// sources: tests/fake/machine.c tests/fake/guest.c arch/x86/ptable.c kernel/call.c kernel/call_host.c kernel/call_vm.c kernel/domain.c kernel/event.c kernel/exit.c kernel/fault.c kernel/fpu.c kernel/handle.c kernel/interrupt.c kernel/log.c kernel/memory.c kernel/message.c kernel/object.c kernel/printf.c kernel/quota.c kernel/region.c kernel/root.c kernel/sched.c kernel/start.c kernel/thread.c
+// sources: tests/fake/machine.c tests/fake/guest.c arch/x86/ptable.c kernel/call.c kernel/call_host.c kernel/call_vm.c kernel/domain.c kernel/event.c kernel/exit.c kernel/fault.c kernel/fpu.c kernel/handle.c kernel/interrupt.c kernel/log.c kernel/memory.c kernel/message.c kernel/object.c kernel/printf.c kernel/quota.c kernel/region.c kernel/root.c kernel/sched.c kernel/start.c kernel/thread.c kernel/trace.c
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -19,6 +19,7 @@
 #include "kernel/memory.h"
 #include "kernel/region.h"
 #include "kernel/thread.h"
+#include "kernel/trace.h"
 #include "tests/fake/machine.h"
 #include "tests/unit/ptable_lookup.h"
 
@@ -319,6 +320,55 @@ static void test_failed_guest_mapping_is_flushed(void **state)
 	assert_int_equal(call_until_done(BH_CALL_HANDLE_CLOSE, (uint64_t)vm), BH_OK);
 }
 
+/* Records go into the region, in a ring a pCPU, and no further than its end; without a region there is no trace any more. */
+static void test_trace(void **state)
+{
+	const uint64_t calls = 1u << BH_TRACE_CALL | 1u << BH_TRACE_CALL_END;
+	const uint64_t part = BH_TRACE_RING_BYTES(3 * PAGE_SIZE, FAKE_CPUS);
+	const uint64_t room = (part - sizeof(struct bh_trace_ring)) / 16;
+	uint64_t region =
+		(uint64_t)call(BH_CALL_REGION_ALLOCATE, 3 * PAGE_SIZE, PAGE_SIZE, 0, 0);
+	const struct bh_trace_ring *ring =
+		phys_to_virt(region_of(handle_object(handle_entry(root_domain, region)))->pa);
+
+	(void)state;
+	assert_int_equal(call(BH_CALL_TRACE, BH_HANDLE_HOST, region, calls, 0), BH_ERR_INVALID);
+	assert_int_equal(call_until_done(BH_CALL_REGION_ZERO, region), BH_OK);
+	assert_int_equal(call(BH_CALL_TRACE, BH_HANDLE_HOST, 999, calls, 0), BH_ERR_HANDLE);
+	assert_int_equal(call(BH_CALL_TRACE, BH_HANDLE_HOST, region, 1u << BH_TRACE_KINDS, 0),
+	                 BH_ERR_INVALID);
+	assert_int_equal(call(BH_CALL_TRACE, BH_HANDLE_HOST, region_make(PAGE_SIZE), calls, 0),
+	                 BH_ERR_INVALID);
+	assert_int_equal(ring->records_count, 0);
+	assert_int_equal(call(BH_CALL_TRACE, BH_HANDLE_HOST, region, calls, 0), BH_OK);
+	assert_int_equal(ring->records_count, room);
+	uint64_t head = ring->head;
+
+	assert_int_equal(call(BH_CALL_DOMAIN_INFO, 77, SCRATCH, 0, 0), BH_ERR_HANDLE);
+	assert_int_equal(ring->head, head + 2);
+	assert_int_equal(ring->records[head].kind, BH_TRACE_CALL);
+	assert_int_equal(ring->records[head].part, BH_CALL_DOMAIN_INFO);
+	assert_int_equal(ring->records[head].owner, root_domain->id);
+	assert_int_equal(ring->records[head].argument, 77);
+	assert_int_equal(ring->records[head + 1].kind, BH_TRACE_CALL_END);
+	assert_int_equal(ring->records[head + 1].argument, (uint32_t)BH_ERR_HANDLE);
+	for (uint32_t i = 0; i < room; i++) {
+		call(BH_CALL_THREAD_YIELD, 0, 0, 0, 0);
+	}
+	const struct bh_trace_ring *other = (const void *)((const char *)ring + part);
+
+	assert_true(ring->head > 2 * room);
+	assert_int_equal(other->records_count, room); /* the ring has not run into the next one */
+	assert_int_equal(call(BH_CALL_TRACE, BH_HANDLE_HOST, region, 0, 0), BH_OK);
+	head = ring->head;
+	call(BH_CALL_THREAD_YIELD, 0, 0, 0, 0);
+	assert_int_equal(ring->head, head); /* stopped, and what was written stays */
+	assert_int_equal(call(BH_CALL_TRACE, BH_HANDLE_HOST, region, calls, 0), BH_OK);
+	assert_true(ring->head < 2);
+	assert_int_equal(call_until_done(BH_CALL_HANDLE_CLOSE, region), BH_OK);
+	assert_int_equal(trace_kinds, 0);
+}
+
 static void test_a_thousand_times(void **state)
 {
 	uint64_t free_bytes = memory_bytes.free, used = root_domain->used_bytes;
@@ -351,6 +401,7 @@ int main(void)
 		cmocka_unit_test_setup(test_fault_is_reported, start),
 		cmocka_unit_test_setup(test_quota_holds, start),
 		cmocka_unit_test_setup(test_failed_guest_mapping_is_flushed, start),
+		cmocka_unit_test_setup(test_trace, start),
 		cmocka_unit_test_setup(test_a_thousand_times, start),
 	};
 

@@ -3,7 +3,7 @@
  * The scheduler on the fake machine, with time that the test moves: shares by weight, caps, preemption by a wake-up.
  */
 // flags: -iquote tests/fake -Wno-sign-conversion
-// sources: tests/fake/machine.c tests/fake/guest.c arch/x86/ptable.c kernel/call.c kernel/call_host.c kernel/call_vm.c kernel/domain.c kernel/event.c kernel/exit.c kernel/fault.c kernel/fpu.c kernel/handle.c kernel/interrupt.c kernel/log.c kernel/memory.c kernel/message.c kernel/object.c kernel/printf.c kernel/quota.c kernel/region.c kernel/root.c kernel/sched.c kernel/start.c kernel/thread.c
+// sources: tests/fake/machine.c tests/fake/guest.c arch/x86/ptable.c kernel/call.c kernel/call_host.c kernel/call_vm.c kernel/domain.c kernel/event.c kernel/exit.c kernel/fault.c kernel/fpu.c kernel/handle.c kernel/interrupt.c kernel/log.c kernel/memory.c kernel/message.c kernel/object.c kernel/printf.c kernel/quota.c kernel/region.c kernel/root.c kernel/sched.c kernel/start.c kernel/thread.c kernel/trace.c
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -100,6 +100,21 @@ static void test_cap_leaves_idle_time(void **state)
 	(void)state;
 	run_for(1, 2000 * MS);
 	assert_near(capped->run_tsc, 600 * MS, 4);
+	assert_near(capped->delay_tsc, 1400 * MS, 4); /* it could have run, but for its cap */
+	assert_near(fake_cpus[1].stats->idle_tsc + (fake_cpus[1].current == NULL ? fake_tsc : 0),
+	            1400 * MS, 4);
+}
+
+/* A thread waits whenever others run; a sleeper does not. */
+static void test_delay(void **state)
+{
+	struct thread *one = thread_add(1, 256, 0), *three = thread_add(1, 768, 0);
+
+	(void)state;
+	run_for(1, 4000 * MS);
+	assert_near(one->delay_tsc, 3000 * MS, 3);
+	assert_near(three->delay_tsc, 1000 * MS, 3);
+	assert_true(fake_cpus[1].stats->switches > 100);
 }
 
 static void test_alone_is_not_interrupted(void **state)
@@ -170,6 +185,7 @@ int main(void)
 		cmocka_unit_test_setup(test_weights, start),
 		cmocka_unit_test_setup(test_cap, start),
 		cmocka_unit_test_setup(test_cap_leaves_idle_time, start),
+		cmocka_unit_test_setup(test_delay, start),
 		cmocka_unit_test_setup(test_alone_is_not_interrupted, start),
 		cmocka_unit_test_setup(test_wake_preempts, start),
 		cmocka_unit_test_setup(test_wait_ends_in_time, start),

@@ -2,7 +2,7 @@
 /*
  * The shell from bytes to bytes, over the tests' machine: verbs, errors, sections, waits, consoles.
  */
-// sources: mgmt/shell.c mgmt/command.c mgmt/verbs.c mgmt/verbs_*.c mgmt/net/url.c mgmt/kept.c mgmt/root_turn.c mgmt/chunks.c tests/unit/mgmt_net.c mgmt/stats.c mgmt/line.c mgmt/partition.c mgmt/random.c mgmt/guest_devices.c mgmt/guest_disks.c mgmt/block/*.c mgmt/virtio/*.c mgmt/switch/*.c mgmt/switches.c mgmt/partition_poll.c mgmt/partition_start.c mgmt/placement.c mgmt/ledger.c mgmt/console.c mgmt/config.c mgmt/config_keys.c mgmt/config_value.c mgmt/config_devices.c mgmt/config_net.c mgmt/config_switch.c mgmt/result.c mgmt/result_print.c tests/unit/mgmt_machine.c
+// sources: mgmt/shell.c mgmt/command.c mgmt/verbs.c mgmt/verbs_*.c mgmt/net/url.c mgmt/kept.c mgmt/root_turn.c mgmt/chunks.c tests/unit/mgmt_net.c mgmt/stats.c mgmt/trace.c mgmt/trace_text.c lib/sha256.c mgmt/line.c mgmt/partition.c mgmt/random.c mgmt/guest_devices.c mgmt/guest_disks.c mgmt/block/*.c mgmt/virtio/*.c mgmt/switch/*.c mgmt/switches.c mgmt/partition_poll.c mgmt/partition_start.c mgmt/placement.c mgmt/ledger.c mgmt/console.c mgmt/config.c mgmt/config_keys.c mgmt/config_value.c mgmt/config_devices.c mgmt/config_net.c mgmt/config_switch.c mgmt/result.c mgmt/result_print.c tests/unit/mgmt_machine.c
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -3,7 +3,7 @@
  * The VMM's model-specific registers: constants, what is kept and what is refused, and that no
  * number and no value does harm.
  */
-// sources: vmm/msr.c vmm/kvmclock.c vmm/guest_memory.c
+// sources: vmm/msr.c vmm/kvmclock.c vmm/steal.c vmm/guest_memory.c
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -26,7 +26,7 @@
 static _Alignas(4096) uint8_t ram[4096];
 static struct guest_memory memory;
 static struct bh_info info;
-static uint64_t tsc_offset;
+static uint64_t tsc_offset, steal_tsc;
 static struct msr_state msrs;
 
 static int setup(void **state)
@@ -39,6 +39,7 @@ static int setup(void **state)
 	memset(&msrs, 0, sizeof(msrs));
 	msrs.clock =
 		(struct kvmclock){ .memory = &memory, .info = &info, .tsc_offset = &tsc_offset };
+	msrs.steal = (struct steal){ .memory = &memory, .info = &info, .steal_tsc = &steal_tsc };
 	msr_reset(&msrs);
 	return 0;
 }
@@ -128,6 +129,20 @@ static void clock_is_reached(void **state)
 	assert_int_equal(ram[0x100], 6);
 }
 
+static void stolen_time_is_reached(void **state)
+{
+	(void)state;
+	assert_int_equal(write(KVM_STEAL, 0x202), BH_ERR_INVALID);
+	assert_int_equal(write(KVM_STEAL, 0x201), BH_OK);
+	assert_int_equal(read(KVM_STEAL), 0x201);
+	assert_int_equal(ram[0x208], 2); /* the record's version */
+	msr_reset(&msrs);
+	assert_int_equal(read(KVM_STEAL), 0);
+	steal_tsc += 1000;
+	steal_update(&msrs.steal);
+	assert_int_equal(ram[0x208], 2);
+}
+
 static void what_is_not_there_is_refused(void **state)
 {
 	uint64_t value = 1;
@@ -135,7 +150,6 @@ static void what_is_not_there_is_refused(void **state)
 	(void)state;
 	assert_int_equal(msr_read(&msrs, 0x12345678, &value), BH_ERR_NOT_FOUND);
 	assert_int_equal(write(0x12345678, 0), BH_ERR_NOT_FOUND);
-	assert_int_equal(write(KVM_STEAL, 1), BH_ERR_NOT_FOUND);
 	assert_int_equal(msr_read(&msrs, 0x10a, &value), BH_ERR_NOT_FOUND); /* not offered */
 	assert_int_equal(value, 1);
 }
@@ -162,6 +176,7 @@ int main(void)
 		cmocka_unit_test_setup(memory_types_are_checked, setup),
 		cmocka_unit_test_setup(kept_registers_do_not_mix, setup),
 		cmocka_unit_test_setup(clock_is_reached, setup),
+		cmocka_unit_test_setup(stolen_time_is_reached, setup),
 		cmocka_unit_test_setup(what_is_not_there_is_refused, setup),
 		cmocka_unit_test_setup(every_number_is_harmless, setup),
 	};
