@@ -106,7 +106,6 @@ bool vcpu_deliver_fast(struct vcpu *vcpu)
 		return false;
 	}
 	deliver_apic(vcpu);
-	vcpu->stats->counts[BH_COUNT_FAST]++;
 	return vcpu->activity == BH_ACTIVITY_RUNNING;
 }
 

@@ -9,6 +9,7 @@
 #include "arch/x86/reg/msr.h"
 #include "kernel/cpuid.h"
 #include "kernel/string.h"
+#include "kernel/trace.h"
 
 #define LVT_MODE                   GENMASK(10, 8)
 
@@ -152,6 +153,7 @@ void vlapic_take(struct vcpu *vcpu, uint32_t vector)
 	vector_clear(vcpu, APIC_IRR, &vcpu->lapic.irr_words, vector);
 	vector_set(vcpu, APIC_ISR, &vcpu->lapic.isr_words, vector);
 	vcpu->stats->injections[BH_INJECT_TYPE_INTERRUPT]++;
+	trace(BH_TRACE_INJECT, TRACE_VCPU(vcpu), BH_INJECT_VALID | vector);
 }
 
 void vlapic_untake(struct vcpu *vcpu, uint32_t vector)

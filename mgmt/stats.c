@@ -26,6 +26,14 @@ struct sample {
 
 static struct sample samples[BH_PARTITIONS_MAX][2]; /* [0] is the older */
 
+/* Of a pCPU: ticks idle, and of guests on it. */
+struct cpu_sample {
+	uint64_t tsc; /* 0: none */
+	uint64_t idle_tsc, guest_tsc;
+};
+
+static struct cpu_sample cpu_samples[BH_MAX_CPUS][2];
+
 uint64_t stats_count_exits(const struct bh_vcpu_stats *stats)
 {
 	uint64_t count = 0;
@@ -76,9 +84,62 @@ static bool take_sample(const struct guest *guest, struct sample *sample)
 	return true;
 }
 
+static void take_cpu_sample(uint32_t cpu, struct cpu_sample *sample)
+{
+	uint64_t idle = machine_load64(&machine_log()->cpus[cpu].idle_tsc);
+	uint32_t slot, i;
+
+	sample->tsc = machine_now_tsc();
+	sample->idle_tsc = (idle >> 63) != 0 ? idle + sample->tsc : idle;
+	sample->guest_tsc = 0;
+	for (slot = 0; slot < BH_PARTITIONS_MAX; slot++) {
+		const struct guest *guest = partition_guest(slot);
+
+		for (i = 0; guest != NULL && partition_has_vmm(guest) && i < guest->vcpus_count;
+		     i++) {
+			static struct bh_vcpu_stats stats;
+
+			if (guest->pcpu[i] == cpu && machine_vcpu_stats(slot, i, &stats) == BH_OK) {
+				sample->guest_tsc += stats.guest_tsc;
+			}
+		}
+	}
+}
+
+/* Guests that ended since take their ticks along: then there is no rate, rather than a wrong one. */
+static uint32_t share(uint64_t now, uint64_t before, uint64_t span)
+{
+	uint64_t ticks = now > before ? now - before : 0;
+
+	return (uint32_t)((ticks < span ? ticks : span) * 1000 / span);
+}
+
+void stats_cpu_read(uint32_t cpu, struct stats_cpu_rates *rates)
+{
+	const struct cpu_sample *before = &cpu_samples[cpu][0];
+	struct cpu_sample now, start = { .tsc = machine_kernel_info()->boot_tsc };
+	uint64_t span;
+
+	take_cpu_sample(cpu, &now);
+	if (before->tsc == 0 || before->guest_tsc > now.guest_tsc) {
+		before = &start;
+	}
+	span = now.tsc > before->tsc ? now.tsc - before->tsc : 1;
+	rates->idle_tenths = share(now.idle_tsc, before->idle_tsc, span);
+	rates->guest_tenths = share(now.guest_tsc, before->guest_tsc, span);
+	if (rates->guest_tenths > 1000 - rates->idle_tenths) {
+		rates->guest_tenths = 1000 - rates->idle_tenths;
+	}
+}
+
 void stats_tick(void)
 {
-	uint32_t slot;
+	uint32_t slot, cpu;
+
+	for (cpu = 0; cpu < machine_kernel_info()->cpus_count && cpu < BH_MAX_CPUS; cpu++) {
+		cpu_samples[cpu][0] = cpu_samples[cpu][1];
+		take_cpu_sample(cpu, &cpu_samples[cpu][1]);
+	}
 
 	for (slot = 0; slot < BH_PARTITIONS_MAX; slot++) {
 		const struct guest *guest = partition_guest(slot);

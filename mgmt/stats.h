@@ -19,6 +19,12 @@ struct stats_rates {
 /* Keeps a sample of every running guest. Call about every STATS_TICK_SECONDS. */
 void stats_tick(void);
 
+/* Of a pCPU, over the last 5 to 10 s: without any thread, and in guests. Together at most 1000. */
+struct stats_cpu_rates {
+	uint32_t idle_tenths, guest_tenths;
+};
+void stats_cpu_read(uint32_t cpu, struct stats_cpu_rates *rates);
+
 /* Rates since a sample 5 to 10 s ago, or since the guest's start. vcpu_idx < 0: the whole guest.
  * False if it does not run. */
 bool stats_read(const struct guest *guest, int vcpu_idx, struct stats_rates *rates);
@@ -36,6 +42,9 @@ bool stats_read_all(const struct guest *guest, struct bh_vcpu_stats *all, struct
 const char *stats_reason_name(uint32_t reason);
 
 uint64_t stats_tsc_to_ns(uint64_t tsc);
+
+/* The table of a guest's vCPUs. */
+void stats_put_vcpus(const struct guest *guest, struct result *result);
 
 /* A count over a span of ticks as a rate. */
 uint64_t stats_per_second(uint64_t count, uint64_t span_tsc);

@@ -133,7 +133,6 @@ void verb_vcpus(struct verb_call *call, struct result *result);
 void verb_files(struct verb_call *call, struct result *result);
 void verb_log(struct verb_call *call, struct result *result);
 void verb_events(struct verb_call *call, struct result *result);
-void verb_stats(struct verb_call *call, struct result *result);
 
 /* verbs_devices.c, verbs_net.c: the machine's devices and network. */
 void verb_devices(struct verb_call *call, struct result *result);
@@ -141,6 +140,9 @@ void verb_fetch(struct verb_call *call, struct result *result);
 void verb_ping(struct verb_call *call, struct result *result);
 void verb_disk(struct verb_call *call, struct result *result);
 void verb_net(struct verb_call *call, struct result *result);
+
+/* verbs_stats_machine.c */
+void verb_stats(struct verb_call *call, struct result *result);
 
 /* verbs_switch.c: the virtual switches. */
 void verb_switch(struct verb_call *call, struct result *result);

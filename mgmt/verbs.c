@@ -92,8 +92,9 @@ const struct verb verbs[] = {
 	{ "latency", "", "", { GUEST_ARG },
 	  "show how long exits took, and wakes from HLT, in nanoseconds", "latency web",
 	  verb_latency },
-	{ "stats", "dominfo domstats", "", { GUEST_ARG },
-	  "show all figures of a guest", "stats web --json", verb_stats },
+	{ "stats", "dominfo domstats", "", { { "GUEST", VERB_ARG_GUEST, true, NULL } },
+	  "show all figures of a guest, or of the machine: pCPUs, guests' time, switches",
+	  "stats web --json", verb_stats },
 	{ "trace", "xentrace perf", "s",
 	  { { "start|stop|show|save", VERB_ARG_CHOICE, true, "start stop show save" },
 	    { "KINDS|COUNT", VERB_ARG_VALUE, true,
@@ -202,8 +203,10 @@ void verb_usage(const struct verb *verb, char *out, size_t size)
 		              : verb->options[i] == 'h' ? " [--histogram]"
 		              : verb->options[i] == 't' ? " [-t serial|virtio]"
 		              : verb->options[i] == 'n' ? " [-n PORT]"
-		              : verb->options[i] == 's' ? (verb->run == verb_trace ? " [--size SIZE]" : " [-s COLUMNSxROWS]")
-		                                        : " [-v]");
+		              : verb->options[i] == 's'
+		                      ? (verb->run == verb_trace ? " [--size SIZE]"
+		                                                 : " [-s COLUMNSxROWS]")
+		                      : " [-v]");
 	}
 }
 

@@ -408,7 +408,7 @@ void verb_latency(struct verb_call *call, struct result *result)
 struct top_sample {
 	uint64_t tsc; /* 0: none */
 	uint64_t guest_id;
-	uint64_t guest_tsc, halt_tsc, exits, vmm_exits, injections;
+	uint64_t guest_tsc, halt_tsc, steal_tsc, exits, vmm_exits, injections;
 };
 
 static struct top_sample top_before[BH_PARTITIONS_MAX];
@@ -422,6 +422,7 @@ static const struct result_column top_columns[] = {
 	{ "MEM", "memory_bytes", RESULT_BYTES },
 	{ "CPU%", "cpu_percent", RESULT_TENTHS },
 	{ "HALT%", "halted_percent", RESULT_TENTHS },
+	{ "STEAL%", "steal_percent", RESULT_TENTHS },
 	{ "EXIT/s", "exits_per_second", RESULT_COUNT },
 	{ "VMM/s", "vmm_exits_per_second", RESULT_COUNT },
 	{ "INJ/s", "injections_per_second", RESULT_COUNT },
@@ -440,6 +441,7 @@ static void top_sample_take(const struct guest *guest, struct top_sample *sample
 		}
 		sample->guest_tsc += stats.guest_tsc;
 		sample->halt_tsc += stats.halt_tsc;
+		sample->steal_tsc += stats.steal_tsc;
 		sample->exits += stats_count_exits(&stats);
 		sample->vmm_exits += stats.vmm_exits;
 		sample->injections += stats_count_injections(&stats);
@@ -461,7 +463,7 @@ static void top_put_rates(const struct guest *guest, struct result *result)
 	}
 	if (now.tsc == 0 || before->tsc == 0 || before->guest_id != now.guest_id ||
 	    before->exits > now.exits || now.tsc == before->tsc) {
-		for (i = 0; i < 5; i++) {
+		for (i = 0; i < 6; i++) {
 			result_empty(result);
 		}
 	} else {
@@ -469,6 +471,8 @@ static void top_put_rates(const struct guest *guest, struct result *result)
 		result_value(result,
 		             (now.guest_tsc - before->guest_tsc) * TENTHS_OF_PERCENT / span);
 		result_value(result, (now.halt_tsc - before->halt_tsc) * TENTHS_OF_PERCENT / span);
+		result_value(result,
+		             (now.steal_tsc - before->steal_tsc) * TENTHS_OF_PERCENT / span);
 		result_value(result, stats_per_second(now.exits - before->exits, span));
 		result_value(result, stats_per_second(now.vmm_exits - before->vmm_exits, span));
 		result_value(result, stats_per_second(now.injections - before->injections, span));

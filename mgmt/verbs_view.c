@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Verbs that only look: info, list, vcpus, files, log, events, stats. They change nothing
+ * Verbs that only look: info, list, vcpus, files, log, events. They change nothing
  * but which news count as seen.
  */
 #include <stdio.h>
@@ -265,6 +265,7 @@ static const struct result_column vcpu_columns[] = {
 	{ "EXITS", "exits", RESULT_COUNT },
 	{ "VMM-EXITS", "vmm_exits", RESULT_COUNT },
 	{ "INJECTED", "injections", RESULT_COUNT },
+	{ "STEAL-ms", "steal_ms", RESULT_COUNT },
 };
 
 static void put_vcpus(const struct guest *guest, struct result *result)
@@ -291,7 +292,14 @@ static void put_vcpus(const struct guest *guest, struct result *result)
 		result_value(result, stats_count_exits(&stats));
 		result_value(result, stats.vmm_exits);
 		result_value(result, stats_count_injections(&stats));
+		result_value(result, stats_tsc_to_ns(stats.steal_tsc) / 1000000);
 	}
+}
+
+void stats_put_vcpus(const struct guest *guest, struct result *result)
+{
+	result_begin(result, "vcpus", RESULT_TABLE, vcpu_columns, COUNT_OF(vcpu_columns));
+	put_vcpus(guest, result);
 }
 
 void verb_vcpus(struct verb_call *call, struct result *result)
@@ -467,84 +475,4 @@ void verb_events(struct verb_call *call, struct result *result)
 		result_text(result, event->guest);
 		result_text(result, event->text);
 	}
-}
-
-/* ---- stats ----------------------------------------------------------------------------------- */
-
-static const struct result_column stats_columns[] = {
-	{ "name", "name", RESULT_TEXT },
-	{ "id", "id", RESULT_COUNT },
-	{ "state", "state", RESULT_TEXT },
-	{ "uptime", "uptime_seconds", RESULT_DURATION },
-	{ "restarts", "restarts", RESULT_COUNT },
-	{ "boots", "boots", RESULT_COUNT },
-	{ "memory", "memory_bytes", RESULT_BYTES },
-	{ "memory now", "memory_now_bytes", RESULT_BYTES },
-	{ "overhead", "overhead_bytes", RESULT_BYTES },
-	{ "cpu percent", "cpu_percent", RESULT_TENTHS },
-	{ "exits", "exits", RESULT_COUNT },
-	{ "exits per second", "exits_per_second", RESULT_COUNT },
-	{ "exits to VMM", "vmm_exits", RESULT_COUNT },
-	{ "injections", "injections", RESULT_COUNT },
-	{ "guest time", "guest_seconds", RESULT_DURATION },
-	{ "halted time", "halted_seconds", RESULT_DURATION },
-	{ "device accesses", "device_accesses", RESULT_COUNT },
-	{ "unclaimed accesses", "unclaimed_accesses", RESULT_COUNT },
-	{ "console output", "console_bytes", RESULT_COUNT },
-};
-
-static void sum_stats(const struct bh_vcpu_stats *all, uint32_t count, struct bh_vcpu_stats *sum)
-{
-	uint32_t i;
-	uint32_t reason;
-
-	memset(sum, 0, sizeof(*sum));
-	for (i = 0; i < count; i++) {
-		for (reason = 0; reason < BH_REASON_COUNT; reason++) {
-			sum->exits[reason] += all[i].exits[reason];
-		}
-		sum->vmm_exits += all[i].vmm_exits;
-		sum->injections[0] += stats_count_injections(&all[i]);
-		sum->guest_tsc += all[i].guest_tsc;
-		sum->halt_tsc += all[i].halt_tsc;
-	}
-}
-
-void verb_stats(struct verb_call *call, struct result *result)
-{
-	static struct bh_vcpu_stats all[BH_MAX_VCPUS];
-	const struct guest *guest = call->guest;
-	uint32_t slot = partition_slot(guest);
-	const struct vmm_channel *channel;
-	struct stats_rates rates = { 0, 0 };
-	static struct bh_vcpu_stats sum;
-
-	if (!stats_read_all(guest, all, result)) {
-		return;
-	}
-	channel = machine_vmm_channel(slot);
-	sum_stats(all, guest->vcpus_count, &sum);
-	stats_read(guest, -1, &rates);
-	result_begin(result, "guest", RESULT_RECORD, stats_columns, COUNT_OF(stats_columns));
-	result_text(result, guest->config.name);
-	result_value(result, guest->id);
-	result_text(result, partition_state_name(guest->state));
-	result_value(result, seconds_since(guest->started_tsc));
-	result_value(result, guest->restarts_count);
-	result_value(result, machine_load64(&channel->boots_count));
-	result_value(result, guest->memory_bytes);
-	result_value(result, guest->memory_bytes - chunks_away_bytes(slot, guest->memory_bytes));
-	result_value(result, machine_load64(&machine_status()->slots[slot].overhead_bytes));
-	result_value(result, rates.cpu_tenths);
-	result_value(result, stats_count_exits(&sum));
-	result_value(result, rates.exits_per_second);
-	result_value(result, sum.vmm_exits);
-	result_value(result, stats_count_injections(&sum));
-	result_value(result, sum.guest_tsc / machine_tsc_hz());
-	result_value(result, sum.halt_tsc / machine_tsc_hz());
-	result_value(result, machine_load64(&channel->device_accesses));
-	result_value(result, machine_load64(&channel->unclaimed_accesses));
-	result_value(result, machine_load64(&machine_vmm_console(slot)->out_head));
-	result_begin(result, "vcpus", RESULT_TABLE, vcpu_columns, COUNT_OF(vcpu_columns));
-	put_vcpus(guest, result);
 }

@@ -541,7 +541,7 @@ enum bh_count {
 	BH_COUNT_IPI,     /* that it sent, to itself too */
 	BH_COUNT_MESSAGE, /* that it got from devices (vm_msi); counted by whoever sends */
 	BH_COUNT_REMOTE,  /* interrupts that it got from another pCPU; counted there */
-	BH_COUNT_FAST,    /* injections on the fast path, between two entries */
+	BH_COUNT_CPU,     /* interrupts that the CPU delivered by itself when they could be taken */
 	BH_COUNT_FLUSH, /* its translations were forgotten because guest-physical memory changed */
 	BH_COUNT_COUNT,
 };

@@ -19,7 +19,8 @@ enum bh_trace_kind {
 	 * one already, and the kernel looks for work.
 	 */
 	BH_TRACE_EXIT = 2,
-	BH_TRACE_INJECT = 3, /* BH_INJECT_*: at the next entry */
+	BH_TRACE_INJECT =
+		3, /* BH_INJECT_*: goes in at the next entry, or the CPU delivered it before this exit */
 	BH_TRACE_SWITCH = 4, /* a thread runs from now on: its number; owner: its domain. 0: idle */
 	BH_TRACE_SIGNAL =
 		5,         /* number of the thread that waits on the set; owner: the event's bit */

@@ -199,6 +199,7 @@ void svm_offer_taken(struct vcpu *vcpu)
 {
 	svm_private(vcpu)->is_offered = 0;
 	vlapic_take(vcpu, (uint32_t)field_get(SVM_VINTR_VECTOR, svm_vmcb(vcpu)->vintr));
+	vcpu->stats->counts[BH_COUNT_CPU]++;
 }
 
 void svm_set_nmi_window(struct vcpu *vcpu, bool is_on)
