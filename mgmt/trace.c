@@ -119,6 +119,19 @@ bool trace_set(uint32_t kinds, uint64_t bytes, trace_done_fn *done)
 	return true;
 }
 
+bool trace_drop(void)
+{
+	int idx = kept_find(KEPT_TRACE, NULL);
+
+	if (waiting != NULL) {
+		return false;
+	}
+	if (idx >= 0) {
+		kept_release((uint32_t)idx);
+	}
+	return true;
+}
+
 uint32_t trace_kinds_now(void)
 {
 	int idx = kept_find(KEPT_TRACE, NULL);

@@ -32,6 +32,9 @@ void trace_kinds_print(uint32_t kinds, char *out, size_t size);
  */
 bool trace_set(uint32_t kinds, uint64_t bytes, trace_done_fn *done);
 
+/* Stop, and give the memory back. False if a request is under way. */
+bool trace_drop(void);
+
 /* What is written now; 0: stopped. */
 uint32_t trace_kinds_now(void);
 /* Bytes of memory; 0: there is none, and no records. */

@@ -96,11 +96,12 @@ const struct verb verbs[] = {
 	  "show all figures of a guest, or of the machine: pCPUs, guests' time, switches",
 	  "stats web --json", verb_stats },
 	{ "trace", "xentrace perf", "s",
-	  { { "start|stop|show|save", VERB_ARG_CHOICE, true, "start stop show save" },
+	  { { "start|stop|show|save|drop", VERB_ARG_CHOICE, true,
+	      "start stop show save drop" },
 	    { "KINDS|COUNT", VERB_ARG_VALUE, true,
 	      "all exits injections scheduling signals calls interrupts" } },
-	  "trace what the kernel does (start), stop, show the last COUNT (20) records, or save all as "
-	  "text for scripts/trace2json; alone: what there is",
+	  "trace what the kernel does (start), stop, show the last COUNT (20) records, save all as "
+	  "text for scripts/trace2json, or drop it; alone: what there is",
 	  "trace start exits,injections --size 4M", verb_trace },
 	{ "devices", "lspci", "", { { "GUEST", VERB_ARG_GUEST, true, NULL } },
 	  "list the machine's PCI functions with their drivers, or a guest's virtio devices",

@@ -97,6 +97,15 @@ static void start(struct verb_call *call, struct result *result)
 	set(call, kinds, (bytes + BH_PAGE_SIZE - 1) & ~(BH_PAGE_SIZE - 1), result);
 }
 
+static void drop(struct result *result)
+{
+	if (trace_drop()) {
+		result_message(result, "the trace is dropped, its memory free again");
+	} else {
+		result_error(result, "trace", "", "the request before is not done yet");
+	}
+}
+
 /* ---- what is there ---- */
 
 static bool has_memory(struct result *result)
@@ -423,6 +432,8 @@ void verb_trace(struct verb_call *call, struct result *result)
 		start(call, result);
 	} else if (strcmp(what, "stop") == 0) {
 		set(call, 0, 0, result);
+	} else if (strcmp(what, "drop") == 0) {
+		drop(result);
 	} else if (strcmp(what, "show") == 0) {
 		show(call, result);
 	} else if (strcmp(what, "save") == 0) {
