@@ -172,9 +172,9 @@ def test_trace_of_a_guest(lab):
 def test_ring_wraps_and_outlives_mgmt(lab):
     """The oldest records go; state and records stay when mgmt is started again."""
     lab.command("trace start --size 64K")
-    lab.command("create smp memory=16M kernel=smp vcpus=2 cmdline=vcpus=2 debug-exit=yes")
-    lab.command("start smp", is_error_fine=True)
-    lab.wait_for_state("smp", ("off", "crashed"))
+    lab.command("create mmio memory=16M kernel=mmio debug-exit=yes")
+    lab.command("start mmio", is_error_fine=True)
+    lab.wait_for_state("mmio", ("off", "crashed"))
     lab.send("host restart-mgmt\r")
     lab.expect(r"mgmt was started again", 60)
     lab.expect(r"bulkhead> ", 60)
@@ -187,7 +187,7 @@ def test_ring_wraps_and_outlives_mgmt(lab):
     assert lab.query("trace")["pcpus"] == before
     assert trace["otherData"]["lost"] == sum(row["lost"] for row in before)
     assert trace["otherData"]["records"] == sum(row["kept"] for row in before)
-    lab.command("delete smp")
+    lab.command("delete mmio")
 
 
 def test_stolen_time(lab):
