@@ -14,6 +14,7 @@
 #include <cmocka.h>
 
 #include "mgmt/partition.h"
+#include "mgmt/root_turn.h"
 #include "mgmt/shell.h"
 #include "mgmt/verb.h"
 #include "tests/unit/mgmt_machine.h"
@@ -47,6 +48,7 @@ static int setup(void **state)
 
 	(void)state;
 	fake_reset();
+	root_turn_end();
 	partition_init();
 	shell_init(&shell, &io);
 	used = 0;
