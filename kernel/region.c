@@ -10,7 +10,6 @@
 #include "kernel/quota.h"
 #include "kernel/start.h"
 #include "kernel/string.h"
-#include "kernel/trace.h"
 #include "kernel/vcpu.h"
 
 #define ZERO_AT_ONCE      PAGE_SIZE_2M
@@ -228,7 +227,6 @@ int64_t call_region_device(struct call *call)
 
 void region_end(const struct region *region)
 {
-	trace_forget_region(&region->object);
 	if (region->kind == REGION_MEMORY) {
 		limbo_add_pages(region->object.payer, region->pa, region->size);
 	}

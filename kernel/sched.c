@@ -215,19 +215,6 @@ static void slice_begin(struct cpu *cpu, bool is_new, uint64_t renewal, uint64_t
 	timer_program(cpu);
 }
 
-/* What a vCPU waited for its pCPU is stolen from its guest. The VMM is told, but not of what is too short to show in a guest's clock. */
-static void delay_account(const struct cpu *cpu, struct thread *thread)
-{
-	struct vcpu *vcpu = thread->vcpu;
-
-	thread->delay_tsc += cpu->slice_start_tsc - thread->ready_tsc;
-	if (vcpu != NULL && thread->delay_tsc > STEAL_US * ticks_per_us) {
-		vcpu->stats->steal_tsc += thread->delay_tsc;
-		thread->delay_tsc = 0;
-		vcpu_request_self(vcpu, VCPU_REQUEST_KICK);
-	}
-}
-
 static void sched_switch(struct cpu *cpu, struct thread *next)
 {
 	struct thread *last = cpu->current;
@@ -246,7 +233,13 @@ static void sched_switch(struct cpu *cpu, struct thread *next)
 		return;
 	}
 	next->state = THREAD_RUNNING;
-	delay_account(cpu, next);
+	next->delay_tsc += cpu->slice_start_tsc - next->ready_tsc;
+	/* Stolen from a guest, and its VMM is told; but not what is too short to show in a guest's clock. */
+	if (next->vcpu != NULL && next->delay_tsc > STEAL_US * ticks_per_us) {
+		next->vcpu->stats->steal_tsc += next->delay_tsc;
+		next->delay_tsc = 0;
+		vcpu_request_self(next->vcpu, VCPU_REQUEST_KICK);
+	}
 	*arch_user_frame(cpu) = next->frame;
 	arch_thread_load(next->domain->space.root, next->fs_base);
 }

@@ -11,19 +11,13 @@
 
 uint32_t trace_kinds;
 
-static const struct object *trace_region;
-
 void trace_write(uint64_t tsc, enum bh_trace_kind kind, uint32_t who, uint64_t argument)
 {
 	struct cpu *cpu = cpu_self();
 	struct bh_trace_ring *ring = cpu->trace_ring;
 
 	ring->records[cpu->trace_head++ % cpu->trace_size] = (struct bh_trace_record){
-		.tsc = tsc,
-		.argument = (uint32_t)argument,
-		.owner = (uint16_t)(who >> 8),
-		.part = (uint8_t)who,
-		.kind = (uint8_t)kind,
+		tsc, (uint32_t)argument, (uint16_t)(who >> 8), (uint8_t)who, (uint8_t)kind
 	};
 	__atomic_store_n(&ring->head, cpu->trace_head, __ATOMIC_RELEASE);
 }
@@ -32,13 +26,6 @@ static void trace_set(uint64_t kinds)
 {
 	hvm_trace((kinds & BIT(BH_TRACE_EXIT)) != 0);
 	__atomic_store_n(&trace_kinds, (uint32_t)kinds, __ATOMIC_RELEASE);
-}
-
-void trace_forget_region(const struct object *region)
-{
-	if (region == trace_region) {
-		trace_set(0);
-	}
 }
 
 static void rings_begin(const struct region *region)
@@ -62,7 +49,7 @@ int64_t call_trace(struct call *call)
 	                        &call->object);
 	const struct region *region = error < 0 ? NULL : region_of(call->object);
 
-	if (region == NULL || region->kind != REGION_MEMORY ||
+	if (region == NULL || call->caller != root_domain || region->kind != REGION_MEMORY ||
 	    region->zeroed_bytes != region->size || region->size < cpus_count * PAGE_SIZE ||
 	    kinds >= BIT(BH_TRACE_KINDS)) {
 		return region == NULL ? error : BH_ERR_INVALID;
@@ -70,7 +57,6 @@ int64_t call_trace(struct call *call)
 	trace_set(0);
 	message_sync(); /* nobody is in the middle of a record */
 	if (kinds != 0) {
-		trace_region = &region->object;
 		rings_begin(region);
 		trace_set(kinds);
 	}

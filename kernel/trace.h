@@ -27,6 +27,3 @@ static inline void trace(enum bh_trace_kind kind, uint32_t who, uint64_t argumen
 
 /* The number of a thread. */
 #define TRACE_THREAD(thread) ((thread) != NULL ? virt_to_phys(thread).raw >> PAGE_SHIFT : 0)
-
-/* The region (kernel/region.h) ends: no more records, once every pCPU has passed a safe point. */
-void trace_forget_region(const struct object *region);

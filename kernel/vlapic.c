@@ -292,13 +292,8 @@ static bool matches(const struct vcpu *vcpu, const struct apic_message *message)
 	                                              : message->destination == vcpu->idx;
 }
 
-static void deliver_to(struct vcpu *vcpu, const struct apic_message *message)
+static void deliver_to(struct vcpu *vcpu, uint32_t icr)
 {
-	uint32_t icr = message->icr;
-
-	if (message->sender == NULL) {
-		__atomic_fetch_add(&vcpu->stats->counts[BH_COUNT_MESSAGE], 1, __ATOMIC_RELAXED);
-	}
 	switch ((enum apic_delivery)field_get(APIC_ICR_MODE, icr)) {
 	case APIC_DELIVERY_FIXED:
 	case APIC_DELIVERY_LOWEST:
@@ -333,7 +328,7 @@ int vlapic_deliver(struct vm *vm, const struct apic_message *message)
 			continue;
 		}
 		if (mode != APIC_DELIVERY_LOWEST) {
-			deliver_to(vcpu, message);
+			deliver_to(vcpu, message->icr);
 		} else if (is_enabled(vcpu) &&
 		           (best == NULL ||
 		            vlapic_reg(vcpu, APIC_TPR) < vlapic_reg(best, APIC_TPR))) {
@@ -341,7 +336,7 @@ int vlapic_deliver(struct vm *vm, const struct apic_message *message)
 		}
 	}
 	if (best != NULL) {
-		deliver_to(best, message);
+		deliver_to(best, message->icr);
 	}
 	return BH_OK;
 }

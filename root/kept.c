@@ -23,6 +23,10 @@ static int kept_map(uint32_t idx)
 
 static void kept_close(uint32_t idx)
 {
+	if (is_read_only[idx]) {
+		bh_trace(BH_HANDLE_HOST, regions[idx],
+		         0); /* the kernel writes there for as long as it is not told */
+	}
 	while (bh_handle_close(regions[idx]) == BH_ERR_AGAIN) {
 	}
 	regions[idx] = 0;

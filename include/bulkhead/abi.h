@@ -146,7 +146,8 @@ enum bh_call {
 
 	/*
 	 * (host, region, kinds): write trace records (bulkhead/trace.h) whose kind's bit is set into the region, from its beginning; 0: no
-	 * more. The region is memory, cleared, at least a page a pCPU (INVALID else); its end ends the trace. CONTROL on host, WRITE on region.
+	 * more. The region is memory, cleared, at least a page a pCPU (INVALID else, and for all but root), and must live until the trace has been
+	 * stopped. CONTROL on host, WRITE on region.
 	 */
 	BH_CALL_TRACE = 34,
 
@@ -537,12 +538,11 @@ enum bh_reason {
 
 /* Beside exits and injections, in bh_vcpu_stats.counts. */
 enum bh_count {
-	BH_COUNT_TIMER,   /* interrupts of its own APIC timer */
-	BH_COUNT_IPI,     /* that it sent, to itself too */
-	BH_COUNT_MESSAGE, /* that it got from devices (vm_msi); counted by whoever sends */
-	BH_COUNT_REMOTE,  /* interrupts that it got from another pCPU; counted there */
-	BH_COUNT_CPU,     /* interrupts that the CPU delivered by itself when they could be taken */
-	BH_COUNT_FLUSH, /* its translations were forgotten because guest-physical memory changed */
+	BH_COUNT_TIMER,  /* interrupts of its own APIC timer */
+	BH_COUNT_IPI,    /* that it sent, to itself too */
+	BH_COUNT_REMOTE, /* interrupts that it got from another pCPU; counted there */
+	BH_COUNT_CPU,    /* interrupts that the CPU delivered by itself when they could be taken */
+	BH_COUNT_FLUSH,  /* its translations were forgotten because guest-physical memory changed */
 	BH_COUNT_COUNT,
 };
 

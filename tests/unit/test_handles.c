@@ -365,8 +365,9 @@ static void test_trace(void **state)
 	assert_int_equal(ring->head, head); /* stopped, and what was written stays */
 	assert_int_equal(call(BH_CALL_TRACE, BH_HANDLE_HOST, region, calls, 0), BH_OK);
 	assert_true(ring->head < 2);
-	assert_int_equal(call_until_done(BH_CALL_HANDLE_CLOSE, region), BH_OK);
+	assert_int_equal(call(BH_CALL_TRACE, BH_HANDLE_HOST, region, 0, 0), BH_OK);
 	assert_int_equal(trace_kinds, 0);
+	assert_int_equal(call_until_done(BH_CALL_HANDLE_CLOSE, region), BH_OK);
 }
 
 static void test_a_thousand_times(void **state)
