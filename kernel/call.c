@@ -190,6 +190,16 @@ static void call_vcpu_run(struct thread *thread, struct arch_frame *frame)
 	}
 }
 
+static out_of_line void call_traced(struct thread *thread, uint64_t number,
+                                    struct arch_frame *frame)
+{
+	uint32_t who = TRACE_WHO(thread->domain->id, number);
+
+	trace(BH_TRACE_CALL, who, frame->rdi);
+	frame->rax = (uint64_t)call_by_table(thread, number, frame);
+	trace(BH_TRACE_CALL_END, who, frame->rax);
+}
+
 void call_handle(struct arch_frame *frame)
 {
 	struct thread *thread = cpu_self()->current;
@@ -197,9 +207,9 @@ void call_handle(struct arch_frame *frame)
 
 	if (likely(number == BH_CALL_VCPU_RUN)) {
 		call_vcpu_run(thread, frame);
-	} else {
-		trace(BH_TRACE_CALL, TRACE_WHO(thread->domain->id, number), frame->rdi);
+	} else if (likely((trace_kinds & 1u << BH_TRACE_CALL) == 0)) {
 		frame->rax = (uint64_t)call_by_table(thread, number, frame);
-		trace(BH_TRACE_CALL_END, TRACE_WHO(thread->domain->id, number), frame->rax);
+	} else {
+		call_traced(thread, number, frame);
 	}
 }

@@ -111,7 +111,7 @@ static uint32_t share(uint64_t now, uint64_t before, uint64_t span)
 {
 	uint64_t ticks = now > before ? now - before : 0;
 
-	return (uint32_t)((ticks < span ? ticks : span) * 1000 / span);
+	return (uint32_t)((ticks < span ? ticks : span) * 1000 / (span + (span == 0)));
 }
 
 void stats_cpu_read(uint32_t cpu, struct stats_cpu_rates *rates)

@@ -395,6 +395,7 @@ int machine_vcpu_stats(uint32_t slot, uint32_t vcpu_idx, struct bh_vcpu_stats *s
 	stats->exits[BH_REASON_HLT] = 7;
 	stats->guest_tsc = 5000 + fake_exits_more * 1000;
 	stats->vmm_exits = fake_exits_more / 2;
+	stats->steal_tsc = fake_exits_more * 25; /* 5 % of two vCPUs together */
 	/* 90 of up to 512 ticks and 10 of up to 2048, by the VMM; and one wake. */
 	stats->time[2 * BH_REASON_IO + 1] = (struct bh_time){ .total_tsc = 40000,
 		                                              .max_tsc = 1900,

@@ -306,16 +306,16 @@ static void shows_load_until_it_is_ended(void **state)
 	assert_shows("top -w 0\r", "error: top: -w 0 is no period; meant is 1 to 60\n");
 	type("top -w 1\r");
 	assert_non_null(strstr(output, "\x1b[H\x1b[Jbulkhead: up "));
-	assert_non_null(
-		strstr(output, "a     running     2   64M     -      -       -      -      -\n"));
+	assert_non_null(strstr(
+		output, "a     running     2   64M     -      -       -       -      -      -\n"));
 	fake_exits_more = 1000;
 	type("");
 	assert_string_equal(output, "");
 	fake_now += FAKE_HZ;
 	type("");
 	/* 2 vCPUs with 1,000 exits each, half of them to the VMM, and all of the second. */
-	assert_non_null(
-		strstr(output, "a     running     2   64M  200.0    0.0    2000   1000      0\n"));
+	assert_non_null(strstr(
+		output, "a     running     2   64M  200.0    0.0     5.0    2000   1000      0\n"));
 	assert_non_null(strstr(output, "b     defined"));
 	assert_shows("\x03", "^C\nbulkhead> ");
 	type("top --json\r");
