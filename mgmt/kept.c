@@ -106,8 +106,9 @@ void kept_init(void)
 	trace_done = NULL;
 	flight = FLIGHT_NONE;
 	root_turn_end();
-	if (!root_turn_is_answered() && (request == ROOT_REQUEST_KEEP || request == ROOT_REQUEST_RELEASE ||
-	                                 request == ROOT_REQUEST_TRACE)) {
+	if (!root_turn_is_answered() &&
+	    (request == ROOT_REQUEST_KEEP || request == ROOT_REQUEST_RELEASE ||
+	     request == ROOT_REQUEST_TRACE)) {
 		flight = FLIGHT_FOREIGN;
 	}
 	adopt_runs();

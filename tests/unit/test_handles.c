@@ -326,10 +326,9 @@ static void test_trace(void **state)
 	const uint64_t calls = 1u << BH_TRACE_CALL | 1u << BH_TRACE_CALL_END;
 	const uint64_t part = BH_TRACE_RING_BYTES(3 * PAGE_SIZE, FAKE_CPUS);
 	const uint64_t room = (part - sizeof(struct bh_trace_ring)) / 16;
-	uint64_t region =
-		(uint64_t)call(BH_CALL_REGION_ALLOCATE, 3 * PAGE_SIZE, PAGE_SIZE, 0, 0);
-	const struct bh_trace_ring *ring =
-		phys_to_virt(region_of(handle_object(handle_entry(root_domain, region)))->pa);
+	uint64_t region = (uint64_t)call(BH_CALL_REGION_ALLOCATE, 3 * PAGE_SIZE, PAGE_SIZE, 0, 0);
+	const struct bh_trace_ring *ring = phys_to_virt(
+		region_of(handle_object(handle_entry(root_domain, region)))->pa);
 
 	(void)state;
 	assert_int_equal(call(BH_CALL_TRACE, BH_HANDLE_HOST, region, calls, 0), BH_ERR_INVALID);
