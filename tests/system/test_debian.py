@@ -72,7 +72,7 @@ def log_in(machine, name, seconds=300):
         console.expect("login: ", seconds)
         console.send("root\r")
         console.expect("assword: ", 60)
-        console.send("bulkhead\r")
+        console.send((DISK.parent / "password").read_text(encoding="ascii").strip() + "\r")
         console.expect(f"{name}:~# ", 60)
 
 
