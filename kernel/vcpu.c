@@ -123,6 +123,7 @@ void vcpu_make_current(struct vcpu *vcpu)
 	}
 	if (vcpu->cpu == NULL) {
 		vcpu->cpu = cpu;
+		vcpu->exited_tsc = arch_tsc_read(); /* its time before was nobody's */
 		vlapic_timer_set(vcpu, vcpu->lapic.timer_deadline, vcpu->lapic.timer_period_tsc);
 	}
 	hvm->load(vcpu);

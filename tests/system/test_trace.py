@@ -7,6 +7,7 @@ import re
 import struct
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -226,6 +227,19 @@ def test_stats_of_the_machine(lab):
                for row in figures["pcpus"]) > 0
     assert sum(row["syncs"] for row in figures["pcpus"]) > 0
     assert figures["pcpus"][0]["switches"] > 0
+
+
+def test_time_begins_with_the_guest(lab):
+    """A guest's counted time is no more than it has lived, however long the machine has run before."""
+    while lab.query("info")["uptime_seconds"] < 10:
+        time.sleep(1)
+    lab.command("create late memory=16M kernel=outside cmdline=end=spin")
+    lab.command("start late")
+    row = next(row for row in lab.query("stats")["guests"] if row["name"] == "late")
+    lived_ms = (lab.guest("late")["uptime_seconds"] + 1) * 1000
+    assert row["guest_ms"] + row["kernel_ms"] + row["vmm_ms"] + row["halted_ms"] <= lived_ms
+    lab.command("kill late")
+    lab.command("delete late")
 
 
 def stolen_ticks(console):
