@@ -149,10 +149,11 @@ def test_exits_and_stats(demo):
     assert "rip" in demo.command("regs alpha 0")
     assert demo.query("stats alpha")
     spans = demo.query("latency alpha")
-    assert {"kernel", "vmm"} == {span["where"] for span in spans}, spans
+    assert {"kernel", "vmm"} <= {span["where"] for span in spans}, spans
+    assert {span["where"] for span in spans} <= {"kernel", "vmm", "queue", "service"}, spans
     assert all(0 < span["mean_ns"] <= span["max_ns"] and span["p50_ns"] <= span["p99_ns"] for span in spans), spans
     rows = demo.query("exits alpha --histogram")
-    for span in spans:
+    for span in (span for span in spans if span["where"] in ("kernel", "vmm")):
         same = [row for row in rows if (row["reason"], row["where"]) == (span["reason"], span["where"])]
         assert sum(row["count"] for row in same) >= span["count"]
     assert "exits_per_second" in demo.query("exits alpha -w 1")[0]
