@@ -110,7 +110,7 @@ static void events_handle(const uint64_t *bits)
 
 	if ((bits[0] & (1ull << ROOT_EVENT_MGMT_DEATH)) != 0 && mgmt_domain != 0 &&
 	    bh_domain_info(mgmt_domain, &info) == BH_OK && info.state != BH_DOMAIN_ALIVE) {
-		mgmt_restart(false);
+		mgmt_restart(MGMT_ENDED);
 	}
 	if ((bits[0] & (1ull << ROOT_EVENT_REQUEST)) != 0) {
 		request_handle();
@@ -131,7 +131,7 @@ int main(void)
 	root_events = (bh_handle_t)set;
 	modules_map();
 	mgmt_prepare(machine_start());
-	mgmt_restart(false);
+	mgmt_restart(MGMT_ENDED);
 	for (;;) {
 		memset(bits, 0, sizeof(bits));
 		if (bh_event_wait(root_events, watchdog_deadline_tsc(), bits) >= 0) {

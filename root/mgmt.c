@@ -273,12 +273,13 @@ static void mgmt_end(bool is_hung)
 	mgmt_domain = 0;
 }
 
-void mgmt_restart(bool is_hung)
+void mgmt_restart(enum mgmt_end end)
 {
-	mgmt_end(is_hung);
+	mgmt_end(end == MGMT_HUNG);
 	uint64_t now = bh_now_ns();
 
-	if (mgmt_info->starts_count > 1 && now - last_start_ns < RESTART_PAUSE_NS) {
+	if (end != MGMT_ASKED && mgmt_info->starts_count > 1 &&
+	    now - last_start_ns < RESTART_PAUSE_NS) {
 		uint64_t bits[BH_EVENT_WORDS];
 		int64_t pause = bh_event_set_create();
 

@@ -115,8 +115,13 @@ bool kept_file_find(uint32_t idx, uint64_t size, struct program *file);
 
 /* Make what outlives mgmt: its event set, channel, status, ledger. Ends root with a log line if it cannot. `acpi_root`: for mgmt_info. */
 void mgmt_prepare(uint64_t acpi_root);
-/* Start mgmt, or end it (is_hung: it did not beat) and start it again. */
-void mgmt_restart(bool is_hung);
+enum mgmt_end {
+	MGMT_ENDED, /* or was never there */
+	MGMT_HUNG,  /* it did not beat */
+	MGMT_ASKED
+};
+/* Start mgmt, or end it and start it again: at once if somebody asked for that, else not sooner than a second after its last start. */
+void mgmt_restart(enum mgmt_end end);
 /* Wake mgmt. */
 void mgmt_wake(void);
 extern bh_handle_t mgmt_domain; /* 0 while there is none */

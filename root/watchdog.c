@@ -44,7 +44,7 @@ static void beat_look(void)
 	misses_count = beat != last_beat ? 0 : misses_count + 1;
 	last_beat = beat;
 	if (misses_count > (beat == 0 ? MISSES_START : MISSES_MAX)) {
-		mgmt_restart(true);
+		mgmt_restart(MGMT_HUNG);
 		return;
 	}
 	mgmt_wake();
@@ -55,7 +55,7 @@ void watchdog_look(void)
 	uint64_t now = bh_now_ns();
 
 	if (now >= restart_at_ns) {
-		mgmt_restart(false);
+		mgmt_restart(MGMT_ASKED);
 	} else if (now >= look_at_ns) {
 		look_at_ns = now + LOOK_NS;
 		beat_look();

@@ -9,6 +9,7 @@
 #define LENT_BYTES        0x400000ull
 #define PAGE              4096u
 #define PATIENCE          200000u
+#define PATIENCE_GONE     50000000u
 
 static uint8_t buffer[4096] __attribute__((aligned(4096)));
 static uint32_t frames[1024] __attribute__((aligned(4096)));
@@ -97,15 +98,16 @@ static bool frames_send(const struct device *device, uint64_t from, uint32_t cou
 	return send(device, frames, count * 4);
 }
 
-/* Until the memory reads as nothing does: it is gone. */
+/* Until the memory reads as nothing does: it is gone. mgmt and root have work of their own in between, maybe on this pCPU. */
 static bool wait_gone(uint64_t from)
 {
 	volatile uint32_t *word = (volatile uint32_t *)from;
 
-	for (uint32_t i = 0; i < PATIENCE; i++) {
+	for (uint32_t i = 0; i < PATIENCE_GONE; i++) {
 		if (*word == 0xffffffff) {
 			return true;
 		}
+		__asm__ volatile("pause");
 	}
 	return false;
 }

@@ -98,7 +98,7 @@ class Lab:
         if self.machine is None or not self.is_well():
             self.end()
             self.machine = start_machine(self.platform, self.log_folder, "lab",
-                                         lab_arguments(self.platform), 900)
+                                         lab_arguments(self.platform), 2400)
             self.machine.wait_for_shell()
         return self.machine
 
