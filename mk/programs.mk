@@ -43,13 +43,13 @@ PROGRAMS += $(if $(and $(EFI_SOURCES),$(wildcard arch/x86/kernel.ld)),$(B)/bulkh
 .PHONY: force
 force:
 
-# Rewritten only when it changes, so that a build without changes does nothing.
+# Rewritten only when it changes, so that a build without changes does nothing. `make check` has several makes at a time.
 $(VERSION_HEADER): force
-	@mkdir -p $(@D); \
+	@mkdir -p $(@D); new=$@.$$$$; \
 	commit=$$(git rev-parse --short=12 HEAD 2>/dev/null || echo unknown); \
 	printf '#pragma once\n#define BUILD_VERSION "%s"\n#define BUILD_COMMIT "%s"\n' \
-		'$(VERSION)' "$$commit" >$@.new; \
-	cmp -s $@.new $@ && rm $@.new || mv $@.new $@
+		'$(VERSION)' "$$commit" >$$new; \
+	cmp -s $$new $@ && rm $$new || mv $$new $@
 
 # `asm volatile("\n->NAME %0" :: "i"(value))` in an offsets.c becomes `#define NAME value`.
 $(B)/gen/%.s: %.c | $(VERSION_HEADER)
