@@ -42,6 +42,7 @@ struct parser {
 	struct config_switch switch_;
 	char key[KEY_SIZE];
 	char value[VALUE_SIZE];
+	bool value_is_quoted;
 };
 
 void config_error_add(struct config_errors *errors, struct config_position at, const char *format,
@@ -211,7 +212,9 @@ static void end_switch(struct parser *parser)
 	                             (config->switch_count + 1) * sizeof(*switches))
 	                   : NULL;
 	if (switches == NULL) {
-		fail(parser, at, "more than 16 switches, or no memory for one more");
+		config_error_add(&config->errors, at,
+		                 "more than %u switches, or no memory for one more",
+		                 CONFIG_SWITCHES_MAX);
 		return;
 	}
 	config->switches = switches;
@@ -483,7 +486,10 @@ static void apply_key(struct parser *parser, struct config_position key_at,
 		return;
 	}
 	if (!config_value_parse(key, record, parser->value, why, sizeof(why))) {
-		value_at.column += (uint32_t)config_value_bad_offset(key, parser->value);
+		if (key->type == CONFIG_TYPE_RULES) { /* the word that is meant, behind the quote */
+			value_at.column += parser->value_is_quoted +
+			                   (uint32_t)config_rule_bad_offset(parser->value);
+		}
 		fail(parser, value_at, why);
 	}
 }
@@ -505,9 +511,7 @@ static void parse_key_line(struct parser *parser)
 	parser->at++;
 	skip_blanks(parser);
 	value_at = position(parser);
-	/* Words of a quoted value stand behind the quote. */
-	value_at.column += !at_line_end(parser) && *parser->at == '"' &&
-	                   strcmp(parser->key, "rule") == 0;
+	parser->value_is_quoted = !at_line_end(parser) && *parser->at == '"';
 	if (read_value(parser)) {
 		apply_key(parser, key_at, value_at);
 	}
@@ -586,25 +590,51 @@ bool config_parse(struct config *config, const char *text, size_t size)
 	return config->errors.count == 0;
 }
 
+/* The key of that name; NULL, and an error, where the section has none. */
+static const struct config_key *key_named(enum config_section section, const char *name,
+                                          struct config_position at, struct config_errors *errors)
+{
+	const struct config_key *key = config_key_find(section, name);
+
+	if (key == NULL) {
+		unknown_key(errors, at, section, name);
+	}
+	return key;
+}
+
+static bool value_set(const struct config_key *key, void *record, const char *value,
+                      struct config_position at, struct config_errors *errors)
+{
+	char why[CONFIG_ERROR_SIZE];
+
+	if (!config_value_parse(key, record, value, why, sizeof(why))) {
+		config_error_add(errors, at, "%s", why);
+		return false;
+	}
+	return true;
+}
+
 bool config_guest_set(struct config_guest *guest, const char *name, const char *value,
                       struct config_position at, struct config_errors *errors)
 {
-	const struct config_key *key = config_key_find(CONFIG_SECTION_GUEST, name);
-	char why[CONFIG_ERROR_SIZE];
+	const struct config_key *key = key_named(CONFIG_SECTION_GUEST, name, at, errors);
 
 	if (key == NULL) {
-		unknown_key(errors, at, CONFIG_SECTION_GUEST, name);
 		return false;
 	}
 	if ((key->flags & CONFIG_KEY_HIDDEN) != 0 && strcmp(value, guest->name) != 0) {
 		config_error_add(errors, at, "a guest's name cannot be changed");
 		return false;
 	}
-	if (!config_value_parse(key, guest, value, why, sizeof(why))) {
-		config_error_add(errors, at, "%s", why);
-		return false;
-	}
-	return true;
+	return value_set(key, guest, value, at, errors);
+}
+
+bool config_switch_set(struct config_switch *config, const char *name, const char *value,
+                       struct config_position at, struct config_errors *errors)
+{
+	const struct config_key *key = key_named(CONFIG_SECTION_SWITCH, name, at, errors);
+
+	return key != NULL && value_set(key, config, value, at, errors);
 }
 
 /* Names of ports tell them apart. */
@@ -637,23 +667,6 @@ static bool check_ports(const struct config_guest *guest, struct config_position
 				return false;
 			}
 		}
-	}
-	return true;
-}
-
-bool config_switch_set(struct config_switch *config, const char *name, const char *value,
-                       struct config_position at, struct config_errors *errors)
-{
-	const struct config_key *key = config_key_find(CONFIG_SECTION_SWITCH, name);
-	char why[CONFIG_ERROR_SIZE];
-
-	if (key == NULL) {
-		unknown_key(errors, at, CONFIG_SECTION_SWITCH, name);
-		return false;
-	}
-	if (!config_value_parse(key, config, value, why, sizeof(why))) {
-		config_error_add(errors, at, "%s", why);
-		return false;
 	}
 	return true;
 }

@@ -265,8 +265,8 @@ void config_key_list(enum config_section section, char *out, size_t size);
 bool config_value_parse(const struct config_key *key, void *record, const char *text, char *why,
                         size_t size);
 
-/* Where in the text config_value_parse() stumbles, in bytes: 0, but for values of several words. */
-size_t config_value_bad_offset(const struct config_key *key, const char *text);
+/* Where in the text of a rule config_value_parse() stumbles, in bytes. */
+size_t config_rule_bad_offset(const char *text);
 
 /* True for keys that may be given several times, each adding one. */
 bool config_key_is_list(const struct config_key *key);

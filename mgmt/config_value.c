@@ -477,17 +477,13 @@ bool config_value_parse(const struct config_key *key, void *record, const char *
 	return false;
 }
 
-size_t config_value_bad_offset(const struct config_key *key, const char *text)
+size_t config_rule_bad_offset(const char *text)
 {
 	char why[CONFIG_ERROR_SIZE / 2];
 	struct switch_rule rule;
 	size_t offset = 0;
 
-	if (key->type == CONFIG_TYPE_RULES &&
-	    switch_rule_parse(text, &rule, why, sizeof(why), &offset)) {
-		return 0;
-	}
-	return offset;
+	return switch_rule_parse(text, &rule, why, sizeof(why), &offset) ? 0 : offset;
 }
 
 void config_size_print(uint64_t bytes, char *out, size_t size)

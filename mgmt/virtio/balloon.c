@@ -419,7 +419,6 @@ struct virtio_device *balloon_add(uint32_t slot, uint32_t idx, uint64_t memory_b
 	device = virtio_device_add(slot, idx, &operations, balloon, &offer);
 	if (device == NULL) {
 		free(balloon);
-		return NULL;
 	}
 	return device;
 }
