@@ -16,6 +16,8 @@ import pexpect
 ROOT = Path(__file__).resolve().parent.parent.parent
 BUILD = Path(os.environ.get("BUILD_DIR", ROOT / "build"))
 GUESTS = BUILD / "guests"
+DEMO_FILES = ("--file", f"vmlinuz={BUILD / 'third_party/linux-cloud/vmlinuz'}",
+              "--file", f"demo.cpio.gz={BUILD / 'demo/demo.cpio.gz'}")  # a Linux guest's, for scripts/boot
 PROMPT = "bulkhead> "
 ESCAPE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b[()][A-Z0-9]|\x1b[=>78]|\x07")
 GUEST_PROMPT = r"{}:[^ \r\n]*# "

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from machine import BUILD
+from machine import BUILD, DEMO_FILES
 
 DISK = BUILD / "debian" / "debian.img"
 SSH = "dbclient -y -i /root/.ssh/id_dropbear root@10.0.0.1"
@@ -38,8 +38,7 @@ def copy_of_disk(path):
 def arguments_for(config):
     """Arguments of scripts/boot, but for the disks."""
     return ["--boot", "kernel", "--config", str(Path(__file__).parent / "data" / config),
-            "--file", f"vmlinuz={BUILD / 'third_party/linux-cloud/vmlinuz'}",
-            "--file", f"demo.cpio.gz={BUILD / 'demo/demo.cpio.gz'}"]
+            *DEMO_FILES]
 
 
 def logged_disk(disk, log):

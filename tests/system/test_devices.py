@@ -9,7 +9,7 @@ import threading
 
 import pytest
 
-from machine import BUILD, GUESTS, ROOT
+from machine import DEMO_FILES, GUESTS, ROOT
 
 CONFIG = ROOT / "tests/system/data/net.cfg"
 NICS = {"qemu": ["e1000", "e1000e", "virtio-net-pci,disable-legacy=on",
@@ -270,8 +270,6 @@ def test_saved_configuration(boot, disk, tmp_path):
     assert set(guests) == {"web"} and guests["web"]["vcpus"] == 2
 
 
-LINUX = ("--file", f"vmlinuz={BUILD / 'third_party/linux-cloud/vmlinuz'}",
-         "--file", f"demo.cpio.gz={BUILD / 'demo/demo.cpio.gz'}")
 GUEST = ("create alpha kernel=vmlinuz ramdisk=demo.cpio.gz memory=192M net=lan "
          'cmdline="console=ttyS0 panic=-1 hostname=alpha address=10.0.2.50/24"')
 
@@ -279,7 +277,7 @@ GUEST = ("create alpha kernel=vmlinuz ramdisk=demo.cpio.gz memory=192M net=lan "
 @pytest.mark.long_on_bochs
 def test_guest_on_the_uplink(boot, wire, web):
     """A Linux guest reaches the emulator's network through the switch and the machine's NIC."""
-    machine = boot_with_nic(boot, wire, *LINUX)
+    machine = boot_with_nic(boot, wire, *DEMO_FILES)
     wait_for_address(machine)
     machine.command(GUEST)
     machine.command("start alpha")
@@ -299,7 +297,7 @@ def test_guest_on_a_disk(boot, disk, tmp_path):
     image = tmp_path / "disk.img"
     pattern = b"".join(hashlib.sha256(b"%d" % i).digest() for i in range(1 << 17))
     image.write_bytes(pattern + bytes(4 << 20))
-    machine = boot("--config", str(CONFIG), *LINUX, "--drive",
+    machine = boot("--config", str(CONFIG), *DEMO_FILES, "--drive",
                    f"if=none,id=d,format=raw,file={image}", "--device",
                    f"{disk},drive=d,serial=abc")
     machine.wait_for_shell()

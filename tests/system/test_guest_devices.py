@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 import gpt
-from machine import BUILD
+from machine import DEMO_FILES
 
 PATTERN = b"".join(hashlib.sha256(b"%d" % i).digest() for i in range(65536))  # 2 MiB
 NETWORK = {"alpha": "10.0.0.1", "beta": "10.0.0.2"}
@@ -20,8 +20,7 @@ def pair(platform, log_folder):
     image.write_bytes(PATTERN)
     arguments = ["--boot", "kernel" if platform == "qemu" else "iso",
                  "--config", Path(__file__).parent / "data" / "devices.cfg",
-                 "--file", f"vmlinuz={BUILD / 'third_party/linux-cloud/vmlinuz'}",
-                 "--file", f"demo.cpio.gz={BUILD / 'demo/demo.cpio.gz'}",
+                 *DEMO_FILES,
                  "--file", f"pattern.img={image}"]
     machine = start_machine(platform, log_folder, "devices", [str(a) for a in arguments], 900)
     try:
@@ -264,8 +263,7 @@ def test_partitions_of_the_machines_disks(boot, log_folder):
         drives += ["-drive", f"file={path},if=none,id={name},format=raw",
                    "-device", f"{model},drive={name}"]
     machine = boot("--boot", "kernel", "--config", str(config),
-                   "--file", f"vmlinuz={BUILD / 'third_party/linux-cloud/vmlinuz'}",
-                   "--file", f"demo.cpio.gz={BUILD / 'demo/demo.cpio.gz'}", "--", *drives)
+                   *DEMO_FILES, "--", *drives)
     machine.wait_for_shell()
     with machine.console("alpha") as console:
         console.wait_for_prompt(300)

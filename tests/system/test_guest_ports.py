@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 
-from machine import BUILD, ROOT
+from machine import DEMO_FILES, ROOT
 
 CMDLINE = "console=ttyS0 quiet hostname=alpha"
 KEYS = ["memory=128M", "kernel=vmlinuz", "ramdisk=demo.cpio.gz",
@@ -33,8 +33,7 @@ def machine(platform, log_folder):
     """One machine with a guest at its prompt that has all of the devices."""
     from conftest import start_machine
     arguments = ["--boot", "kernel" if platform == "qemu" else "iso",
-                 "--file", f"vmlinuz={BUILD / 'third_party/linux-cloud/vmlinuz'}",
-                 "--file", f"demo.cpio.gz={BUILD / 'demo/demo.cpio.gz'}",
+                 *DEMO_FILES,
                  "--file", f"tools.cpio.gz={tool_archive(log_folder)}"]
     machine = start_machine(platform, log_folder, "ports", [str(a) for a in arguments], 900)
     try:

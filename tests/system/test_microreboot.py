@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from machine import BUILD
+from machine import DEMO_FILES
 
 pytestmark = pytest.mark.long_on_bochs  # there test_linux.py replaces mgmt under running guests
 ADDRESS = {"alpha": "10.0.0.1", "beta": "10.0.0.2"}
@@ -36,8 +36,7 @@ def pair(platform, log_folder):
     from conftest import start_machine
     arguments = ["--boot", "kernel" if platform == "qemu" else "iso",
                  "--config", str(Path(__file__).parent / "data" / "microreboot.cfg"),
-                 "--file", f"vmlinuz={BUILD / 'third_party/linux-cloud/vmlinuz'}",
-                 "--file", f"demo.cpio.gz={BUILD / 'demo/demo.cpio.gz'}"]
+                 *DEMO_FILES]
     machine = start_machine(platform, log_folder, "microreboot", arguments, 3000)
     try:
         machine.wait_for_shell()
