@@ -50,8 +50,7 @@ BOOTABLE := $(PROGRAMS) $(GUESTS) $(DEMO_FILES)
 check-qemu check-bochs: check-%: $(BOOTABLE)
 	@rm -rf $(RESULTS)/$* && mkdir -p $(RESULTS)/$*
 	@[ $* != qemu ] || $(MAKE) debian-disk || echo "check: there is no Debian disk"
-	$(Q)$(PYTHON) -m pytest -q -p no:cacheprovider --platform=$* -c tests/system/pytest.ini \
-		--rootdir . --junit-xml=$(RESULTS)/$*/system.xml $(PYTEST_ARGS) tests/system; \
+	$(Q)$(PYTHON) scripts/check-system $* $(RESULTS)/$* $(PYTEST_ARGS) tests/system; \
 		status=$$?; $(PYTHON) scripts/summary $(RESULTS)/$*; exit $$status
 
 # Those that take minutes, too: on both emulators, one after the other.

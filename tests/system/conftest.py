@@ -19,6 +19,7 @@ WAYS = {
 def pytest_addoption(parser):
     parser.addoption("--platform", choices=("qemu", "bochs"), default="qemu")
     parser.addoption("--all", action="store_true", help="those marked long and long_on_bochs, too")
+    parser.addoption("--again", action="store_true", help="keep the logs apart: a second try")
 
 
 def pytest_generate_tests(metafunc):
@@ -42,8 +43,9 @@ def platform(request):
 
 
 @pytest.fixture(scope="session")
-def log_folder(platform):
-    folder = BUILD / "results" / platform / "logs"
+def log_folder(platform, request):
+    is_again = request.config.getoption("--again")
+    folder = BUILD / "results" / platform / ("logs-again" if is_again else "logs")
     folder.mkdir(parents=True, exist_ok=True)
     return folder
 
