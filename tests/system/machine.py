@@ -21,6 +21,7 @@ DEMO_FILES = ("--file", f"vmlinuz={BUILD / 'third_party/linux-cloud/vmlinuz'}",
 PROMPT = "bulkhead> "
 ESCAPE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b[()][A-Z0-9]|\x1b[=>78]|\x07")
 GUEST_PROMPT = r"{}:[^ \r\n]*# "
+GUEST_DEATH = r"end Kernel panic"
 SLOW = {"qemu": 1, "bochs": 2}
 LEAVE_KEY = "\x1d"
 
@@ -46,14 +47,17 @@ class Machine:
                                    codec_errors="replace", dimensions=(24, 200), cwd=str(ROOT))
         self.child.delaybeforesend = None
         self.log = log
+        self.dead = set()  # guests that are known to have died
 
-    def expect(self, pattern, seconds=60):
-        """Waits for a pattern in what COM1 says; gives the match."""
-        patterns = [pattern, pexpect.EOF, pexpect.TIMEOUT]
+    def expect(self, pattern, seconds=60, death=pexpect.EOF):
+        """Waits for a pattern in what COM1 says, but not beyond that of a death; gives the match."""
+        patterns = [pattern, death, pexpect.EOF, pexpect.TIMEOUT]
         found = self.child.expect(patterns, timeout=seconds * self.factor)
         if found != 0:
             said = clean(self.child.before if isinstance(self.child.before, str) else "")[-1500:]
-            reason = "the machine ended" if found == 1 else f"not within {seconds * self.factor} s"
+            reason = f"not within {seconds * self.factor} s" if found == 3 else "the machine ended"
+            if found == 1 and death != pexpect.EOF:
+                reason = "the guest died"
             raise AssertionError(f"waited for {pattern!r}: {reason}; last was:\n{said}")
         return self.child.match
 
@@ -155,7 +159,17 @@ class Console:
 
     def wait_for_prompt(self, seconds=150):
         self.machine.send("\r")
-        self.machine.expect(GUEST_PROMPT.format(self.name), seconds)
+        self.expect_alive(GUEST_PROMPT.format(self.name), seconds)
+
+    def expect_alive(self, pattern, seconds):
+        """As expect(), but a guest that dies, or has died, is not waited for."""
+        assert self.name not in self.machine.dead, f"{self.name} has died"
+        try:
+            self.machine.expect(pattern, seconds, death=GUEST_DEATH)
+        except AssertionError:
+            if self.machine.child.match_index == 1:
+                self.machine.dead.add(self.name)
+            raise
 
     def expect(self, pattern, seconds=60):
         return self.machine.expect(pattern, seconds)
@@ -168,8 +182,8 @@ class Console:
         self.machine.drain()
         # The guest's line editor echoes a long line in pieces: output begins after a mark.
         self.machine.send("echo '[be''gin]'; " + line + "; echo '[do''ne '$?']'\r")
-        self.machine.expect(r"\[begin\]\r?\n", seconds)
-        self.machine.expect(r"\[done (\d+)\]", seconds)
+        self.expect_alive(r"\[begin\]\r?\n", seconds)
+        self.expect_alive(r"\[done (\d+)\]", seconds)
         status = int(self.machine.child.match.group(1))
         output = clean(self.machine.child.before).strip("\n")
         self.machine.expect(GUEST_PROMPT.format(self.name), 30)
