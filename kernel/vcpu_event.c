@@ -182,11 +182,11 @@ bool vcpu_requests_handle(struct vcpu *vcpu)
 {
 	uint32_t bits = __atomic_exchange_n(&vcpu->requests, 0, __ATOMIC_SEQ_CST);
 
-	if ((bits & VCPU_REQUEST_NMI) != 0 && vcpu->nmi_pending < NMI_PENDING_MAX) {
-		vcpu->nmi_pending++;
-	}
 	if ((bits & ~REQUESTS_EVENT) != 0 && !requests_rare(vcpu, bits)) {
 		return false;
+	}
+	if ((bits & VCPU_REQUEST_NMI) != 0 && vcpu->nmi_pending < NMI_PENDING_MAX) {
+		vcpu->nmi_pending++;
 	}
 	if ((bits & REQUESTS_EVENT) != 0 && vcpu->activity != BH_ACTIVITY_WAIT_SIPI) {
 		return deliver_events(vcpu);

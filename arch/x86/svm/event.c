@@ -13,7 +13,8 @@
 #include "arch/x86/reg/cr.h"
 #include "kernel/vlapic.h"
 
-#define DR6_BS BIT(14)
+#define DR6_BS   BIT(14)
+#define DR6_HITS GENMASK(3, 0)
 
 static void step_begin(struct vcpu *vcpu)
 {
@@ -35,7 +36,9 @@ static bool step_end(struct vcpu *vcpu)
 {
 	struct vmcb *vmcb = svm_vmcb(vcpu);
 	struct svm_private *private = svm_private(vcpu);
-	bool was_step = vmcb->exit_code == SVM_EXIT_EXCEPTION + 1 && (vmcb->dr6 & DR6_BS) != 0;
+	/* Bochs leaves BS to the delivery that the intercept prevents. */
+	bool was_step = vmcb->exit_code == SVM_EXIT_EXCEPTION + 1 &&
+	                ((vmcb->dr6 & DR6_BS) != 0 || (vmcb->dr6 & DR6_HITS) == 0);
 	bool was_iret = private->is_at_iret && (was_step || vmcb->rip != private->iret_rip);
 
 	private->is_stepping = 0;
