@@ -61,7 +61,7 @@ def boot(platform, log_folder, request):
     """boot(*arguments of scripts/boot) starts a machine that ends with the test."""
     machines = []
 
-    def start(*arguments, limit_seconds=400):
+    def start(*arguments, limit_seconds=900):
         if "--boot" not in arguments:
             arguments += ("--boot", "kernel" if platform == "qemu" else "iso")
         machines.append(start_machine(platform, log_folder, request.node.name, arguments,

@@ -22,7 +22,7 @@ PROMPT = "bulkhead> "
 ESCAPE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b[()][A-Z0-9]|\x1b[=>78]|\x07")
 GUEST_PROMPT = r"{}:[^ \r\n]*# "
 GUEST_DEATH = r"end Kernel panic"
-SLOW = {"qemu": 1, "bochs": 2}
+SLOW = {"qemu": 1, "bochs": 3}
 LEAVE_KEY = "\x1d"
 
 

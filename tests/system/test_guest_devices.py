@@ -22,7 +22,7 @@ def pair(platform, log_folder):
                  "--config", Path(__file__).parent / "data" / "devices.cfg",
                  *DEMO_FILES,
                  "--file", f"pattern.img={image}"]
-    machine = start_machine(platform, log_folder, "devices", [str(a) for a in arguments], 900)
+    machine = start_machine(platform, log_folder, "devices", [str(a) for a in arguments], 2000)
     try:
         machine.wait_for_shell()
         for name in NETWORK:

@@ -35,7 +35,7 @@ def machine(platform, log_folder):
     arguments = ["--boot", "kernel" if platform == "qemu" else "iso",
                  *DEMO_FILES,
                  "--file", f"tools.cpio.gz={tool_archive(log_folder)}"]
-    machine = start_machine(platform, log_folder, "ports", [str(a) for a in arguments], 900)
+    machine = start_machine(platform, log_folder, "ports", [str(a) for a in arguments], 2000)
     try:
         machine.wait_for_shell()
         machine.command(f"create alpha {' '.join(KEYS)} console=both console-port=agent.0 "

@@ -22,7 +22,7 @@ def demo(platform, log_folder):
     """One machine with the demo guests at their prompts."""
     from conftest import start_machine
     machine = start_machine(platform, log_folder, "linux",
-                            ["--boot", "kernel" if platform == "qemu" else "iso"], 900)
+                            ["--boot", "kernel" if platform == "qemu" else "iso"], 2000)
     try:
         machine.wait_for_shell()
         for name in ("alpha", "beta"):
