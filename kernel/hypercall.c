@@ -16,6 +16,7 @@ static uint64_t send_ipi(struct vcpu *vcpu)
 	struct apic_message message = {
 		.icr = (uint32_t)(icr & (APIC_ICR_MODE | 0xff)),
 		.is_x2apic = true,
+		.sender = vcpu,
 	};
 
 	if (mode != APIC_DELIVERY_NMI && (mode != APIC_DELIVERY_FIXED || (icr & 0xff) < 16)) {

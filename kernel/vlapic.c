@@ -292,12 +292,15 @@ static bool matches(const struct vcpu *vcpu, const struct apic_message *message)
 	                                              : message->destination == vcpu->idx;
 }
 
-static void deliver_to(struct vcpu *vcpu, uint32_t icr)
+static void deliver_to(struct vcpu *vcpu, const struct apic_message *sent)
 {
-	switch ((enum apic_delivery)field_get(APIC_ICR_MODE, icr)) {
+	if (sent->sender == NULL) {
+		__atomic_fetch_add(&vcpu->stats->counts[BH_COUNT_MESSAGE], 1, __ATOMIC_RELAXED);
+	}
+	switch ((enum apic_delivery)field_get(APIC_ICR_MODE, sent->icr)) {
 	case APIC_DELIVERY_FIXED:
 	case APIC_DELIVERY_LOWEST:
-		vlapic_accept(vcpu, (uint8_t)icr, (icr & APIC_ICR_TRIGGER_LEVEL) != 0);
+		vlapic_accept(vcpu, (uint8_t)sent->icr, (sent->icr & APIC_ICR_TRIGGER_LEVEL) != 0);
 		break;
 	case APIC_DELIVERY_NMI:
 		vcpu_request(vcpu, VCPU_REQUEST_NMI);
@@ -306,7 +309,7 @@ static void deliver_to(struct vcpu *vcpu, uint32_t icr)
 		vcpu_request(vcpu, VCPU_REQUEST_INIT);
 		break;
 	case APIC_DELIVERY_SIPI:
-		__atomic_store_n(&vcpu->sipi_vector, (uint8_t)icr, __ATOMIC_RELEASE);
+		__atomic_store_n(&vcpu->sipi_vector, (uint8_t)sent->icr, __ATOMIC_RELEASE);
 		vcpu_request(vcpu, VCPU_REQUEST_SIPI);
 		break;
 	case APIC_DELIVERY_SMI:
@@ -328,7 +331,7 @@ int vlapic_deliver(struct vm *vm, const struct apic_message *message)
 			continue;
 		}
 		if (mode != APIC_DELIVERY_LOWEST) {
-			deliver_to(vcpu, message->icr);
+			deliver_to(vcpu, message);
 		} else if (is_enabled(vcpu) &&
 		           (best == NULL ||
 		            vlapic_reg(vcpu, APIC_TPR) < vlapic_reg(best, APIC_TPR))) {
@@ -336,7 +339,7 @@ int vlapic_deliver(struct vm *vm, const struct apic_message *message)
 		}
 	}
 	if (best != NULL) {
-		deliver_to(best, message->icr);
+		deliver_to(best, message);
 	}
 	return BH_OK;
 }
@@ -381,6 +384,7 @@ int vm_msi_deliver(struct vm *vm, uint64_t address, uint32_t data)
 	struct vcpu *vcpu = vm_vcpu(vm, message.destination);
 
 	if (vcpu != NULL && (address & BIT(2)) == 0 && message.icr >= 16 && message.icr <= 0xff) {
+		__atomic_fetch_add(&vcpu->stats->counts[BH_COUNT_MESSAGE], 1, __ATOMIC_RELAXED);
 		(void)vlapic_accept(vcpu, (uint8_t)message.icr, false);
 		return BH_OK;
 	}

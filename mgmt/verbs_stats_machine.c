@@ -311,6 +311,7 @@ static void put_interrupts(const struct sums *sums, struct result *result)
 	} rows[] = {
 		{ "timer", sums->counts[BH_COUNT_TIMER] },
 		{ "ipi-sent", sums->counts[BH_COUNT_IPI] },
+		{ "device-message", sums->counts[BH_COUNT_MESSAGE] },
 		{ "from-other-pcpu", sums->counts[BH_COUNT_REMOTE] },
 		{ "injected", sums->injections[0] > by_cpu ? sums->injections[0] - by_cpu : 0 },
 		{ "delivered-by-cpu", by_cpu },

@@ -35,6 +35,9 @@ extern const struct bench_figure bench_xapic[], bench_x2apic[], bench_x2apic_mis
 extern const struct bench_figure bench_cross[], bench_cross_x2apic[], bench_cross_x2apic_missing[];
 void bench_interrupts_init(void);
 bool bench_x2apic_enable(void);
-bool bench_start_second(void);
+bool bench_start_others(uint32_t count);
+/* many.c: from this processor to all `others`, on a hypervisor with KVM's call for it. */
+extern const struct bench_figure bench_many[];
+void bench_many_init(uint32_t others);
 /* The second processor follows the first into x2APIC mode. */
 void bench_cross_turn(void);

@@ -276,11 +276,11 @@ void ap_main(uint32_t apic_id)
 	}
 }
 
-bool bench_start_second(void)
+bool bench_start_others(uint32_t count)
 {
 	guest_irq[CROSS_VECTOR] = on_cross_second;
 	guest_irq[CROSS_VECTOR + 1] = on_cross;
-	return smp_start(1, AP_WAIT) >= 1;
+	return smp_start(count, AP_WAIT) >= count;
 }
 
 void bench_interrupts_init(void)

@@ -6,7 +6,7 @@
  * and on other hypervisors (multiboot or PVH): what a machine does not have ends in a fault, which is caught and printed as `-`.
  *
  * Words of the command line: `only=NAME` measures that figure alone, `repeat=NAME` does it without end (for a profile), `cpus=2`
- * adds what needs a second processor.
+ * adds what needs a second processor, `cpus=4` (3 to 9) what needs several and KVM's call to interrupt them.
  */
 #include "guests/bench/bench.h"
 
@@ -119,8 +119,8 @@ static void take_cmdline(const char *text)
 			continue;
 		}
 		(void)(take_word(text, "only=", only) || take_word(text, "repeat=", repeat));
-		if (take_word(text, "cpus=", value) && value[0] == '2') {
-			cpus_count = 2;
+		if (take_word(text, "cpus=", value) && value[0] >= '2' && value[0] <= '9') {
+			cpus_count = (uint32_t)(value[0] - '0');
 		}
 	}
 }
@@ -146,7 +146,7 @@ void guest_main(const struct multiboot_info *info)
 	measure_empty();
 	measure_all(bench_primitives);
 	measure_all(bench_xapic);
-	bool has_second = cpus_count > 1 && bench_start_second();
+	bool has_second = cpus_count > 1 && bench_start_others(cpus_count - 1);
 
 	if (has_second) {
 		measure_all(bench_cross);
@@ -157,6 +157,10 @@ void guest_main(const struct multiboot_info *info)
 	if (has_second) {
 		bench_cross_turn();
 		measure_all(has_x2apic ? bench_cross_x2apic : bench_cross_x2apic_missing);
+	}
+	if (has_second && has_x2apic && cpus_count > 2) {
+		bench_many_init(cpus_count - 1);
+		measure_all(bench_many);
 	}
 	check(true, "measured");
 	guest_exit("bench");

@@ -543,6 +543,7 @@ enum bh_count {
 	BH_COUNT_REMOTE, /* interrupts that it got from another pCPU; counted there */
 	BH_COUNT_CPU,    /* interrupts that the CPU delivered by itself when they could be taken */
 	BH_COUNT_FLUSH,  /* its translations were forgotten because guest-physical memory changed */
+	BH_COUNT_MESSAGE, /* messages of devices (vm_msi) that named it */
 	BH_COUNT_COUNT,
 };
 

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The guest's local APIC: priorities, end of interrupt, who receives what, illegal vectors, modes, and the timer's arithmetic. */
-// sources: tests/unit/vcpu_fakes.c kernel/vlapic.c kernel/vlapic_timer.c kernel/cpuid.c kernel/doorbell.c
+// sources: tests/unit/vcpu_fakes.c kernel/vlapic.c kernel/vlapic_timer.c kernel/cpuid.c kernel/doorbell.c kernel/hypercall.c
 #include "tests/unit/vcpu_fakes.h"
 
 #include "arch/x86/reg/msr.h"
 #include "kernel/cpuid.h"
+#include "kernel/hypercall.h"
 #include "kernel/vlapic.h"
 
 static uint32_t received(uint32_t *who)
@@ -259,6 +260,69 @@ static void message_signalled(void **state)
 	assert_int_not_equal(fake(5)->requests & VCPU_REQUEST_NMI, 0);
 }
 
+static uint64_t counted(uint32_t idx, enum bh_count count)
+{
+	return fake(idx)->stats->counts[count];
+}
+
+/* Counted at the vCPU that a message names, by physical or logical id, and apart from interrupts of other vCPUs. */
+static void messages_are_counted(void **state)
+{
+	uint32_t who;
+
+	(void)state;
+	assert_int_equal(vm_msi_deliver(fake_vm, 0xfee05000, 0x4070), BH_OK);
+	assert_int_equal(vm_msi_deliver(fake_vm, 0xfee05000, 0x4070), BH_OK);
+	assert_int_equal(counted(5, BH_COUNT_MESSAGE), 2);
+	assert_int_equal(vlapic_write(fake(3), APIC_LDR, 8u << 24), BH_OK);
+	assert_int_equal(vm_msi_deliver(fake_vm, 0xfee0800c, 0x71), BH_OK);
+	assert_int_equal(counted(3, BH_COUNT_MESSAGE), 1);
+	assert_int_equal(vm_msi_deliver(fake_vm, 0xfee05000, 0x0f), BH_ERR_INVALID);
+	assert_int_equal(vm_msi_deliver(fake_vm, 0xfec05000, 0x70), BH_ERR_INVALID);
+	send_xapic(0, 5, 0x4072);
+	send_xapic(5, 0, 0x44073);
+	assert_int_equal(counted(5, BH_COUNT_MESSAGE), 2);
+	assert_int_equal(counted(0, BH_COUNT_IPI), 1);
+	assert_int_equal(counted(5, BH_COUNT_IPI), 1);
+	received(&who);
+	assert_int_equal(who, 1u << 5 | 1u << 3);
+}
+
+static uint64_t send_by_hypercall(uint64_t low, uint64_t high, uint64_t first, uint64_t icr)
+{
+	uint64_t *gpr = fake(0)->gpr;
+
+	gpr[BH_GPR_RBX] = low;
+	gpr[BH_GPR_RCX] = high;
+	gpr[BH_GPR_RDX] = first;
+	gpr[BH_GPR_RSI] = icr;
+	return hypercall_handle(fake(0), HYPERCALL_SEND_IPI);
+}
+
+/* KVM's call for many: each bit of both words is an APIC id from the first on, and those that exist are counted. */
+static void one_call_sends_to_many(void **state)
+{
+	uint32_t who;
+
+	(void)state;
+	assert_int_equal(send_by_hypercall(1 | 1 << 3, 0, 2, 0x80), 2);
+	assert_int_equal(received(&who), 2);
+	assert_int_equal(who, 1u << 2 | 1u << 5);
+	assert_int_equal(send_by_hypercall(0, 1 << 4, 0ull - 64, 0x80), 1); /* 64 - 64 + 4 */
+	received(&who);
+	assert_int_equal(who, 1u << 4);
+	assert_int_equal(send_by_hypercall(~0ull, ~0ull, 0, 0x80), FAKE_VCPUS);
+	assert_int_equal(received(&who), FAKE_VCPUS);
+	assert_int_equal(send_by_hypercall(~0ull, ~0ull, FAKE_VCPUS, 0x80), 0);
+	assert_int_equal(send_by_hypercall(1 << 7, 0, 0, 0x400), 1);
+	assert_int_equal(fake(7)->requests & VCPU_REQUEST_NMI, VCPU_REQUEST_NMI);
+	assert_int_equal(send_by_hypercall(1, 0, 0, 15), (uint64_t)-22);    /* no such vector */
+	assert_int_equal(send_by_hypercall(1, 0, 0, 0x500), (uint64_t)-22); /* INIT */
+	assert_int_equal(received(&who), 0);
+	assert_int_equal(counted(0, BH_COUNT_IPI), 2 + 1 + FAKE_VCPUS + 1);
+	assert_int_equal(counted(2, BH_COUNT_MESSAGE), 0);
+}
+
 static void modes_follow_the_manual(void **state)
 {
 	struct vcpu *vcpu = fake(1);
@@ -431,6 +495,8 @@ int main(void)
 		TEST(special_deliveries),
 		TEST(illegal_vectors),
 		TEST(message_signalled),
+		TEST(messages_are_counted),
+		TEST(one_call_sends_to_many),
 		TEST(modes_follow_the_manual),
 		TEST(every_offset_is_harmless),
 		TEST(external_interrupt_line),
