@@ -69,7 +69,6 @@ static const struct call_entry calls[BH_CALL_COUNT] = {
 	CALL(EVENT_SET_CREATE, call_event_set_create, NONE, 0, MAKES, 0),
 	CALL(EVENT_CREATE, call_event_create, EVENT_SET, BH_RIGHT_CONTROL, DERIVES, 0),
 	CALL(EVENT_SIGNAL, call_event_signal, EVENT, BH_RIGHT_WRITE, UNLOCKED, 0),
-	CALL(EVENT_WAIT, call_event_wait, EVENT_SET, BH_RIGHT_CONTROL, UNLOCKED, 0),
 	CALL(VM_CREATE, call_vm_create, NONE, 0, MAKES | IN(0), RECORD(vm)),
 	CALL(VCPU_CREATE, call_vcpu_create, VM, BH_RIGHT_CONTROL, DERIVES, 0),
 	CALL(VCPU_PAGE, call_vcpu_page, VCPU, BH_RIGHT_CONTROL, DERIVES, 0),
@@ -185,9 +184,36 @@ static void call_vcpu_run(struct thread *thread, struct arch_frame *frame)
 	                    ? vcpu_run_begin(vcpu_of(object))
 	                    : handle_error(thread->domain, frame->rdi, BH_OBJECT_VCPU);
 
-	if (unlikely(error < 0)) {
-		frame->rax = (uint64_t)error;
+	frame->rax = (uint64_t)error; /* OK is what it returns with after an exit, too */
+}
+
+/* The most frequent of them, with or without a message to a guest before the wait. */
+static int64_t call_event_wait(struct thread *thread, const struct arch_frame *frame)
+{
+	struct object *set = handle_find(thread->domain, frame->rdi, BH_OBJECT_EVENT_SET,
+	                                 BH_RIGHT_CONTROL);
+
+	if (unlikely(set == NULL)) {
+		return handle_error(thread->domain, frame->rdi, BH_OBJECT_EVENT_SET);
 	}
+	if (frame->r10 != 0) {
+		struct object *vm = handle_find(thread->domain, frame->r10, BH_OBJECT_VM,
+		                                BH_RIGHT_WRITE);
+		int error = vm != NULL ? vm_msi_deliver(vm_of(vm), frame->r8, (uint32_t)frame->r9)
+		                       : handle_error(thread->domain, frame->r10, BH_OBJECT_VM);
+
+		if (unlikely(error < 0)) {
+			return error;
+		}
+	}
+	return event_wait(thread, event_set_of(set), frame);
+}
+
+static inline int64_t call_any(struct thread *thread, uint64_t number,
+                               const struct arch_frame *frame)
+{
+	return number == BH_CALL_EVENT_WAIT ? call_event_wait(thread, frame)
+	                                    : call_by_table(thread, number, frame);
 }
 
 static out_of_line void call_traced(struct thread *thread, uint64_t number,
@@ -196,7 +222,7 @@ static out_of_line void call_traced(struct thread *thread, uint64_t number,
 	uint32_t who = TRACE_WHO(thread->domain->id, number);
 
 	trace(BH_TRACE_CALL, who, frame->rdi);
-	frame->rax = (uint64_t)call_by_table(thread, number, frame);
+	frame->rax = (uint64_t)call_any(thread, number, frame);
 	trace(BH_TRACE_CALL_END, who, frame->rax);
 }
 
@@ -208,7 +234,7 @@ void call_handle(struct arch_frame *frame)
 	if (likely(number == BH_CALL_VCPU_RUN)) {
 		call_vcpu_run(thread, frame);
 	} else if (likely((trace_kinds & 1u << BH_TRACE_CALL) == 0)) {
-		frame->rax = (uint64_t)call_by_table(thread, number, frame);
+		frame->rax = (uint64_t)call_any(thread, number, frame);
 	} else {
 		call_traced(thread, number, frame);
 	}

@@ -43,12 +43,11 @@ typedef int64_t call_function(struct call *call);
 call_function call_log_write, call_domain_create, call_domain_info, call_thread_create,
 	call_thread_exit, call_thread_yield, call_thread_set_share, call_region_allocate,
 	call_region_zero, call_region_map, call_region_unmap, call_region_info, call_region_device,
-	call_event_set_create, call_event_create, call_event_signal, call_event_wait,
-	call_vm_create, call_vm_set_cpuid, call_vm_msi, call_vcpu_create, call_vcpu_page,
-	call_vcpu_get_state, call_vcpu_set_state, call_vcpu_kick, call_vcpu_extint, call_vcpu_stats,
-	call_doorbell_bind, call_doorbell_unbind, call_port, call_interrupt_bind,
-	call_interrupt_ack, call_trace, call_host_info, call_host_control, call_handle_give,
-	call_handle_revoke, call_handle_close;
+	call_event_set_create, call_event_create, call_event_signal, call_vm_create,
+	call_vm_set_cpuid, call_vm_msi, call_vcpu_create, call_vcpu_page, call_vcpu_get_state,
+	call_vcpu_set_state, call_vcpu_kick, call_vcpu_extint, call_vcpu_stats, call_doorbell_bind,
+	call_doorbell_unbind, call_port, call_interrupt_bind, call_interrupt_ack, call_trace,
+	call_host_info, call_host_control, call_handle_give, call_handle_revoke, call_handle_close;
 
 /* The machine itself, named by BH_HANDLE_HOST. */
 extern struct object host_object;

@@ -25,13 +25,15 @@ struct bh_trace_ring;
 
 struct cpu {
 	struct cpu *self;          /* offset 0 */
-	struct thread *current;    /* whose frame is at the top of the kernel stack; NULL = idle */
+	struct thread *current;    /* NULL = idle */
 	uint64_t user_rsp;         /* scratch of the SYSCALL entry */
 	uint64_t kernel_stack_top; /* the stack top loaded by SYSCALL and TSS.RSP0 */
 	uint32_t work;             /* CPU_WORK_*; others set bits atomically */
 	uint32_t idx;
 	uint32_t apic_id;
 	bool is_online;
+	/* whose frame is at the top of the kernel stack; current's in ring 3, else of whoever was there last. NULL = nobody's */
+	struct thread *frame_thread;
 
 	/* floating point: whose registers are in the FPU now (NULL = nobody's) */
 	void *fpu_owner; /* the state area (thread->fpu or vcpu->fpu) */

@@ -52,7 +52,7 @@ int64_t call_event_signal(struct call *call)
 }
 
 /* Take all bits; the mask of words that have any, or 0; ADDRESS. */
-static int64_t event_take(struct event_set *set, hva_t bits)
+static out_of_line int64_t event_take(struct event_set *set, hva_t bits)
 {
 	uint32_t summary = __atomic_exchange_n(&set->summary, 0, __ATOMIC_SEQ_CST);
 	uint32_t mask = 0;
@@ -80,17 +80,18 @@ static bool event_sleep(struct thread *thread)
 		__atomic_store_n(&set->is_sleeping, 0, __ATOMIC_SEQ_CST);
 		return false;
 	}
-	if (thread->wait_deadline_tsc != BH_FOREVER) {
+	/* One that is left from a wait before and fires too early does no harm. */
+	if (thread->wait_deadline_tsc != BH_FOREVER &&
+	    (list_is_empty(&thread->timer.node) ||
+	     thread->timer.deadline_tsc > thread->wait_deadline_tsc)) {
 		timer_arm(&thread->timer, thread->wait_deadline_tsc);
 	}
 	thread_wait_current();
 	return true;
 }
 
-int64_t call_event_wait(struct call *call)
+int64_t event_wait(struct thread *thread, struct event_set *set, const struct arch_frame *frame)
 {
-	struct event_set *set = event_set_of(call->object);
-	struct thread *thread = cpu_self()->current;
 	struct thread *nobody = NULL;
 
 	if (!__atomic_compare_exchange_n(&set->waiter, &nobody, thread, false, __ATOMIC_SEQ_CST,
@@ -98,8 +99,8 @@ int64_t call_event_wait(struct call *call)
 		return BH_ERR_BUSY;
 	}
 	thread->waits_on = set;
-	thread->wait_deadline_tsc = call->arg[1];
-	thread->wait_bits = HVA(call->arg[2]);
+	thread->wait_deadline_tsc = frame->rsi;
+	thread->wait_bits = HVA(frame->rdx);
 	return event_wait_step(thread);
 }
 
@@ -109,7 +110,9 @@ int64_t event_wait_step(struct thread *thread)
 	int64_t result;
 
 	do {
-		result = event_take(set, thread->wait_bits);
+		result = __atomic_load_n(&set->summary, __ATOMIC_SEQ_CST) != 0
+		                 ? event_take(set, thread->wait_bits)
+		                 : 0;
 		if (result == 0 && set->object.is_dying) {
 			result = BH_ERR_DEAD;
 		} else if (result == 0 && thread->wait_deadline_tsc <= arch_tsc_read()) {

@@ -10,6 +10,10 @@ static out_of_line void leave_do_work(struct cpu *cpu)
 {
 	uint32_t work = __atomic_exchange_n(&cpu->work, 0, __ATOMIC_ACQ_REL);
 
+	if (likely(work == CPU_WORK_SCHEDULE)) {
+		sched_run(cpu);
+		return;
+	}
 	if ((work & CPU_WORK_STOP) != 0) {
 		arch_cpu_stop();
 	}
@@ -22,6 +26,16 @@ static out_of_line void leave_do_work(struct cpu *cpu)
 	if ((work & CPU_WORK_SCHEDULE) != 0) {
 		sched_run(cpu);
 	}
+}
+
+/* A vCPU's thread needs its own only when its VMM goes on: until then the last one's stays where it is. */
+static out_of_line void frame_load(struct cpu *cpu, struct thread *thread)
+{
+	if (cpu->frame_thread != NULL) {
+		cpu->frame_thread->frame = *arch_user_frame(cpu);
+	}
+	*arch_user_frame(cpu) = thread->frame;
+	cpu->frame_thread = thread;
 }
 
 void kernel_leave(void)
@@ -43,6 +57,9 @@ void kernel_leave(void)
 			}
 			vcpu_enter(thread->vcpu);
 		} else {
+			if (unlikely(cpu->frame_thread != thread)) {
+				frame_load(cpu, thread);
+			}
 			fpu_enter_thread(cpu);
 			return;
 		}

@@ -6,15 +6,9 @@
  */
 #include "kernel/fpu.h"
 
-/* While state is saved and restored XCR0 must allow all components, and CR0.TS be clear. */
-static out_of_line void fpu_swap(struct cpu *cpu, void *area)
+static void fpu_swap(struct cpu *cpu, void *area)
 {
-	arch_fpu_set_trap(false);
-	arch_xcr0_load(arch_xcr0_supported);
-	if (cpu->fpu_owner != NULL) {
-		arch_fpu_save(cpu->fpu_owner);
-	}
-	arch_fpu_restore(area);
+	arch_fpu_swap(cpu->fpu_owner, area);
 	cpu->fpu_owner = area;
 }
 

@@ -58,7 +58,7 @@ struct thread {
 	/* inside vcpu_run: the way out of the kernel is into this guest; NULL = into ring 3 */
 	struct vcpu *vcpu;
 	enum thread_state state; /* own pCPU only */
-	struct arch_frame frame; /* while it is not current */
+	struct arch_frame frame; /* while it is not the pCPU's frame_thread */
 	uint64_t fs_base;
 	void *fpu; /* arch_fpu_size bytes, behind this record */
 

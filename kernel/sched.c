@@ -87,11 +87,11 @@ void timer_run(struct cpu *cpu)
 }
 
 /* Behind all that have the same virtual time. */
-static void queue_insert(struct cpu *cpu, struct thread *thread)
+static void queue_insert(struct cpu *cpu, struct thread *thread, uint64_t now)
 {
 	struct list *at = &cpu->run_queue;
 
-	thread->ready_tsc = arch_tsc_read();
+	thread->ready_tsc = now;
 	while (at->prev != &cpu->run_queue &&
 	       list_entry(at->prev, struct thread, run_node)->virtual_time > thread->virtual_time) {
 		at = at->prev;
@@ -123,7 +123,7 @@ void sched_enqueue(struct cpu *cpu, struct thread *thread)
 
 	virtual_time_clamp(cpu, thread);
 	thread->state = THREAD_READY;
-	queue_insert(cpu, thread);
+	queue_insert(cpu, thread, now);
 	if (current == NULL || thread->cap_percent != 0 ||
 	    thread->virtual_time + GRANULARITY_US * ticks_per_us <
 	            current->virtual_time + virtual_ticks(current, now - cpu->slice_start_tsc)) {
@@ -176,7 +176,7 @@ static struct thread *sched_keep(struct cpu *cpu, uint64_t now)
 	}
 	if (thread->state == THREAD_RUNNING && cap_left(thread, now) == 0) {
 		thread->state = THREAD_READY;
-		queue_insert(cpu, thread);
+		queue_insert(cpu, thread, now);
 	}
 	return thread->state == THREAD_RUNNING ? thread : NULL;
 }
@@ -217,14 +217,9 @@ static void slice_begin(struct cpu *cpu, bool is_new, uint64_t renewal, uint64_t
 
 static void sched_switch(struct cpu *cpu, struct thread *next)
 {
-	struct thread *last = cpu->current;
-
-	if (last != NULL && last->state != THREAD_DEAD) {
-		last->frame = *arch_user_frame(cpu);
-	}
-	cpu->current = next;
 	cpu->stats->switches++;
-	cpu->stats->idle_tsc += last == NULL ? cpu->slice_start_tsc : 0;
+	cpu->stats->idle_tsc += cpu->current == NULL ? cpu->slice_start_tsc : 0;
+	cpu->current = next;
 	trace(BH_TRACE_SWITCH, TRACE_WHO(next != NULL ? next->domain->id : 0, 0),
 	      TRACE_THREAD(next));
 	if (next == NULL) {
@@ -240,7 +235,6 @@ static void sched_switch(struct cpu *cpu, struct thread *next)
 		next->delay_tsc = 0;
 		vcpu_request_self(next->vcpu, VCPU_REQUEST_KICK);
 	}
-	*arch_user_frame(cpu) = next->frame;
 	arch_thread_load(next->domain->space.root, next->fs_base);
 }
 
@@ -266,7 +260,7 @@ static void sched_choose(struct cpu *cpu)
 	}
 	if (running != NULL && next != running) {
 		running->state = THREAD_READY;
-		queue_insert(cpu, running);
+		queue_insert(cpu, running, now);
 	}
 	cpu->is_yielding = false;
 	if (next != last) {

@@ -15,7 +15,7 @@ static uint32_t thread_order(void)
 	return FPU_OFFSET + arch_fpu_size <= PAGE_SIZE ? 0 : 1;
 }
 
-/* The deadline of a wait. */
+/* The deadline of a wait, or of one before: a wait that is over leaves its timer. Who waits now looks at the clock and goes on waiting. */
 static void thread_timer_fire(struct timer *timer)
 {
 	thread_wake_here(container_of(timer, struct thread, timer));
@@ -151,7 +151,6 @@ void thread_wake_here(struct thread *thread)
 	if (thread->state != THREAD_WAITING) {
 		return;
 	}
-	timer_cancel(&thread->timer);
 	if (cpu->current == thread) {
 		thread->state = THREAD_RUNNING; /* woken on its way to sleep */
 		cpu_ask_self(CPU_WORK_SCHEDULE);
@@ -183,9 +182,8 @@ void thread_stop_here(struct thread *thread)
 		thread_leave_vcpu(thread->vcpu);
 	}
 	fpu_forget(cpu, thread->fpu);
-	if (cpu->fpu_thread == thread) {
-		cpu->fpu_thread = NULL;
-	}
+	cpu->fpu_thread = cpu->fpu_thread == thread ? NULL : cpu->fpu_thread;
+	cpu->frame_thread = cpu->frame_thread == thread ? NULL : cpu->frame_thread;
 	__atomic_store_n(&thread->state, THREAD_DEAD, __ATOMIC_RELEASE);
 	domain_thread_died(domain);
 }

@@ -21,7 +21,7 @@ static inline struct thread *thread_of(struct object *object)
 /* Where its ring-3 registers are now. Own pCPU only. */
 static inline struct arch_frame *thread_frame(struct thread *thread)
 {
-	return thread->cpu->current == thread ? arch_user_frame(thread->cpu) : &thread->frame;
+	return thread->cpu->frame_thread == thread ? arch_user_frame(thread->cpu) : &thread->frame;
 }
 
 /* A thread that runs nothing yet (thread_wake starts it). Parameters are checked by the caller. QUOTA, MEMORY. kernel_lock held. */
@@ -64,6 +64,8 @@ static inline struct event_set *event_set_of(struct object *object)
 /* End of life, under kernel_lock; as domain_end(). */
 void event_end(const struct event *event);
 int event_set_end(struct event_set *set) must_check;
+/* The current thread waits for the set, with the arguments that its frame holds. BUSY; else as event_wait_step(). */
+int64_t event_wait(struct thread *thread, struct event_set *set, const struct arch_frame *frame);
 /* The current thread is in event_wait: its result, now also in its RAX, or 0 and it waits (again). */
 int64_t event_wait_step(struct thread *thread);
 /* Own pCPU: the thread gives up its wait with this result. */

@@ -34,7 +34,6 @@ static inline bool vcpu_return_plain(struct vcpu *vcpu, enum bh_exit reason, uin
 	vcpu->stats->vmm_exits++;
 	vcpu->time_slot |= 1;
 	cpu->current->vcpu = NULL;
-	arch_user_frame(cpu)->rax = BH_OK;
 	__atomic_store_n(&vcpu->thread, NULL, __ATOMIC_RELEASE);
 	return false;
 }

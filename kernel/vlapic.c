@@ -372,22 +372,22 @@ static void send(struct vcpu *vcpu, uint32_t icr, uint32_t destination)
 
 int vm_msi_deliver(struct vm *vm, uint64_t address, uint32_t data)
 {
-	struct apic_message message = {
-		.icr = data & (uint32_t)(APIC_ICR_TRIGGER_LEVEL | APIC_ICR_MODE | 0xff),
-		.destination = (uint32_t)field_get(GENMASK(19, 12), address),
-	};
+	uint32_t icr = data & (uint32_t)(APIC_ICR_TRIGGER_LEVEL | APIC_ICR_MODE | 0xff);
+	uint32_t destination = (uint32_t)field_get(GENMASK(19, 12), address);
 
 	if ((address & ~0xfffffull) != APIC_BASE_RESET) {
 		return BH_ERR_INVALID;
 	}
 	/* The usual one: a vector of one vCPU. */
-	struct vcpu *vcpu = vm_vcpu(vm, message.destination);
+	struct vcpu *vcpu = vm_vcpu(vm, destination);
 
-	if (vcpu != NULL && (address & BIT(2)) == 0 && message.icr >= 16 && message.icr <= 0xff) {
+	if (vcpu != NULL && (address & BIT(2)) == 0 && icr >= 16 && icr <= 0xff) {
 		__atomic_fetch_add(&vcpu->stats->counts[BH_COUNT_MESSAGE], 1, __ATOMIC_RELAXED);
-		(void)vlapic_accept(vcpu, (uint8_t)message.icr, false);
+		(void)vlapic_accept(vcpu, (uint8_t)icr, false);
 		return BH_OK;
 	}
+	struct apic_message message = { .icr = icr, .destination = destination };
+
 	if ((address & BIT(2)) != 0) {
 		message.icr |= (uint32_t)APIC_ICR_LOGICAL;
 		/* redirection hint (SDM 3A 11.11.1) */

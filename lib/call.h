@@ -116,10 +116,37 @@ static inline int bh_event_signal(bh_handle_t event)
 	return (int)bh_call3(BH_CALL_EVENT_SIGNAL, event, 0, 0);
 }
 
+/* An MSI for a guest; vm 0: none. */
+struct bh_message {
+	bh_handle_t vm;
+	uint32_t data;
+	uint64_t address;
+};
+
+/* bh_vm_msi(), if there is a message, and then bh_event_wait(), in one call. */
+static inline int64_t bh_event_wait_after(const struct bh_message *message, bh_handle_t set,
+                                          uint64_t deadline_tsc, uint64_t bits[BH_EVENT_WORDS])
+{
+	uint64_t vm = message->vm;
+	uint64_t address = message->address;
+	uint64_t data = message->data;
+	register uint64_t r10 __asm__("r10") = vm;
+	register uint64_t r8 __asm__("r8") = address;
+	register uint64_t r9 __asm__("r9") = data;
+	int64_t result;
+
+	__asm__ volatile("syscall"
+	                 : "=a"(result)
+	                 : "a"(BH_CALL_EVENT_WAIT), "D"(set), "S"(deadline_tsc), "d"(bits),
+	                   "r"(r10), "r"(r8), "r"(r9)
+	                 : "rcx", "r11", "memory");
+	return result;
+}
+
 static inline int64_t bh_event_wait(bh_handle_t set, uint64_t deadline_tsc,
                                     uint64_t bits[BH_EVENT_WORDS])
 {
-	return bh_call3(BH_CALL_EVENT_WAIT, set, deadline_tsc, (uint64_t)bits);
+	return bh_call6(BH_CALL_EVENT_WAIT, set, deadline_tsc, (uint64_t)bits, 0, 0);
 }
 
 static inline int64_t bh_vm_create(const struct bh_vm_params *params)

@@ -8,6 +8,8 @@
 #include "lib/time.h"
 #include "mgmt/host.h"
 
+static struct bh_message message; /* that has not been sent yet */
+
 uint64_t machine_now_tsc(void)
 {
 	return bh_tsc();
@@ -95,9 +97,28 @@ void machine_signal_vmm_device(uint32_t slot)
 	bh_event_signal(MGMT_HANDLE_DEVICE + slot);
 }
 
+void machine_vm_msi_now(void)
+{
+	if (message.vm != 0) {
+		bh_vm_msi(message.vm, message.address, message.data);
+		message.vm = 0;
+	}
+}
+
 void machine_vm_msi(uint32_t slot, uint64_t address, uint32_t data)
 {
-	bh_vm_msi(MGMT_HANDLE_VM + slot, address, data);
+	machine_vm_msi_now();
+	message = (struct bh_message){ .vm = MGMT_HANDLE_VM + slot,
+		                       .address = address,
+		                       .data = data };
+}
+
+int64_t machine_wait(uint64_t deadline_tsc, uint64_t bits[BH_EVENT_WORDS])
+{
+	int64_t result = bh_event_wait_after(&message, MGMT_HANDLE_EVENTS, deadline_tsc, bits);
+
+	message.vm = 0;
+	return result;
 }
 
 void machine_signal_root(void)

@@ -48,7 +48,11 @@ uint8_t *machine_guest_record(uint32_t slot);
 struct bh_console *machine_port_console(uint32_t slot, uint32_t port);
 
 void machine_signal_vmm_device(uint32_t slot);
+/* Sent at the latest by machine_wait(), which needs no call of its own for it; one more, or machine_vm_msi_now(), sends it before. */
 void machine_vm_msi(uint32_t slot, uint64_t address, uint32_t data);
+void machine_vm_msi_now(void);
+/* bh_event_wait() for mgmt's events. */
+int64_t machine_wait(uint64_t deadline_tsc, uint64_t bits[BH_EVENT_WORDS]);
 void machine_signal_root(void);
 /* Tells root's watchdog that we live. */
 void machine_beat(void);

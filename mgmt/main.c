@@ -2,7 +2,7 @@
 /*
  * The management domain: start, take-over after its own restart, and one loop over one event set.
  *
- * Everything here runs in one thread and nothing waits but bh_event_wait(). A part that has
+ * Everything here runs in one thread and nothing waits but machine_wait(). A part that has
  * something to do later says so by a deadline.
  */
 #include <stdio.h>
@@ -186,14 +186,16 @@ static void turn(void)
 	/* A console that is looked at goes to the terminal, chunks to root. */
 	bool has_news = ports_have_news() | chunks_have_news();
 	int64_t result;
+	uint64_t now;
 
 	is_more |= has_news;
 	switch_flush();
 	memset(bits, 0, MGMT_EVENT_KICK / 8); /* all but kicks */
-	result = bh_event_wait(MGMT_HANDLE_EVENTS, is_more ? 0 : deadline_tsc, bits);
-	virtio_take_kicks(bits, result > 0 ? (uint32_t)result : 0);
+	result = machine_wait(is_more ? 0 : deadline_tsc, bits);
+	now = machine_now_tsc();
+	virtio_take_kicks(bits, result > 0 ? (uint32_t)result : 0, now);
 	if ((result < 0 || (result & ~(int64_t)MGMT_EVENT_KICK_WORDS) == 0) && !has_news &&
-	    machine_now_tsc() < deadline_tsc) {
+	    now < deadline_tsc) {
 		return;
 	}
 	machine_beat();
@@ -201,6 +203,7 @@ static void turn(void)
 	devices_service(bits);
 	do_tick();
 	do_work();
+	machine_vm_msi_now();
 	screen_service();
 	deadline_tsc = next_deadline();
 }

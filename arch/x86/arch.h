@@ -11,7 +11,7 @@
 
 /*
  * The registers of a ring-3 thread, as the entry code leaves them at the top of the pCPU's kernel stack
- * (cpu->kernel_stack_top - sizeof). While the thread is current they live there; a thread switch copies them out and in.
+ * (cpu->kernel_stack_top - sizeof). While it is the pCPU's frame_thread they live there; the next one to reach ring 3 moves them out.
  */
 struct arch_frame {
 	uint64_t r15, r14, r13, r12, r11, r10, r9, r8;
@@ -63,8 +63,8 @@ extern bool arch_has_1g_pages;
 extern uint32_t arch_fpu_size; /* bytes of one state area, 64-aligned, XSAVE standard format */
 extern uint64_t arch_xcr0_supported;
 void arch_fpu_init_area(void *area);
-void arch_fpu_save(void *area); /* all supported components; XCR0 allows them and CR0.TS is clear */
-void arch_fpu_restore(const void *area); /* the same */
+/* All supported components: out to `save` unless it is NULL, in from `restore`. Afterwards XCR0 allows all, and CR0.TS is clear. */
+void arch_fpu_swap(void *save, const void *restore);
 void arch_fpu_set_trap(
 	bool is_on); /* CR0.TS: the next ring-3 use raises #NM (compare before writing) */
 void arch_xcr0_load(uint64_t xcr0); /* compare before writing */

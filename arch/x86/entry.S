@@ -48,7 +48,7 @@ syscall_entry:
 	jmp user_return
 
 	.global arch_leave
-/* Any stack of this pCPU: forget it. The frame of current, if any, is at the top of the kernel stack and stays. */
+/* Any stack of this pCPU: forget it. The frame at the top of the kernel stack, whosever it is, stays. */
 arch_leave:
 	movq %rsp, %rax
 	andq $-CPU_SLOT_BYTES, %rax

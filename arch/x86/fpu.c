@@ -71,20 +71,22 @@ void arch_fpu_set_trap(bool is_on)
 	}
 }
 
-void arch_fpu_save(void *area)
+void arch_fpu_swap(void *save, const void *restore)
 {
-	if (feature_has(FEATURE_XSAVE)) {
-		__asm__ volatile("xsave64 (%0)" : : "r"(area), "a"(~0u), "d"(~0u) : "memory");
-	} else {
-		__asm__ volatile("fxsave64 (%0)" : : "r"(area) : "memory");
+	arch_fpu_set_trap(false);
+	arch_xcr0_load(arch_xcr0_supported);
+	if (likely(feature_has(FEATURE_XSAVE))) {
+		if (save != NULL) {
+			__asm__ volatile("xsave64 (%0)"
+			                 :
+			                 : "r"(save), "a"(~0u), "d"(~0u)
+			                 : "memory");
+		}
+		__asm__ volatile("xrstor64 (%0)" : : "r"(restore), "a"(~0u), "d"(~0u) : "memory");
+		return;
 	}
-}
-
-void arch_fpu_restore(const void *area)
-{
-	if (feature_has(FEATURE_XSAVE)) {
-		__asm__ volatile("xrstor64 (%0)" : : "r"(area), "a"(~0u), "d"(~0u) : "memory");
-	} else {
-		__asm__ volatile("fxrstor64 (%0)" : : "r"(area) : "memory");
+	if (save != NULL) {
+		__asm__ volatile("fxsave64 (%0)" : : "r"(save) : "memory");
 	}
+	__asm__ volatile("fxrstor64 (%0)" : : "r"(restore) : "memory");
 }

@@ -31,7 +31,8 @@ static struct virtio_device **ready_last = &ready_first;
 /* ---- interrupts ----------------------------------------------------------------------------- */
 
 /* A consistent copy of a vector; false if the VMM never leaves it alone. */
-static bool read_msi(const struct vio_msi *from, struct vio_msi *copy)
+static inline __attribute__((always_inline)) bool read_msi(const struct vio_msi *from,
+                                                           struct vio_msi *copy)
 {
 	uint32_t tries;
 
@@ -49,25 +50,32 @@ static bool read_msi(const struct vio_msi *from, struct vio_msi *copy)
 	return false;
 }
 
-static void send_msi(struct virtio_device *device, uint32_t vector)
+/* The pending bit is set: does the message go out after all, since the vector has just been unmasked? */
+static __attribute__((noinline)) void send_masked(struct virtio_device *device, uint32_t vector)
 {
-	const struct vio_msi *from = &device->page->msi[vector];
 	uint32_t *pending = &device->page->msi_pending;
 	struct vio_msi msi;
 
-	if (!read_msi(from, &msi)) {
+	__atomic_fetch_or(pending, 1u << vector, __ATOMIC_SEQ_CST);
+	/* The VMM looks at the bit after it has unmasked; so one of us sees the other. */
+	if (read_msi(&device->page->msi[vector], &msi) && msi.is_masked == 0 &&
+	    (__atomic_fetch_and(pending, ~(1u << vector), __ATOMIC_SEQ_CST) & 1u << vector) != 0) {
+		machine_vm_msi(device->slot, msi.address, msi.data);
+	}
+}
+
+static void send_msi(struct virtio_device *device, uint32_t vector)
+{
+	struct vio_msi msi;
+
+	if (!read_msi(&device->page->msi[vector], &msi)) {
 		return;
 	}
 	if (msi.is_masked != 0) {
-		__atomic_fetch_or(pending, 1u << vector, __ATOMIC_SEQ_CST);
-		/* The VMM looks at the bit after it has unmasked; so one of us sees the other. */
-		if (!read_msi(from, &msi) || msi.is_masked != 0 ||
-		    (__atomic_fetch_and(pending, ~(1u << vector), __ATOMIC_SEQ_CST) &
-		     1u << vector) == 0) {
-			return;
-		}
+		send_masked(device, vector);
+	} else {
+		machine_vm_msi(device->slot, msi.address, msi.data);
 	}
-	machine_vm_msi(device->slot, msi.address, msi.data);
 }
 
 static void send(struct virtio_device *device, uint32_t vector_of, uint32_t intx_bit)
@@ -348,6 +356,9 @@ bool virtio_work(void)
 		device->is_ready = false;
 		work_device(device);
 		device = next;
+		if (device != NULL) {
+			machine_vm_msi_now(); /* it does not wait for others' work */
+		}
 	}
 	return ready_first != NULL;
 }
@@ -363,10 +374,8 @@ static void take_kick(struct virtio_device *device, uint64_t now)
 	}
 }
 
-void virtio_take_kicks(const uint64_t *bits, uint32_t words)
+void virtio_take_kicks(const uint64_t *bits, uint32_t words, uint64_t now)
 {
-	uint64_t now = machine_now_tsc();
-
 	for (words &= MGMT_EVENT_KICK_WORDS; words != 0; words &= words - 1) {
 		uint32_t word = (uint32_t)__builtin_ctz(words);
 		uint64_t left;

@@ -122,7 +122,7 @@ void virtio_slot_look(uint32_t slot);
 #define MGMT_EVENT_KICK_WORDS (~0u << MGMT_EVENT_KICK / 64)
 
 /* The devices whose kick events are set in bits[BH_EVENT_WORDS]; `words` says which words count. */
-void virtio_take_kicks(const uint64_t *bits, uint32_t words);
+void virtio_take_kicks(const uint64_t *bits, uint32_t words, uint64_t now);
 
 /* One turn of all that is ready; true if there is more. */
 bool virtio_work(void);

@@ -407,8 +407,12 @@ static enum blk_step run_one(struct blk_disk *disk, uint32_t queue_idx)
 {
 	struct virtio_device *device = disk->device;
 	struct virtqueue *queue = &device->queues[queue_idx];
-	struct blk_request *request = allocate(disk);
+	struct blk_request *request;
 
+	if (virtqueue_is_empty(queue)) {
+		return BLK_STEP_EMPTY;
+	}
+	request = allocate(disk);
 	if (request == NULL) {
 		return BLK_STEP_FULL;
 	}

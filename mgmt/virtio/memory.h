@@ -67,8 +67,9 @@ static inline struct guest_memory guest_memory_of(uint8_t *base, uint64_t memory
 	return memory;
 }
 
-/* NULL unless all of [gpa, gpa + bytes) is in one run of RAM; bytes may be 0. Nearly everything is above the hole. */
-static inline void *guest_memory_at(const struct guest_memory *memory, uint64_t gpa, uint64_t bytes)
+/* guest_memory_at() for any address and any guest. */
+static __attribute__((noinline, unused)) void *guest_memory_find(const struct guest_memory *memory,
+                                                                 uint64_t gpa, uint64_t bytes)
 {
 	uint64_t start = GUEST_HOLE_END;
 	uint64_t end = memory->low_bytes;
@@ -85,4 +86,15 @@ static inline void *guest_memory_at(const struct guest_memory *memory, uint64_t 
 		return NULL;
 	}
 	return memory->base + gpa;
+}
+
+/* NULL unless all of [gpa, gpa + bytes) is in one run of RAM; bytes may be 0. Nearly everything is between the hole and 3 GiB. */
+static inline void *guest_memory_at(const struct guest_memory *memory, uint64_t gpa, uint64_t bytes)
+{
+	uint64_t end = memory->low_bytes;
+
+	if (gpa >= GUEST_HOLE_END && gpa < end && bytes <= end - gpa && memory->chunks == NULL) {
+		return memory->base + gpa;
+	}
+	return guest_memory_find(memory, gpa, bytes);
 }

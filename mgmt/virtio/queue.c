@@ -137,9 +137,15 @@ void virtqueue_give_all(struct virtqueue *queue, const struct virtqueue_done *do
 
 void virtqueue_give(struct virtqueue *queue, const struct virtqueue_chain *chain, uint32_t bytes)
 {
-	struct virtqueue_done done = { chain->id, chain->slots, bytes };
-
-	virtqueue_give_all(queue, &done, 1);
+	if (queue->broken != NULL) {
+		return;
+	}
+	if (queue->is_packed) {
+		queue_packed_give(queue, &(struct virtqueue_done){ chain->id, chain->slots, bytes },
+		                  1);
+	} else {
+		queue_split_give_one(queue, chain->id, bytes);
+	}
 }
 
 bool virtqueue_needs_interrupt(struct virtqueue *queue)

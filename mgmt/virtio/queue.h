@@ -70,6 +70,16 @@ bool virtqueue_init(struct virtqueue *queue, const struct guest_memory *memory,
 /* The next chain. False if there is none, or the queue is broken. */
 bool virtqueue_take(struct virtqueue *queue, struct virtqueue_chain *chain);
 
+/* For virtqueue_is_empty(): there is a chain to take. */
+bool virtqueue_split_has_chain(struct virtqueue *queue);
+
+/* True: virtqueue_take() would find no chain. To know it sooner where taking one needs preparation. */
+static inline bool virtqueue_is_empty(struct virtqueue *queue)
+{
+	return !queue->is_packed && queue->available == queue->next_available &&
+	       !virtqueue_split_has_chain(queue);
+}
+
 /* A place in the queue: chains that were taken since are taken again after a rewind. */
 struct virtqueue_mark {
 	uint16_t next_available;

@@ -84,6 +84,7 @@ const uint8_t *queue_indirect_table(struct virtqueue *queue, const struct queue_
 void queue_split_resume(struct virtqueue *queue);
 bool queue_split_take(struct virtqueue *queue, struct virtqueue_chain *chain);
 void queue_split_give(struct virtqueue *queue, const struct virtqueue_done *done, uint32_t count);
+void queue_split_give_one(struct virtqueue *queue, uint16_t id, uint32_t bytes);
 bool queue_split_needs_interrupt(struct virtqueue *queue);
 void queue_split_kicks_off(struct virtqueue *queue);
 bool queue_split_kicks_on(struct virtqueue *queue);

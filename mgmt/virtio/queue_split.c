@@ -29,8 +29,7 @@ void queue_split_resume(struct virtqueue *queue)
 	queue->available = queue->next_used;
 }
 
-/* True if there is a chain to take. */
-static __attribute__((noinline)) bool has_chain(struct virtqueue *queue)
+bool virtqueue_split_has_chain(struct virtqueue *queue)
 {
 	if (queue->available != queue->next_available) {
 		return true;
@@ -118,12 +117,57 @@ static inline bool take_single(const struct virtqueue *queue, struct virtqueue_c
 	return true;
 }
 
+/*
+ * A chain of several as it should be, which nearly all of a disk's are. False: walk_direct() must look; it reads all of them but the first
+ * anew, and nothing of what was read here counts.
+ */
+static __attribute__((noinline)) bool take_plain(const struct virtqueue *queue,
+                                                 struct virtqueue_chain *chain,
+                                                 struct queue_desc desc)
+{
+	const struct guest_memory *memory = queue->memory;
+	uint64_t out_bytes = 0;
+	uint64_t in_bytes = 0;
+	uint32_t out_count = 0;
+	uint32_t count = 0;
+
+	for (;;) {
+		uint8_t *address = guest_memory_at(memory, desc.address, desc.bytes);
+
+		if (address == NULL || desc.bytes == 0 || count == VIRTQUEUE_PIECES_MAX) {
+			return false;
+		}
+		chain->pieces[count++] = (struct block_piece){ address, desc.bytes };
+		if ((desc.flags & VIRTQ_DESC_WRITE) != 0) {
+			in_bytes += desc.bytes;
+		} else if (in_bytes == 0) {
+			out_bytes += desc.bytes;
+			out_count++;
+		} else {
+			return false;
+		}
+		if ((desc.flags & (VIRTQ_DESC_NEXT | VIRTQ_DESC_INDIRECT)) == 0) {
+			break;
+		}
+		if ((desc.flags & VIRTQ_DESC_INDIRECT) != 0 || desc.next >= queue->size) {
+			return false;
+		}
+		desc = queue_read_desc(&queue->descriptors[desc.next]);
+	}
+	chain->slots = 0;
+	chain->out_count = out_count;
+	chain->in_count = count - out_count;
+	chain->out_bytes = (uint32_t)out_bytes;
+	chain->in_bytes = (uint32_t)in_bytes;
+	return ((out_bytes | in_bytes) >> 32) == 0;
+}
+
 bool queue_split_take(struct virtqueue *queue, struct virtqueue_chain *chain)
 {
 	struct queue_desc desc;
 	uint16_t head;
 
-	if (queue->available == queue->next_available && !has_chain(queue)) {
+	if (queue->available == queue->next_available && !virtqueue_split_has_chain(queue)) {
 		return false;
 	}
 	head = load16(&queue->driver->ring[queue->next_available & (queue->size - 1)]);
@@ -133,7 +177,8 @@ bool queue_split_take(struct virtqueue *queue, struct virtqueue_chain *chain)
 	}
 	chain->id = head;
 	desc = queue_read_desc(&queue->descriptors[head]);
-	if (!take_single(queue, chain, desc) && !walk_direct(queue, chain, desc)) {
+	if (!take_single(queue, chain, desc) && !take_plain(queue, chain, desc) &&
+	    !walk_direct(queue, chain, desc)) {
 		return false;
 	}
 	queue->next_available++;
@@ -148,11 +193,25 @@ void queue_split_give(struct virtqueue *queue, const struct virtqueue_done *done
 	uint32_t i;
 
 	for (i = 0; i < count; i++) {
-		ring[next & mask] = (struct virtq_used_elem){ done[i].id, done[i].bytes };
-		next++;
+		struct virtq_used_elem *to = &ring[next++ & mask];
+
+		to->id = done[i].id;
+		to->bytes = done[i].bytes;
 	}
 	queue->next_used = next;
 	queue->added = (uint16_t)(queue->added + count);
+	__atomic_store_n(&queue->device->idx, next, __ATOMIC_RELEASE);
+}
+
+void queue_split_give_one(struct virtqueue *queue, uint16_t id, uint32_t bytes)
+{
+	uint16_t next = queue->next_used;
+	struct virtq_used_elem *to = &queue->device->ring[next & (queue->size - 1u)];
+
+	to->id = id;
+	to->bytes = bytes;
+	queue->next_used = ++next;
+	queue->added++;
 	__atomic_store_n(&queue->device->idx, next, __ATOMIC_RELEASE);
 }
 
@@ -182,5 +241,5 @@ bool queue_split_kicks_on(struct virtqueue *queue)
 	}
 	/* The driver looks at this after it has stored its index; we look at its index after this. */
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
-	return has_chain(queue);
+	return virtqueue_split_has_chain(queue);
 }

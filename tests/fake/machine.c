@@ -140,14 +140,12 @@ void arch_fpu_init_area(void *area)
 	memset(area, 0, arch_fpu_size);
 }
 
-void arch_fpu_save(void *area)
+void arch_fpu_swap(void *save, const void *restore)
 {
-	memset(area, 1, arch_fpu_size);
-}
-
-void arch_fpu_restore(const void *area)
-{
-	(void)((const volatile char *)area)[arch_fpu_size - 1];
+	if (save != NULL) {
+		memset(save, 1, arch_fpu_size);
+	}
+	(void)((const volatile char *)restore)[arch_fpu_size - 1];
 }
 
 void arch_fpu_set_trap(bool is_on)

@@ -363,6 +363,10 @@ void machine_vm_msi(uint32_t slot, uint64_t address, uint32_t data)
 	fake_msi_data = data;
 }
 
+void machine_vm_msi_now(void)
+{
+}
+
 void machine_signal_root(void)
 {
 }

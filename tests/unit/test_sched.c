@@ -168,6 +168,62 @@ static void test_wait_ends_in_time(void **state)
 	assert_true(fake_tsc >= deadline && fake_tsc < deadline + MS);
 }
 
+/* A wait that an event has ended leaves its timer: the next one lasts as long as it says all the same. */
+static void test_wait_after_a_wait(void **state)
+{
+	int64_t set = fake_call(0, BH_CALL_EVENT_SET_CREATE, (uint64_t[4]){ 0 });
+	int64_t event = fake_call(0, BH_CALL_EVENT_CREATE, (uint64_t[4]){ (uint64_t)set, 0 });
+	struct thread *root = fake_cpus[0].current;
+	uint64_t start = fake_tsc;
+
+	(void)state;
+	thread_add(0, 256, 0);
+	while (fake_cpus[0].current != root) {
+		run_for(0, MS);
+	}
+	assert_int_equal(fake_call(0, BH_CALL_EVENT_WAIT,
+	                           (uint64_t[4]){ (uint64_t)set, start + 50 * MS, SCRATCH }),
+	                 INT64_MIN);
+	run_for(0, MS);
+	fake_call(0, BH_CALL_EVENT_SIGNAL, (uint64_t[4]){ (uint64_t)event });
+	assert_ptr_equal(fake_cpus[0].current, root);
+	assert_int_equal(arch_user_frame(&fake_cpus[0])->rax, 1);
+	assert_int_equal(fake_call(0, BH_CALL_EVENT_WAIT,
+	                           (uint64_t[4]){ (uint64_t)set, start + 200 * MS, SCRATCH }),
+	                 INT64_MIN);
+	while (fake_cpus[0].current != root) {
+		run_for(0, MS);
+	}
+	assert_int_equal((int64_t)arch_user_frame(&fake_cpus[0])->rax, BH_ERR_TIMEOUT);
+	assert_true(fake_tsc >= start + 200 * MS && fake_tsc < start + 220 * MS);
+	/* Earlier than the one before. */
+	start = fake_tsc;
+	assert_int_equal(fake_call(0, BH_CALL_EVENT_WAIT,
+	                           (uint64_t[4]){ (uint64_t)set, start + 20 * MS, SCRATCH }),
+	                 INT64_MIN);
+	while (fake_cpus[0].current != root) {
+		run_for(0, MS);
+	}
+	assert_true(fake_tsc >= start + 20 * MS && fake_tsc < start + 40 * MS);
+}
+
+/* The message of a wait goes to a vm or nowhere: an error, and no wait. */
+static void test_wait_with_a_bad_message(void **state)
+{
+	int64_t set = fake_call(0, BH_CALL_EVENT_SET_CREATE, (uint64_t[4]){ 0 });
+
+	(void)state;
+	assert_int_equal(fake_call(0, BH_CALL_EVENT_WAIT,
+	                           (uint64_t[4]){ (uint64_t)set, BH_FOREVER, SCRATCH, 200 }),
+	                 BH_ERR_HANDLE);
+	assert_int_equal(
+		fake_call(0, BH_CALL_EVENT_WAIT,
+	                  (uint64_t[4]){ (uint64_t)set, BH_FOREVER, SCRATCH, (uint64_t)set }),
+		BH_ERR_HANDLE);
+	assert_int_equal(fake_call(0, BH_CALL_EVENT_WAIT, (uint64_t[4]){ 200, 0, SCRATCH }),
+	                 BH_ERR_HANDLE);
+}
+
 static void test_yield(void **state)
 {
 	struct thread *root = fake_cpus[0].current, *other = thread_add(0, 256, 0);
@@ -189,6 +245,8 @@ int main(void)
 		cmocka_unit_test_setup(test_alone_is_not_interrupted, start),
 		cmocka_unit_test_setup(test_wake_preempts, start),
 		cmocka_unit_test_setup(test_wait_ends_in_time, start),
+		cmocka_unit_test_setup(test_wait_after_a_wait, start),
+		cmocka_unit_test_setup(test_wait_with_a_bad_message, start),
 		cmocka_unit_test_setup(test_yield, start),
 	};
 

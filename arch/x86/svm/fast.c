@@ -86,7 +86,11 @@ static out_of_line uint64_t finish_hlt(struct vcpu *vcpu)
 		return vcpu->hvm_page.raw;
 	}
 	vcpu->activity = BH_ACTIVITY_HALTED;
-	vcpu_request_self(vcpu, VCPU_REQUEST_INTERRUPT);
+	/* Something waits already that may wake it; else whoever comes now sets a request, which is looked at before it sleeps. */
+	if ((vcpu->lapic.irr_words | vcpu->irr_remote_words | vcpu->inject | vcpu->nmi_pending |
+	     vcpu->lapic.is_extint_asserted) != 0) {
+		vcpu_request_self(vcpu, VCPU_REQUEST_INTERRUPT);
+	}
 	return deliver(vcpu);
 }
 
