@@ -92,6 +92,71 @@ def test_cpu_hotplug(demo):
         assert console.read("nproc") == "2"
 
 
+def input_interrupts(console):
+    """How many each receive queue of eth1 has had: the sum over all CPUs."""
+    device = console.read("basename $(readlink /sys/class/net/eth1/device)")
+    rows = [line.split() for line in console.read("cat /proc/interrupts").split("\n") if f"{device}-input." in line]
+    return [sum(int(word) for word in row[1:] if word.isdigit()) for row in rows]
+
+
+def check_vlan(machine):
+    """A VLAN of Linux on a trunk port; without it the device lets none of its frames through."""
+    with machine.console("alpha") as console:
+        console.read("for m in llc stp garp mrp 8021q; do insmod /lib/modules/$(uname -r)/$m.ko; done")
+        console.read("ip link add link eth1 name eth1.5 type vlan id 5 && ip address add 10.5.0.1/24 dev eth1.5 && "
+                     "ip link set eth1.5 up")
+        assert "4 packets received, 0% packet loss" in console.read("ping -i 0.1 -c 4 10.5.0.2", 60)
+        console.read("ip link del eth1.5")
+    with machine.console("beta") as console:
+        console.read("ip link set eth1 down")
+        sent = int(console.read("cat /sys/class/net/eth2/statistics/tx_packets"))
+    with machine.console("alpha") as console:
+        before = int(console.read("cat /sys/class/net/eth1/statistics/rx_packets"))
+    with machine.console("beta") as console:  # a request for an address that nobody has goes to all
+        assert "0 packets received" in console.run("ping -c 2 -W 1 10.5.0.9", 60)[0]
+        assert int(console.read("cat /sys/class/net/eth2/statistics/tx_packets")) > sent
+    with machine.console("alpha") as console:
+        assert int(console.read("cat /sys/class/net/eth1/statistics/rx_packets")) == before
+
+
+def frames_received(machine):
+    return {row["port"]: row["received_frames"] for row in machine.query("switch port jumbo")}
+
+
+@pytest.mark.long_on_bochs
+def test_pairs_of_queues_and_jumbo_frames(demo):
+    """A processor's own pair carries what it sends and the answers; 8,928 bytes of a ping are one frame."""
+    demo.command("switch add jumbo mtu=9000")
+    for guest, net in (("alpha", "jumbo,queues=2,vlan=trunk"), ("beta", "jumbo"), ("beta", "jumbo,vlan=5")):
+        demo.command(f"net add {guest} {net}")
+    for guest, device, address in (("alpha", "eth1", "10.1.0.1"), ("beta", "eth1", "10.1.0.2"),
+                                   ("beta", "eth2", "10.5.0.2")):
+        with demo.console(guest) as console:
+            console.read(f"until [ -e /sys/class/net/{device} ]; do sleep 0.2; done", 60)
+            console.read(f"ip address add {address}/24 dev {device} && ip link set {device} up")
+            assert console.read(f"cat /sys/class/net/{device}/mtu") == "9000"
+    with demo.console("alpha") as console:
+        console.read("until ping -c 1 -W 1 10.1.0.2 >/dev/null; do :; done", 60)
+        assert len(input_interrupts(console)) == 2
+        for cpu in (0, 1):
+            before = input_interrupts(console)
+            assert "8 packets received, 0% packet loss" in console.read(
+                f"taskset -c {cpu} ping -i 0.1 -c 8 10.1.0.2", 60)
+            grown = [new - old for new, old in zip(input_interrupts(console), before)]
+            assert grown[cpu] > grown[1 - cpu], (cpu, grown)
+    before = frames_received(demo)
+    with demo.console("alpha") as console:
+        answer = console.read("ping -i 0.1 -c 8 -s 8900 10.1.0.2", 60)
+        assert "8 packets received, 0% packet loss" in answer and answer.count("8908 bytes from") == 8
+    after = frames_received(demo)
+    assert all(8 <= after[port] - before[port] < 16 for port in ("alpha.1", "beta.1")), (before, after)
+    check_vlan(demo)
+    for guest, number in (("alpha", 1), ("beta", 1), ("beta", 2)):
+        demo.command(f"net del {guest} {number}")
+        with demo.console(guest) as console:
+            console.read(f"while [ -e /sys/class/net/eth{number} ]; do sleep 0.2; done", 60)
+
+
 def test_reboot_of_a_guest(demo):
     restarts = demo.guest("beta")["restarts"]
     with demo.console("beta") as console:
