@@ -8,7 +8,7 @@
 #include <stdint.h>
 
 #define BOOT_INFO_MAGIC   0x42484b4842303031ull
-#define BOOT_INFO_VERSION 3u
+#define BOOT_INFO_VERSION 4u
 #define BOOT_MEMORY_MAX   512u
 #define BOOT_MODULES_MAX  64u
 /* room in the map for what the kernel adds: image, modules, early pages */
@@ -58,6 +58,7 @@ struct boot_info {
 	uint64_t start_tsc;
 	char cmdline[512];
 	char loader[64];
+	char note[128]; /* what the boot path had no room for, for the log; empty: nothing */
 	struct boot_framebuffer framebuffer;
 	struct boot_memory memory[BOOT_MEMORY_SLOTS]; /* BOOT_MEMORY_MAX by the boot path */
 	struct boot_module modules[BOOT_MODULES_MAX];

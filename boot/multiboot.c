@@ -133,27 +133,43 @@ static void memory_add(uint64_t base, uint64_t size, uint32_t type)
  * A module's name is the last word of its string, without folders: GRUB gives what stands behind the file ("root"), QEMU the file and
  * what stands behind it ("build/root.bin root"), and either only the file when nothing stands there.
  */
-static void module_add(uint32_t start, uint32_t end, const char *string)
+static void name_copy(char *to, size_t size, const char *string)
 {
 	const char *name = string;
-	struct boot_module *module;
 	size_t length = 0;
 
-	if (boot_info.modules_count == BOOT_MODULES_MAX || end < start) {
-		return;
-	}
-	module = &boot_info.modules[boot_info.modules_count++];
-	module->base = start;
-	module->size = end - start;
 	for (const char *p = string; *p != '\0'; p++) {
 		if ((p[0] == ' ' || p[0] == '/') && p[1] != ' ' && p[1] != '\0') {
 			name = p + 1;
 		}
 	}
-	while (name[length] != '\0' && name[length] != ' ' && length + 1 < sizeof(module->name)) {
-		module->name[length] = name[length];
+	while (name[length] != '\0' && name[length] != ' ' && length + 1 < size) {
+		to[length] = name[length];
 		length++;
 	}
+	to[length] = '\0';
+}
+
+static void module_add(uint32_t start, uint32_t end, const char *string)
+{
+	static const char full[] = ", the most; left out with what follows it: ";
+	struct boot_module *module;
+
+	if (end < start) {
+		return;
+	}
+	if (boot_info.modules_count == BOOT_MODULES_MAX) {
+		if (boot_info.note[0] == '\0') {
+			text_copy(boot_info.note, sizeof(boot_info.note), full);
+			name_copy(boot_info.note + sizeof(full) - 1,
+			          sizeof(boot_info.note) - sizeof(full), string);
+		}
+		return;
+	}
+	module = &boot_info.modules[boot_info.modules_count++];
+	module->base = start;
+	module->size = end - start;
+	name_copy(module->name, sizeof(module->name), string);
 }
 
 /* QEMU puts the image's file name before the words; GRUB does not. */

@@ -292,6 +292,27 @@ static bool check_args(struct verb_call *call, struct result *result)
 	return true;
 }
 
+/* KEY=VALUE is taken where KEY and VALUE are meant. */
+static void split_key(struct verb_call *call)
+{
+	uint32_t last = call->word_count - 1;
+	struct verb_word *word = call->word;
+	char *equals;
+
+	if (call->word_count == 0 || call->word_count >= VERB_ARGS_MAX ||
+	    call->verb->args[last].kind != VERB_ARG_KEY) {
+		return;
+	}
+	equals = strchr(word[last].text, '=');
+	if (equals != NULL) {
+		*equals = '\0';
+		word[last + 1].text = equals + 1;
+		word[last + 1].column = word[last].column +
+		                        (uint32_t)(equals + 1 - word[last].text);
+		call->word_count++;
+	}
+}
+
 static bool parse_words(struct verb_call *call, const struct verb_word *words, uint32_t count,
                         struct result *result)
 {
@@ -310,6 +331,7 @@ static bool parse_words(struct verb_call *call, const struct verb_word *words, u
 		}
 		i += taken;
 	}
+	split_key(call);
 	return check_args(call, result);
 }
 
@@ -495,7 +517,11 @@ static void offer_arg(struct line_choices *choices, const struct verb_arg *arg, 
 		offer_files(choices);
 		break;
 	case VERB_ARG_KEY:
-		offer_keys(choices, CONFIG_SECTION_GUEST, "");
+		if (strchr(word, '=') != NULL) {
+			offer_assign(choices, CONFIG_SECTION_GUEST, word);
+		} else {
+			offer_keys(choices, CONFIG_SECTION_GUEST, "");
+		}
 		break;
 	case VERB_ARG_VALUE:
 		if (arg->choices != NULL) {

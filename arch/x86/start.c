@@ -30,9 +30,9 @@ void arch_start_on_slot(void)
 	cpu_init(cpu);
 	cpus[0] = cpu;
 	cpus_count = 1;
-	log_print("Bulkhead %s (%s), started by %s, image %lu KiB, %u modules", BUILD_VERSION,
+	log_print("Bulkhead %s (%s), started by %s, image %lu KiB, %u modules%s", BUILD_VERSION,
 	          BUILD_COMMIT, boot_info.loader, boot_info.kernel_size >> 10,
-	          boot_info.modules_count);
+	          boot_info.modules_count, boot_info.note);
 	pic_mask();
 	apic_init();
 	apic_cpu_init();

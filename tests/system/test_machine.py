@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The machine as a whole: scripts/boot's contract, reboot, bad files, a VMM that was taken over."""
+import re
 import subprocess
 import time
 
@@ -39,9 +40,14 @@ def test_host_reboot(boot):
 
 
 def test_bad_config_still_gives_a_shell(boot):
+    """Nor do more files than there is room for keep it away; the log says which are left out."""
+    more = [word for i in range(64) for word in ("--file", f"more{i}={ROOT / 'tests/system/data/bad.cfg'}")]
     machine = boot("--config", str(ROOT / "tests/system/data/bad.cfg"), "--file",
-                   f"hello={BUILD / 'guests/hello.elf'}")
+                   f"hello={BUILD / 'guests/hello.elf'}", *more)
     machine.wait_for_shell()
+    first = re.search(r"64 modules, the most; left out with what follows it: more(\d+)", machine.command("log"))
+    kept = {row["name"] for row in machine.query("files")}
+    assert first and f"more{int(first[1]) - 1}" in kept and f"more{first[1]}" not in kept
     assert machine.guest("good") is not None
     assert machine.guest("bad") is None
     machine.poweroff()

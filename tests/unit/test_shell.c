@@ -107,6 +107,12 @@ static void lives_a_whole_life(void **state)
 	             "{\"id\": 1, \"name\": \"a\", \"state\": \"running\", \"vcpus\": 2, "
 	             "\"pcpus\": \"1-2\", \"memory_bytes\": 67108864");
 	assert_shows("set a weight 512\r", "a: weight = 512\n");
+	assert_shows("set a weight=300\r", "a: weight = 300\n");
+	assert_shows("set a cmdline=\"a=1 b\"\r", "a: cmdline = a=1 b (from its next start)\n");
+	assert_shows("set a weight=lots\r", "column 14");
+	assert_shows("set a nokey=1\r", "column 7");
+	assert_shows("set a weight=300 400\r", "error: ");
+	assert_shows("set a weight\r", "VALUE is missing");
 	assert_shows("set a memory 128M\r", "a: memory = 128M (from its next start)\n");
 	assert_shows("set a memory lots\r",
 	             "error: set, column 14: memory: 'lots' is not good; meant is a size");
@@ -344,6 +350,7 @@ static void completes(void **state)
 	assert_shows("create alpha kernel=vmlinuz\r", "defined");
 	assert_shows("sho\tc\t\t\r", "[guest alpha]");
 	assert_shows("set al\tauto\ty\t\r", "alpha: autostart = yes");
+	assert_shows("set al\tautostart=n\t\r", "alpha: autostart = no");
 	assert_shows("create beta ker\tvml\tmemo\t64M\r", "defined");
 	assert_shows("host p\t\x15\r", "host poweroff ");
 	assert_shows("\t\t\x03", "vcpus");
