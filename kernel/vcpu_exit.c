@@ -39,11 +39,11 @@ static bool exit_mmio(struct vcpu *vcpu, const struct vm_exit *exit)
 		}
 		vcpu->stats->exits[BH_REASON_APIC]++;
 	}
-	if (unlikely(exit->is_delivery)) {
-		/* Descriptor table or stack is not there: a CPU would read ones from it, fault again, and shut down. */
-		return vcpu_return(vcpu, BH_EXIT_SHUTDOWN, BH_STATE_EMULATE);
-	}
 	vcpu->run->mmio = *mmio;
+	if (unlikely(exit->is_delivery)) {
+		/* Descriptor table or stack is not there: the VMM may know better, else the guest's CPU shuts down. */
+		return vcpu_return(vcpu, BH_EXIT_DELIVERY, BH_STATE_EMULATE);
+	}
 	vcpu->answer = VCPU_ANSWER_MMIO;
 	return vcpu_return(vcpu, BH_EXIT_MMIO,
 	                   mmio->is_64 ? BH_STATE_GPR | BH_STATE_CONTROL : BH_STATE_EMULATE);

@@ -3,6 +3,8 @@
  * Requests to root about chunks (see chunks.h), a run of neighbours at a time. While a chunk goes, no address in it is
  * translated any more (guest_memory.leaving), and before that no ring or request may lie in it: so mgmt never touches
  * memory that is not mapped.
+ *
+ * root has more to do than this: after each answer it is others' turn, and the guests' turns go round.
  */
 #include "mgmt/chunks.h"
 
@@ -13,19 +15,25 @@
 #include "mgmt/root_turn.h"
 #include "mgmt/virtio/backend.h"
 
-#define WORDS            (BH_CHUNKS_MAX / 64)
-#define RETRIES_A_SECOND 4u
+#define WORDS              GUEST_CHUNK_WORDS
+#define RETRIES_A_SECOND   4u
+#define SHORT_TOLD_SECONDS 60u /* a guest that waits for memory is told of no more often */
 
 static struct {
 	bool is_there;
 	bool is_short;
 	uint32_t device_idx;
 	uint64_t give[WORDS];
+	uint64_t report[WORDS]; /* the same, but forgotten if it cannot be at once */
 	uint64_t take[WORDS];
+	struct guest_chunk_news news;
+	uint64_t touched_bytes;
+	uint64_t told_tsc;
 } slots[BH_PARTITIONS_MAX];
 
 static struct {
 	bool is_out;
+	bool is_given;
 	uint32_t slot, first, count;
 } flight;
 
@@ -67,6 +75,7 @@ static void adopt_flight(uint32_t slot)
 	}
 	root_turn_adopt();
 	flight.is_out = true;
+	flight.is_given = true;
 	flight.slot = slot;
 	flight.first = channel->params.chunk_first;
 	flight.count = channel->params.chunks_count;
@@ -82,6 +91,8 @@ void chunks_attach(uint32_t slot, uint32_t device_idx)
 	memset(&slots[slot], 0, sizeof(slots[slot]));
 	slots[slot].is_there = true;
 	slots[slot].device_idx = device_idx;
+	slots[slot].news.have_news = &have_news;
+	memory->news = &slots[slot].news;
 	memory->chunks = machine_guest_chunks(slot);
 	memory->chunk_shift = (uint32_t)__builtin_ctzll(memory->chunks->chunk_bytes);
 	adopt_flight(slot);
@@ -106,9 +117,32 @@ void chunks_give(uint32_t slot, uint32_t idx)
 	}
 }
 
+void chunks_report(uint32_t slot, uint32_t idx)
+{
+	if (idx != 0 && is_there(slot, idx)) {
+		have_news = true;
+		bit_set(slots[slot].report, idx, true);
+		bit_set(slots[slot].take, idx, false);
+	}
+}
+
+bool chunks_is_settled(uint32_t slot, uint32_t idx)
+{
+	return !bit_of(slots[slot].report, idx) && !bit_of(virtio_slot_memory(slot)->leaving, idx);
+}
+
+void chunks_set_lent(uint32_t slot, uint32_t idx, bool is_lent)
+{
+	uint64_t *told = machine_vmm_channel(slot)->lent_chunks;
+
+	bit_set(slots[slot].news.lent, idx, is_lent);
+	machine_store64(&told[idx / 64], slots[slot].news.lent[idx / 64]);
+}
+
 void chunks_take(uint32_t slot, uint32_t idx)
 {
 	bit_set(slots[slot].give, idx, false);
+	bit_set(slots[slot].report, idx, false);
 	if (!guest_memory_chunk_is_there(virtio_slot_memory(slot), idx)) {
 		have_news |= !bit_of(slots[slot].take, idx);
 		bit_set(slots[slot].take, idx, true);
@@ -139,6 +173,11 @@ uint64_t chunks_away_bytes(uint32_t slot, uint64_t memory_bytes)
 	return bytes;
 }
 
+uint64_t chunks_touched_bytes(uint32_t slot)
+{
+	return slots[slot].touched_bytes;
+}
+
 bool chunks_are_short(uint32_t slot)
 {
 	return slots[slot].is_there && slots[slot].is_short;
@@ -146,28 +185,115 @@ bool chunks_are_short(uint32_t slot)
 
 /* ---- root ------------------------------------------------------------------------------------------ */
 
-static void take_answer(void)
+static void tell_device(uint32_t slot, uint32_t idx)
+{
+	struct virtio_device *device = virtio_device_at(slot, idx);
+
+	if (device != NULL) {
+		virtio_device_poke(device);
+	}
+}
+
+/* Devices look again whether what they need is there, and vCPUs. */
+static void tell_all(uint32_t slot)
+{
+	uint32_t i;
+
+	for (i = 0; i < VIO_DEVICES_MAX; i++) {
+		tell_device(slot, i);
+	}
+	machine_signal_vmm_device(slot);
+}
+
+static void set_short(uint32_t slot, bool is_short)
+{
+	uint64_t now = machine_now_tsc();
+
+	if (is_short) {
+		retry_tsc = now + machine_tsc_hz() / RETRIES_A_SECOND;
+	}
+	if (is_short && !slots[slot].is_short &&
+	    (slots[slot].told_tsc == 0 ||
+	     now - slots[slot].told_tsc > SHORT_TOLD_SECONDS * machine_tsc_hz())) {
+		slots[slot].told_tsc = now;
+		ledger_event(machine_ledger(), now, machine_ledger()->guests[slot].config.name,
+		             "it waits for memory that it gave back: the machine has none free");
+	}
+	slots[slot].is_short = is_short;
+}
+
+/* True if root has answered now. */
+static bool take_answer(void)
 {
 	uint32_t slot = flight.slot;
-	struct virtio_device *device;
 	uint32_t i;
 
 	if (!flight.is_out || !root_turn_is_answered()) {
-		return;
+		return false;
 	}
 	flight.is_out = false;
 	root_turn_end();
 	if (!slots[slot].is_there) {
-		return;
+		return true;
 	}
 	for (i = flight.first; i - flight.first < flight.count && i < BH_CHUNKS_MAX; i++) {
 		bit_set(virtio_slot_memory(slot)->leaving, i, false);
 	}
-	slots[slot].is_short = machine_root_channel()->result == BH_ERR_MEMORY ||
-	                       machine_root_channel()->result == BH_ERR_QUOTA;
-	device = virtio_device_at(slot, slots[slot].device_idx);
-	if (device != NULL) {
-		virtio_device_poke(device);
+	if (!flight.is_given) {
+		set_short(slot, machine_root_channel()->result == BH_ERR_MEMORY ||
+		                        machine_root_channel()->result == BH_ERR_QUOTA);
+	}
+	tell_all(slot);
+	return true;
+}
+
+/* ---- what is touched ------------------------------------------------------------------------------ */
+
+static void take_touched(uint32_t slot, uint32_t idx)
+{
+	if (idx < count_of(slot) && !bit_of(slots[slot].take, idx) &&
+	    !guest_memory_chunk_is_there(virtio_slot_memory(slot), idx)) {
+		slots[slot].touched_bytes += machine_guest_chunks(slot)->chunk_bytes;
+		chunks_take(slot, idx);
+	}
+}
+
+/* By devices. */
+static void take_missed(uint32_t slot)
+{
+	struct guest_chunk_news *news = &slots[slot].news;
+	uint32_t i;
+
+	if (!news->is_missed) {
+		return;
+	}
+	for (i = 0; i < count_of(slot); i++) {
+		if (bit_of(news->missed, i)) {
+			take_touched(slot, i);
+		}
+	}
+	memset(news->missed, 0, sizeof(news->missed));
+	news->is_missed = false;
+	tell_all(slot); /* what is there by now */
+}
+
+/* By vCPUs: the VMM's word, which concerns nobody but its guest. */
+static void take_wanted(uint32_t slot)
+{
+	const struct vmm_channel *channel = machine_vmm_channel(slot);
+	uint32_t i;
+
+	for (i = 0; i < BH_MAX_VCPUS; i++) {
+		uint32_t idx = __atomic_load_n(&channel->wanted_chunks[i], __ATOMIC_ACQUIRE);
+
+		if (idx == 0 || idx >= count_of(slot)) {
+			continue;
+		}
+		if (is_there(slot, idx) || bit_of(slots[slot].news.lent, idx)) {
+			machine_signal_vmm_device(slot); /* it waits no more */
+		} else {
+			take_touched(slot, idx);
+		}
 	}
 }
 
@@ -189,7 +315,19 @@ static bool is_fulfilled(uint32_t slot, uint32_t idx)
 	if (bit_of(slots[slot].take, idx) && is_there(slot, idx)) {
 		bit_set(slots[slot].take, idx, false);
 	}
-	return !bit_of(slots[slot].give, idx) && !bit_of(slots[slot].take, idx);
+	if (bit_of(slots[slot].report, idx) && !may_go(slot, idx)) {
+		bit_set(slots[slot].report, idx, false);
+		tell_device(slot, slots[slot].device_idx);
+	}
+	return !bit_of(slots[slot].give, idx) && !bit_of(slots[slot].report, idx) &&
+	       !bit_of(slots[slot].take, idx);
+}
+
+/* Wished for, one way or the other. */
+static bool is_wished(uint32_t slot, uint32_t idx, bool is_given)
+{
+	return is_given ? bit_of(slots[slot].give, idx) || bit_of(slots[slot].report, idx)
+	                : bit_of(slots[slot].take, idx);
 }
 
 static void send(uint32_t slot, uint32_t first, bool is_given)
@@ -199,15 +337,16 @@ static void send(uint32_t slot, uint32_t first, bool is_given)
 
 	do {
 		bit_set(virtio_slot_memory(slot)->leaving, idx, is_given);
+		bit_set(slots[slot].report, idx, false);
 		idx++;
 	} while (idx < count_of(slot) && !is_fulfilled(slot, idx) &&
-	         (is_given ? bit_of(slots[slot].give, idx) && may_go(slot, idx)
-	                   : bit_of(slots[slot].take, idx)));
+	         is_wished(slot, idx, is_given) && (!is_given || may_go(slot, idx)));
 	memset(&channel->params, 0, sizeof(channel->params));
 	channel->params.slot = slot;
 	channel->params.chunk_first = first;
 	channel->params.chunks_count = idx - first;
 	flight.is_out = true;
+	flight.is_given = is_given;
 	flight.slot = slot;
 	flight.first = first;
 	flight.count = idx - first;
@@ -225,8 +364,7 @@ static bool send_for(uint32_t slot)
 		bool is_given = pass == 1;
 
 		for (i = 0; i < count_of(slot); i++) {
-			if (is_fulfilled(slot, i) ||
-			    !bit_of(is_given ? slots[slot].give : slots[slot].take, i)) {
+			if (is_fulfilled(slot, i) || !is_wished(slot, i, is_given)) {
 				continue;
 			}
 			is_waiting = true;
@@ -245,11 +383,21 @@ static bool send_for(uint32_t slot)
 
 void chunks_poll(void)
 {
-	uint32_t slot;
+	static uint32_t next_slot;
+	uint32_t i;
 
-	take_answer();
-	for (slot = 0; slot < BH_PARTITIONS_MAX && root_turn_is_free(); slot++) {
-		if (slots[slot].is_there && send_for(slot)) {
+	if (take_answer()) {
+		return; /* the next turn; it comes at once */
+	}
+	for (i = 0; i < BH_PARTITIONS_MAX; i++) {
+		if (slots[i].is_there) {
+			take_missed(i);
+			take_wanted(i);
+		}
+	}
+	for (i = 0; i < BH_PARTITIONS_MAX && root_turn_is_free(); i++) {
+		next_slot = (next_slot + 1) % BH_PARTITIONS_MAX;
+		if (slots[next_slot].is_there && send_for(next_slot)) {
 			return;
 		}
 	}

@@ -183,6 +183,7 @@ struct config_guest {
 	uint32_t cap_percent;
 	uint32_t console; /* enum config_console */
 	bool has_balloon;
+	bool has_reports; /* of free pages, by a balloon */
 	struct config_vsock vsock;
 	struct config_texts ports; /* names of further ports of virtio-console */
 	bool has_debug_exit;

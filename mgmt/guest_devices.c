@@ -47,7 +47,7 @@ uint32_t guest_devices_mask(const struct config_guest *config)
 		mask |= has_net(config, i) ? 1u << (GUEST_DEVICE_NET + i) : 0;
 	}
 	mask |= config->vsock.cid != 0 ? 1u << GUEST_DEVICE_VSOCK : 0;
-	mask |= config->has_balloon ? 1u << GUEST_DEVICE_BALLOON : 0;
+	mask |= guest_devices_balloon(config) != 0 ? 1u << GUEST_DEVICE_BALLOON : 0;
 	mask |= guest_devices_ports(config) != 0 ? 1u << GUEST_DEVICE_CONSOLE : 0;
 	return mask != 0 ? mask | 1u << GUEST_DEVICE_RNG : 0;
 }
@@ -60,6 +60,13 @@ static bool has_hvc(const struct config_guest *config)
 uint32_t guest_devices_ports(const struct config_guest *config)
 {
 	return has_hvc(config) || config->ports.count != 0 ? 1 + config->ports.count : 0;
+}
+
+uint32_t guest_devices_balloon(const struct config_guest *config)
+{
+	return config->has_reports   ? GUEST_BALLOON | GUEST_BALLOON_REPORTS
+	       : config->has_balloon ? GUEST_BALLOON
+	                             : 0;
 }
 
 enum guest_devices_step guest_devices_prepare(struct guest *guest, char *why, size_t size)
@@ -218,6 +225,17 @@ static bool attach_vsock(struct guest *guest)
 	return vsock_add(slot, GUEST_DEVICE_VSOCK, &params) != NULL;
 }
 
+static bool attach_balloon(const struct guest *guest)
+{
+	const struct balloon_params params = {
+		.memory_bytes = guest->memory_bytes,
+		.wanted_bytes = guest->balloon_bytes,
+		.can_report = (guest->has_balloon & GUEST_BALLOON_REPORTS) != 0,
+	};
+
+	return balloon_add(partition_slot(guest), GUEST_DEVICE_BALLOON, &params) != NULL;
+}
+
 /* Adds the devices that are configured and not there. True if all are there now. */
 static bool attach_missing(struct guest *guest)
 {
@@ -243,8 +261,7 @@ static bool attach_missing(struct guest *guest)
 		is_complete &= attach_vsock(guest);
 	}
 	if (guest->has_balloon != 0 && virtio_device_at(slot, GUEST_DEVICE_BALLOON) == NULL) {
-		is_complete &= balloon_add(slot, GUEST_DEVICE_BALLOON, guest->memory_bytes,
-		                           guest->balloon_bytes) != NULL;
+		is_complete &= attach_balloon(guest);
 	}
 	if (virtio_device_at(slot, GUEST_DEVICE_RNG) == NULL) {
 		is_complete &= rng_add(slot, GUEST_DEVICE_RNG) != NULL;

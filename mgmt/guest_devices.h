@@ -35,6 +35,9 @@ uint32_t guest_devices_mask(const struct config_guest *config);
 /* How many ports of virtio-console it is to start with, that of hvc0 always counted; 0: there is no such device. */
 uint32_t guest_devices_ports(const struct config_guest *config);
 
+/* GUEST_BALLOON* (mgmt/ledger.h). */
+uint32_t guest_devices_balloon(const struct config_guest *config);
+
 /* The partition is there: new, or found by a new mgmt. */
 void guest_devices_attach(struct guest *guest);
 

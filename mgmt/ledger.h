@@ -32,6 +32,10 @@ enum guest_state {
 	GUEST_STATE_COUNT,
 };
 
+/* What guest.has_balloon holds. */
+#define GUEST_BALLOON         0x1u
+#define GUEST_BALLOON_REPORTS 0x2u
+
 /* What is asked of root for a guest; one at a time for each guest. */
 enum guest_request {
 	GUEST_REQUEST_NONE,
@@ -71,7 +75,7 @@ struct guest {
 	uint32_t has_devices;            /* the partition was made with device pages */
 	uint32_t ports_count;            /* rings of virtio-console that it was made with */
 	uint64_t balloon_bytes;          /* what mem-set has asked for */
-	uint32_t has_balloon;            /* the partition was made with chunks */
+	uint32_t has_balloon;            /* GUEST_BALLOON*: the partition was made with chunks */
 	uint32_t vsock_cid;              /* of the partition; 0 = it has none */
 	uint32_t is_exclusive;           /* its pCPUs are its own while the partition exists */
 	uint32_t is_command_sent;        /* a VMM command is under way */

@@ -60,7 +60,7 @@ bool partition_poll_create(struct guest *guest, struct result *result)
 	guest->memory_bytes = guest->config.memory_bytes;
 	guest->has_devices = guest_devices_mask(&guest->config) != 0;
 	guest->ports_count = guest_devices_ports(&guest->config);
-	guest->has_balloon = guest->config.has_balloon;
+	guest->has_balloon = guest_devices_balloon(&guest->config);
 	guest->vsock_cid = guest->config.vsock.cid;
 	guest->balloon_bytes = 0;
 	guest->is_changed = 0;

@@ -62,6 +62,9 @@ static const struct result_column columns[] = {
 	{ "in the balloon", "balloon_bytes", RESULT_BYTES },
 	{ "given back", "given_back_bytes", RESULT_BYTES },
 	{ "refused pages", "refused_pages", RESULT_COUNT },
+	{ "reporting", "is_reporting", RESULT_FLAG },
+	{ "reported", "reported_bytes", RESULT_BYTES },
+	{ "touched again", "touched_bytes", RESULT_BYTES },
 	{ "waits for memory", "is_short", RESULT_FLAG },
 	{ "swapped in", "swapped_in_bytes", RESULT_BYTES },
 	{ "swapped out", "swapped_out_bytes", RESULT_BYTES },
@@ -92,6 +95,9 @@ static void put_memory(const struct guest *guest, const struct virtio_device *de
 	result_value(result, info.lent_bytes);
 	result_value(result, away);
 	result_value(result, info.refused_count);
+	result_value(result, info.is_reporting);
+	result_value(result, info.reported_bytes);
+	result_value(result, chunks_touched_bytes(slot));
 	result_value(result, chunks_are_short(slot));
 	for (i = 0; i < BALLOON_STATS; i++) {
 		if (info.has_stat[i]) {

@@ -79,6 +79,7 @@ int chunks_make(struct partition *partition, uint32_t slot)
 {
 	uint64_t record = BH_CHUNKS_RECORD_BYTES(partition->memory_bytes);
 	const struct bh_map map = { .size = BH_PAGE_SIZE, .flags = BH_MAP_READ | BH_MAP_WRITE };
+	const struct bh_map vmm_map = { .size = BH_PAGE_SIZE, .flags = BH_MAP_READ };
 	int64_t region;
 	int error;
 
@@ -90,6 +91,9 @@ int chunks_make(struct partition *partition, uint32_t slot)
 	error = region < 0 ? (int)region
 	                   : bh_region_map((bh_handle_t)region, BH_HANDLE_SELF,
 	                                   ROOT_VA_CHUNKS + slot * BH_PAGE_SIZE, &map);
+	error = error < 0 ? error
+	                  : bh_region_map((bh_handle_t)region, partition->domain, VMM_VA_CHUNKS,
+	                                  &vmm_map);
 	if (error < 0) {
 		return error;
 	}

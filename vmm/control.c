@@ -268,5 +268,6 @@ _Noreturn void control_run(void)
 		(void)bh_event_wait(VMM_HANDLE_EVENTS, must_look_again ? 0 : deadline_tsc(next_ns),
 		                    bits);
 		must_look_again = false;
+		vcpu_look_for_memory();
 	}
 }

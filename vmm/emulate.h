@@ -58,11 +58,15 @@ struct emulate {
 	struct emulate_fault fault;
 };
 
+/* What guest_memory.absent holds before a step, where it is given. */
+#define EMULATE_ABSENT_NONE UINT64_MAX
+
 enum emulate_result {
 	EMULATE_DONE = 0, /* RIP is at the next instruction */
 	EMULATE_AGAIN,    /* a REP with work left, or a locked operand that was raced for: run on */
 	EMULATE_FAULT,    /* nothing done: inject emulate->fault */
 	EMULATE_UNSUPPORTED, /* an instruction that decode.h does not list; nothing done */
+	EMULATE_ABSENT,      /* memory is away (guest_memory.absent says where); nothing done */
 	EMULATE_FAILED, /* a callback returned an error; nothing done but what the device did */
 };
 

@@ -163,6 +163,11 @@ enum emulate_result emulate_locate(struct emulate *emulate,
 		out->pieces[out->pieces_count].gpa = gpa;
 		out->pieces[out->pieces_count].bytes = bytes;
 		out->pieces[out->pieces_count].host = guest_memory_at(emulate->memory, gpa, bytes);
+		if (out->pieces[out->pieces_count].host == NULL &&
+		    emulate->memory->absent != NULL &&
+		    *emulate->memory->absent != EMULATE_ABSENT_NONE) {
+			return EMULATE_ABSENT;
+		}
 		out->pieces_count++;
 		left -= bytes;
 		linear += bytes;

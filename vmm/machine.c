@@ -323,6 +323,10 @@ int machine_init(void)
 	}
 	machine.parked_event = (bh_handle_t)event;
 	memory_map_slots(config, (uint8_t *)VMM_VA_GUEST, &machine.memory);
+	if ((config->flags & VMM_CONFIG_BALLOON) != 0) {
+		machine.memory.chunks = (const struct bh_chunks *)VMM_VA_CHUNKS;
+		machine.memory.lent = machine.channel->lent_chunks;
+	}
 	wire_devices(config);
 	error = attach_devices(config);
 	error = error ? error : machine_virtio_init();

@@ -67,6 +67,7 @@ void memory_map_slots(const struct vmm_config *config, uint8_t *base, struct gue
 	uint64_t low = config->low_bytes;
 
 	memory->slots_count = 0;
+	memory->low_bytes = low;
 	put_slot(memory, base, 0, low < GUEST_HOLE_START ? low : GUEST_HOLE_START);
 	put_slot(memory, base, GUEST_HOLE_END, low);
 	put_slot(memory, base, GUEST_HIGH_BASE, GUEST_HIGH_BASE + config->high_bytes);

@@ -13,7 +13,6 @@
 #include "vmm/decode.h"
 
 #define CODE_BYTES 16u /* read at once; an instruction has at most 15 */
-#define CPL_NONE   4u
 
 static uint64_t bytes_mask(uint32_t bytes)
 {
@@ -24,7 +23,7 @@ void mmio_init(struct mmio_cache *cache)
 {
 	memset(cache, 0, sizeof(*cache));
 	for (uint32_t i = 0; i < MMIO_MOVES; i++) {
-		cache->moves[i].cpl = CPL_NONE;
+		cache->moves[i].cpl = MMIO_CPL_NONE;
 	}
 }
 
@@ -104,7 +103,7 @@ const struct mmio_move *mmio_find_anew(struct mmio_move *move, const struct bh_r
 	struct decode_instruction in;
 	uint8_t bytes[CODE_BYTES];
 
-	move->cpl = CPL_NONE; /* matches nothing until all is known */
+	move->cpl = MMIO_CPL_NONE; /* matches nothing until all is known */
 	if (!translate(move, run, memory, physical_bits)) {
 		return NULL;
 	}

@@ -21,6 +21,7 @@
 
 #define MMIO_MOVES      12u
 #define MMIO_PAGE_BYTES 4096u
+#define MMIO_CPL_NONE   4u /* of a move that matches nothing */
 
 /* A move between memory and one register, or of an immediate to memory; and where it is. */
 struct mmio_move {
@@ -62,6 +63,12 @@ uint64_t mmio_sign_extend(const struct mmio_move *move, uint64_t loaded);
 static inline struct mmio_move *mmio_slot(struct mmio_cache *cache, uint64_t rip)
 {
 	return &cache->moves[(rip ^ rip >> 4) % MMIO_MOVES];
+}
+
+/* What was found of the instruction at `rip` lies in memory that may be away by now: it is found anew. */
+static inline void mmio_forget(struct mmio_cache *cache, uint64_t rip)
+{
+	mmio_slot(cache, rip)->cpl = MMIO_CPL_NONE;
 }
 
 /* Eight bytes of the guest's code, wherever it is aligned. */

@@ -136,6 +136,7 @@ void vcpu_park_all(void (*wait)(void))
 			(void)bh_vcpu_kick(VMM_HANDLE_VCPU + i);
 		}
 	}
+	vcpu_look_for_memory();
 	while (!all_parked()) {
 		wait();
 	}
@@ -146,6 +147,46 @@ void vcpu_release_all(void)
 	__atomic_store_n(&machine.should_park, 0, __ATOMIC_SEQ_CST);
 	for (uint32_t i = 0; i < machine.config->vcpus_count; i++) {
 		(void)bh_event_signal(threads[i].wake_event);
+	}
+}
+
+/* ---- memory that the machine has back ---- */
+
+/*
+ * True: the access is to be tried again, since the address's chunk is there, or the guest is to park first. False: nobody answers at this
+ * address: it is no RAM, or in the balloon. mgmt reads wanted_chunks, and tells the control thread when chunks came.
+ */
+static __attribute__((noinline)) bool wait_for_memory(const struct vcpu_thread *vcpu, uint64_t gpa)
+{
+	uint16_t *wanted = &machine.channel->wanted_chunks[vcpu->idx];
+	uint32_t chunk = guest_memory_chunk(&machine.memory, gpa);
+	uint64_t bits[BH_EVENT_WORDS];
+	bool is_answered = true;
+
+	if (chunk == 0) {
+		return false;
+	}
+	__atomic_store_n(wanted, (uint16_t)chunk, __ATOMIC_SEQ_CST);
+	while (!guest_memory_chunk_is_there(&machine.memory, chunk) &&
+	       !__atomic_load_n(&machine.should_park, __ATOMIC_SEQ_CST)) {
+		if (guest_memory_chunk_is_lent(&machine.memory, chunk)) {
+			is_answered = false;
+			break;
+		}
+		(void)bh_event_signal(VMM_HANDLE_NOTIFY);
+		(void)bh_event_wait(vcpu->wake_set, BH_FOREVER, bits);
+	}
+	__atomic_store_n(wanted, (uint16_t)0, __ATOMIC_SEQ_CST);
+	return is_answered;
+}
+
+void vcpu_look_for_memory(void)
+{
+	for (uint32_t i = 0; machine.memory.chunks != NULL && i < machine.config->vcpus_count;
+	     i++) {
+		if (__atomic_load_n(&machine.channel->wanted_chunks[i], __ATOMIC_SEQ_CST) != 0) {
+			(void)bh_event_signal(threads[i].wake_event);
+		}
 	}
 }
 
@@ -298,15 +339,18 @@ static void emulate_exit(struct vcpu_thread *vcpu, const uint8_t *bytes, uint32_
                          bool is_lapic)
 {
 	struct bh_run *run = vcpu->run;
+	struct guest_memory memory = machine.memory;
+	uint64_t absent = EMULATE_ABSENT_NONE;
 	struct emulate emulate = {
 		.cpu = &run->state,
-		.memory = &machine.memory,
+		.memory = &memory,
 		.bus = &vcpu->bus,
 		.repeat_max = is_lapic ? 1 : REPEAT_MAX, /* the run page carries one APIC write */
 		.physical_bits = vcpu->physical_bits,
 	};
 	enum emulate_result result;
 
+	memory.absent = &absent;
 	machine_lock();
 	machine.channel->device_accesses++;
 	result = emulate_step(&emulate, bytes, count);
@@ -314,6 +358,11 @@ static void emulate_exit(struct vcpu_thread *vcpu, const uint8_t *bytes, uint32_
 	machine_unlock();
 	if (result == EMULATE_UNSUPPORTED) {
 		result = emulate_with_xmm(vcpu, &emulate, bytes, count);
+	}
+	if (absent != EMULATE_ABSENT_NONE && result != EMULATE_DONE && result != EMULATE_AGAIN &&
+	    wait_for_memory(vcpu, absent)) {
+		run->state_dirty |= BH_STATE_GPR; /* a REP may have gone part of its way */
+		return;
 	}
 	switch (result) {
 	case EMULATE_DONE:
@@ -327,6 +376,7 @@ static void emulate_exit(struct vcpu_thread *vcpu, const uint8_t *bytes, uint32_
 	case EMULATE_UNSUPPORTED:
 		emulate_refused(vcpu, &emulate, "unknown instruction on a device");
 		break;
+	case EMULATE_ABSENT:
 	case EMULATE_FAILED:
 		emulate_refused(vcpu, &emulate, "instruction that cannot be finished");
 		break;
@@ -487,6 +537,7 @@ static void handle_exit(struct vcpu_thread *vcpu)
 		boot_answer_cpuid(vcpu->idx, &vcpu->run->state);
 		vcpu->run->state_dirty |= BH_STATE_GPR;
 		break;
+	case BH_EXIT_DELIVERY: /* a CPU would read ones, fault again, and shut down */
 	case BH_EXIT_SHUTDOWN:
 		crash(vcpu, "triple fault, RIP", vcpu->run->state.rip);
 		break;
@@ -562,6 +613,16 @@ static void thread_init(struct vcpu_thread *vcpu, uint32_t vcpu_idx)
 	                                      ->steal_tsc;
 }
 
+/* The guest's own access, or an event's delivery, was to memory that is away: it is tried again. */
+static bool is_memory_awaited(struct vcpu_thread *vcpu)
+{
+	const struct bh_run *run = vcpu->run;
+
+	mmio_forget(&vcpu->mmio, run->state.rip);
+	return (run->exit == BH_EXIT_MMIO || run->exit == BH_EXIT_DELIVERY) &&
+	       wait_for_memory(vcpu, run->mmio.gpa);
+}
+
 /*
  * All returns of vcpu_run() but the usual one. Apart, so that the usual one needs no stack frame.
  */
@@ -570,6 +631,10 @@ static __attribute__((noinline)) void handle_return(struct vcpu_thread *vcpu, in
 	if (error < 0) {
 		vcpu->has_answers = false;
 		crash(vcpu, "vcpu_run failed, error", (uint64_t)(int64_t)error);
+		return;
+	}
+	if (machine.memory.chunks != NULL && is_memory_awaited(vcpu)) {
+		vcpu->has_answers = false;
 		return;
 	}
 	vcpu->has_answers = true;

@@ -25,6 +25,9 @@ void vcpu_park_all(void (*wait)(void));
 /* Lets all parked threads go on. */
 void vcpu_release_all(void);
 
+/* Those that wait for memory look whether it is there. */
+void vcpu_look_for_memory(void);
+
 /*
  * What a parked thread can be asked to do for the control thread; the kernel wants it done on the
  * vCPU's own pCPU.

@@ -154,4 +154,7 @@ void balloon_test(const struct device *device)
 	check(*word == 0, "balloon: after the reset there is %x", *word);
 	*word = 2;
 	check(*word == 2, "balloon: memory that came back does not keep");
+	if ((device->features & F_BALLOON_REPORTING) != 0) {
+		reports_test(device, end);
+	}
 }

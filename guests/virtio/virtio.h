@@ -17,6 +17,7 @@
 #define TYPE_BALLOON         5u
 #define TYPE_VSOCK           19u
 
+#define F_BALLOON_REPORTING  (1ull << 5)
 #define F_INDIRECT           (1ull << 28)
 #define F_EVENT_IDX          (1ull << 29)
 #define F_VERSION_1          (1ull << 32)
@@ -109,6 +110,8 @@ void block_test(const struct device *device);
 void bad_sector_test(const struct device *device, uint32_t sector);
 void ports_test(const struct device *device);
 void balloon_test(const struct device *device);
+/* Of a balloon that offers F_BALLOON_REPORTING; memory ends at `end`. */
+void reports_test(const struct device *device, uint64_t end);
 void vsock_test(const struct device *device);
 
 /* What a device is like under broken rings. */

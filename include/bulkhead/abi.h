@@ -313,7 +313,9 @@ enum bh_exit {
 		12, /* run.state (GPR, CONTROL) says which and who asks, RIP is past it: put the answer into gpr */
 	BH_EXIT_SIPI =
 		13, /* it waited for this start-up IPI: set CS and RIP to page run.vector, and run again */
-	BH_EXIT_COUNT = 14,
+	BH_EXIT_DELIVERY =
+		14, /* run.mmio.gpa: an event's delivery needs memory that is not there; the event waits in the vCPU */
+	BH_EXIT_COUNT = 15,
 };
 
 /* General registers by their number in instructions. */

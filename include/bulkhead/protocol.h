@@ -39,7 +39,9 @@
 #define VMM_EVENT_OWN \
 	64u /* first bit that the VMM uses as it likes (make events with EVENT_CREATE on the set) */
 
-#define VMM_VA_CONFIG  0x0000100000000000ull /* struct vmm_config, read-only */
+#define VMM_VA_CONFIG 0x0000100000000000ull /* struct vmm_config, read-only */
+#define VMM_VA_CHUNKS \
+	0x0000100000001000ull /* struct bh_chunks, read-only; only with VMM_CONFIG_BALLOON */
 #define VMM_VA_CHANNEL 0x0000100000100000ull /* struct vmm_channel, shared with mgmt */
 #define VMM_VA_CONSOLE 0x0000100000200000ull /* struct bh_console, shared with mgmt */
 #define VMM_VA_DEVICES \
@@ -86,6 +88,8 @@ struct vmm_config {
 };
 _Static_assert(sizeof(struct vmm_config) <= 4096, "one page");
 
+#define BH_CHUNKS_MAX 1024u /* of a guest's memory, see struct bh_chunks */
+
 enum vmm_state {
 	VMM_STARTING = 0, /* loading images */
 	VMM_RUNNING = 1,
@@ -115,6 +119,8 @@ struct vmm_channel {
 	uint32_t command;          /* enum vmm_command */
 	uint64_t argument;
 	uint64_t reserved0[6];
+	/* bit a chunk: all of it is in the guest's balloon, so it does not come back because it is touched */
+	uint64_t lent_chunks[BH_CHUNKS_MAX / 64];
 	/* VMM writes; after a change it signals VMM_HANDLE_NOTIFY */
 	uint32_t done_sequence; /* = command_sequence when it is carried out */
 	int32_t result;         /* enum bh_error of that command */
@@ -126,6 +132,8 @@ struct vmm_channel {
 	uint64_t unclaimed_accesses;
 	uint64_t device_accesses;
 	uint64_t reserved1[8];
+	uint16_t wanted_chunks
+		[BH_MAX_VCPUS]; /* of each vCPU: the chunk that it waits for, until that is there; 0 = none */
 	char reason[256]; /* why CRASHED or FAILED, one line, NUL-terminated */
 	uint32_t registers_vcpu;
 	uint32_t registers_activity; /* enum bh_activity */
@@ -209,7 +217,6 @@ _Static_assert(sizeof(struct bh_console) == 4096 + BH_CONSOLE_OUT_BYTES, "17 pag
  * A guest's memory in chunks: chunk i is [i * chunk_bytes, + chunk_bytes) of it, counted without the gap below 4 GiB; the last may be
  * shorter. root writes. Behind it is a record that only mgmt reads and writes: a bit for each 4 KiB page of the guest.
  */
-#define BH_CHUNKS_MAX 1024u
 #define BH_CHUNKS_RECORD_BYTES(memory_bytes) \
 	((((memory_bytes) >> 15) + BH_PAGE_SIZE) & ~(uint64_t)(BH_PAGE_SIZE - 1))
 struct bh_chunks {

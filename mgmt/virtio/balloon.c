@@ -5,6 +5,9 @@
  * Deflating is told first (MUST_TELL_HOST): a buffer with pages of chunks that are away is not taken before they are
  * back. A driver's reset ends its balloon, and the device is not idle until all chunks are back: the guest's next
  * life has all of its memory.
+ *
+ * Reports (virtio 1.2 5.5.6.7) are answered one after another: a report waits until its chunks have gone, or will not go. Other than a page
+ * of the balloon, one that was reported is the guest's again once the report is answered.
  */
 #include "mgmt/virtio/balloon.h"
 
@@ -18,6 +21,7 @@
 #define BALLOON_F_MUST_TELL_HOST (1ull << 0)
 #define BALLOON_F_STATS_VQ       (1ull << 1)
 #define BALLOON_F_DEFLATE_ON_OOM (1ull << 2)
+#define BALLOON_F_REPORTING      (1ull << 5)
 
 #define BALLOON_QUEUE_SIZE       128u
 #define BALLOON_TURN             16u
@@ -26,7 +30,11 @@
 #define QUEUE_INFLATE            0u
 #define QUEUE_DEFLATE            1u
 #define QUEUE_STATS              2u
-#define STAT_BYTES               10u
+/* virtio 1.2 5.5.2 has the reporting queue behind that of free-page hints, though there is none; Linux does not count that one. */
+#define QUEUE_REPORT      3u
+#define QUEUE_REPORT_LAST 4u
+#define REPORTS_A_SECOND  256u /* chunks; what is reported beyond stays */
+#define STAT_BYTES        10u
 
 struct balloon_config {
 	uint32_t num_pages;
@@ -49,6 +57,16 @@ struct balloon {
 	bool has_stat[BALLOON_STATS];
 	uint64_t stats[BALLOON_STATS];
 	uint64_t stats_count;
+	/* the report that is being worked on; its buffer is the driver's again when all of its chunks are settled */
+	struct {
+		bool is_out;
+		uint32_t queue_idx;
+		struct virtqueue_done done;
+		uint64_t chunks[GUEST_CHUNK_WORDS];
+	} report;
+	uint64_t reported_bytes;
+	uint64_t window_tsc; /* a second, and what was reported in it */
+	uint32_t window_count;
 };
 
 const char *const balloon_stat_names[BALLOON_STATS] = {
@@ -98,6 +116,7 @@ static void lend(struct virtio_device *device, uint64_t page)
 	balloon->lent_pages++;
 	balloon->counts[chunk]++;
 	if (balloon->counts[chunk] == chunk_pages(device, chunk)) {
+		chunks_set_lent(device->slot, chunk, true);
 		chunks_give(device->slot, chunk);
 	}
 }
@@ -105,10 +124,14 @@ static void lend(struct virtio_device *device, uint64_t page)
 static void take_back(struct virtio_device *device, uint64_t page)
 {
 	struct balloon *balloon = balloon_of(device);
+	uint32_t chunk = chunk_of(device, page);
 
 	balloon->record[page / 8] &= (uint8_t) ~(1u << (page % 8));
 	balloon->lent_pages--;
-	balloon->counts[chunk_of(device, page)]--;
+	if (balloon->counts[chunk] == chunk_pages(device, chunk)) {
+		chunks_set_lent(device->slot, chunk, false);
+	}
+	balloon->counts[chunk]--;
 }
 
 static uint64_t pages_count(const struct balloon *balloon)
@@ -116,11 +139,21 @@ static uint64_t pages_count(const struct balloon *balloon)
 	return balloon->memory_bytes >> PAGE_SHIFT;
 }
 
+static void set_none_lent(const struct virtio_device *device)
+{
+	uint32_t i;
+
+	for (i = 0; i < virtio_slot_memory(device->slot)->chunks->count; i++) {
+		chunks_set_lent(device->slot, i, false);
+	}
+}
+
 static void count_record(struct virtio_device *device)
 {
 	struct balloon *balloon = balloon_of(device);
 	uint64_t page;
 
+	set_none_lent(device);
 	memset(balloon->counts, 0, sizeof(balloon->counts));
 	balloon->lent_pages = 0;
 	if (balloon->is_empty) {
@@ -144,6 +177,7 @@ static bool empty(struct virtio_device *device)
 	uint32_t i;
 
 	if (!balloon->is_empty) {
+		set_none_lent(device);
 		balloon->is_empty = true;
 		memset(balloon->record, 0, pages_count(balloon) / 8 + 1);
 		memset(balloon->counts, 0, sizeof(balloon->counts));
@@ -161,14 +195,13 @@ static bool empty(struct virtio_device *device)
 /* The number of the page in the guest's memory; false if the driver's number is none of its RAM. */
 static bool page_of(const struct virtio_device *device, uint32_t frame, uint64_t *page)
 {
-	struct guest_memory all = *virtio_slot_memory(device->slot);
+	const struct guest_memory *memory = virtio_slot_memory(device->slot);
 	uint64_t gpa = (uint64_t)frame << PAGE_SHIFT;
 
-	all.chunks = NULL; /* RAM, whether it is there or not */
-	if (guest_memory_at(&all, gpa, 1ull << PAGE_SHIFT) == NULL) {
+	if (guest_memory_range(memory, gpa, 1ull << PAGE_SHIFT) == NULL) {
 		return false;
 	}
-	*page = guest_memory_offset(&all, gpa) >> PAGE_SHIFT;
+	*page = guest_memory_offset(memory, gpa) >> PAGE_SHIFT;
 	return *page < pages_count(balloon_of(device));
 }
 
@@ -325,17 +358,126 @@ static bool work_stats(struct virtio_device *device)
 	return !virtio_device_check_queue(device, queue) && virtqueue_kicks_on(queue);
 }
 
+/* ---- free pages (5.5.6.7) ------------------------------------------------------------------------------- */
+
+/* A driver that reports and touches without end costs root so much and no more. */
+static bool may_report(struct balloon *balloon)
+{
+	uint64_t now = machine_now_tsc();
+
+	if (now - balloon->window_tsc >= machine_tsc_hz()) {
+		balloon->window_tsc = now;
+		balloon->window_count = 0;
+	}
+	return balloon->window_count++ < REPORTS_A_SECOND;
+}
+
+/* The chunks that lie wholly in one run of free memory. */
+static void report_piece(struct virtio_device *device, const struct block_piece *piece)
+{
+	const struct guest_memory *memory = virtio_slot_memory(device->slot);
+	struct balloon *balloon = balloon_of(device);
+	uint64_t gpa = (uint64_t)((const uint8_t *)piece->address - memory->base);
+	uint64_t page = guest_memory_offset(memory, gpa + (1u << PAGE_SHIFT) - 1) >> PAGE_SHIFT;
+	uint64_t end = (guest_memory_offset(memory, gpa) + piece->bytes) >> PAGE_SHIFT;
+
+	while (page < end) {
+		uint32_t chunk = chunk_of(device, page);
+		uint64_t first = (uint64_t)chunk << (memory->chunk_shift - PAGE_SHIFT);
+		uint64_t next = first + chunk_pages(device, chunk);
+
+		if (page == first && next <= end && chunk != 0 && may_report(balloon)) {
+			chunks_report(device->slot, chunk);
+			balloon->report.chunks[chunk / 64] |= 1ull << (chunk % 64);
+		}
+		page = next;
+	}
+}
+
+static void report_begin(struct virtio_device *device, uint32_t queue_idx)
+{
+	struct balloon *balloon = balloon_of(device);
+	uint32_t i;
+
+	balloon->report.is_out = true;
+	balloon->report.queue_idx = queue_idx;
+	balloon->report.done = (struct virtqueue_done){ chain.id, chain.slots, 0 };
+	memset(balloon->report.chunks, 0, sizeof(balloon->report.chunks));
+	for (i = 0; i < chain.out_count + chain.in_count; i++) {
+		report_piece(device, &chain.pieces[i]);
+	}
+	device->page->counters.chains++;
+}
+
+/* Answers the report once none of its chunks can go any more. */
+static bool report_end(struct virtio_device *device)
+{
+	const struct guest_memory *memory = virtio_slot_memory(device->slot);
+	struct balloon *balloon = balloon_of(device);
+	uint64_t bytes = 0;
+	uint32_t i;
+
+	for (i = 0; i < memory->chunks->count; i++) {
+		if ((balloon->report.chunks[i / 64] >> (i % 64) & 1) == 0) {
+			continue;
+		}
+		if (!chunks_is_settled(device->slot, i)) {
+			return false;
+		}
+		if (!guest_memory_chunk_is_there(memory, i)) {
+			bytes += chunk_pages(device, i) << PAGE_SHIFT;
+		}
+	}
+	balloon->reported_bytes += bytes;
+	balloon->report.is_out = false;
+	virtqueue_give_all(&device->queues[balloon->report.queue_idx], &balloon->report.done, 1);
+	virtio_device_interrupt(device, balloon->report.queue_idx);
+	return true;
+}
+
+static bool work_reports(struct virtio_device *device, uint32_t queue_idx)
+{
+	struct virtqueue *queue = &device->queues[queue_idx];
+	const struct balloon *balloon = balloon_of(device);
+	uint32_t left = BALLOON_TURN;
+
+	if (queue->size == 0) {
+		return false;
+	}
+	virtqueue_kicks_off(queue);
+	for (; left > 0; left--) {
+		if (balloon->report.is_out && !report_end(device)) {
+			return false; /* chunks_poll() pokes */
+		}
+		if (!virtqueue_take(queue, &chain)) {
+			break;
+		}
+		report_begin(device, queue_idx);
+	}
+	return !virtio_device_check_queue(device, queue) &&
+	       (left == 0 || virtqueue_kicks_on(queue));
+}
+
 /* ---- the device ------------------------------------------------------------------------------------------- */
+
+static bool is_reporting(const struct virtio_device *device)
+{
+	return device->is_running && (device->features & BALLOON_F_REPORTING) != 0;
+}
 
 static bool work(struct virtio_device *device)
 {
 	bool is_more = work_pages(device, QUEUE_INFLATE);
+	uint32_t i;
 
 	if (device->is_running) {
 		is_more |= work_pages(device, QUEUE_DEFLATE);
 	}
 	if (device->is_running) {
 		is_more |= work_stats(device);
+	}
+	for (i = QUEUE_REPORT; i <= QUEUE_REPORT_LAST && is_reporting(device); i++) {
+		is_more |= work_reports(device, i);
 	}
 	return is_more && device->is_running;
 }
@@ -348,6 +490,7 @@ static void start(struct virtio_device *device)
 	count_record(device);
 	balloon->has_stats_buffer = false;
 	balloon->is_stats_wanted = false;
+	balloon->report.is_out = false;
 	memset(balloon->has_stat, 0, sizeof(balloon->has_stat));
 }
 
@@ -392,16 +535,16 @@ static struct balloon_config config_of(uint64_t wanted_bytes, uint32_t actual)
 		                        .actual = actual };
 }
 
-struct virtio_device *balloon_add(uint32_t slot, uint32_t idx, uint64_t memory_bytes,
-                                  uint64_t wanted_bytes)
+struct virtio_device *balloon_add(uint32_t slot, uint32_t idx, const struct balloon_params *params)
 {
 	const struct vio_device *page = machine_device_page(slot, idx);
-	struct balloon_config config = config_of(wanted_bytes, 0);
+	struct balloon_config config = config_of(params->wanted_bytes, 0);
 	struct virtio_offer offer = {
 		.type = VIRTIO_TYPE_BALLOON,
 		.features = BALLOON_F_MUST_TELL_HOST | BALLOON_F_STATS_VQ |
-		            BALLOON_F_DEFLATE_ON_OOM,
-		.queues_count = 3,
+		            BALLOON_F_DEFLATE_ON_OOM |
+		            (params->can_report ? BALLOON_F_REPORTING : 0),
+		.queues_count = params->can_report ? QUEUE_REPORT_LAST + 1 : QUEUE_STATS + 1,
 		.queue_size_max = BALLOON_QUEUE_SIZE,
 		.config = &config,
 		.config_bytes = sizeof(config),
@@ -413,8 +556,8 @@ struct virtio_device *balloon_add(uint32_t slot, uint32_t idx, uint64_t memory_b
 		return NULL;
 	}
 	memcpy(&config.actual, page->config_written + 4, sizeof(config.actual));
-	balloon->memory_bytes = memory_bytes;
-	balloon->wanted_bytes = wanted_bytes;
+	balloon->memory_bytes = params->memory_bytes;
+	balloon->wanted_bytes = params->wanted_bytes;
 	balloon->record = machine_guest_record(slot);
 	device = virtio_device_add(slot, idx, &operations, balloon, &offer);
 	if (device == NULL) {
@@ -439,6 +582,8 @@ void balloon_info(const struct virtio_device *device, struct balloon_info *info)
 	*info = (struct balloon_info){ .lent_bytes = balloon->lent_pages << PAGE_SHIFT,
 		                       .wanted_bytes = balloon->wanted_bytes,
 		                       .refused_count = balloon->refused_count,
+		                       .is_reporting = is_reporting(device),
+		                       .reported_bytes = balloon->reported_bytes,
 		                       .stats_count = balloon->stats_count };
 	memcpy(info->has_stat, balloon->has_stat, sizeof(info->has_stat));
 	memcpy(info->stats, balloon->stats, sizeof(info->stats));

@@ -5,7 +5,8 @@
  * check the copy.
  *
  * Of a guest with a balloon, chunks may be away: nothing that the guest does may make mgmt touch one, so each
- * address is checked against the table of chunks, and against those that are about to go.
+ * address is checked against the table of chunks, and against those that are about to go. A chunk that went because the guest
+ * reported it free comes back when a device is to use it (guest_memory_miss); one in the balloon does not.
  */
 #pragma once
 
@@ -15,13 +16,24 @@
 
 #include "bulkhead/protocol.h"
 
+#define GUEST_CHUNK_WORDS (BH_CHUNKS_MAX / 64)
+
+/* What mgmt/chunks.c is told of a guest's chunks. */
+struct guest_chunk_news {
+	uint64_t lent[GUEST_CHUNK_WORDS];   /* all of it is in the balloon */
+	uint64_t missed[GUEST_CHUNK_WORDS]; /* a device needs it */
+	bool is_missed;
+	bool *have_news; /* set whenever is_missed is */
+};
+
 struct guest_memory {
 	uint8_t *base;       /* guest-physical address 0 */
 	uint64_t low_bytes;  /* RAM in [0, low_bytes) but for the hole at GUEST_HOLE_START */
 	uint64_t high_bytes; /* RAM in [GUEST_HIGH_BASE, + high_bytes) */
 	const struct bh_chunks *chunks; /* NULL: all of it is there for good */
 	uint32_t chunk_shift;
-	uint64_t leaving[BH_CHUNKS_MAX / 64]; /* chunks that must not be touched any more */
+	uint64_t leaving[GUEST_CHUNK_WORDS]; /* chunks that must not be touched any more */
+	struct guest_chunk_news *news;       /* with chunks */
 };
 
 /* Where in the guest's memory, counted without gaps, an address of its RAM lies; and back. */
@@ -56,6 +68,15 @@ static inline bool guest_memory_is_there(const struct guest_memory *memory, uint
 	}
 	return true;
 }
+
+/* The same without asking whether it is there: NULL only for what is no RAM of the guest. */
+void *guest_memory_range(const struct guest_memory *memory, uint64_t gpa, uint64_t bytes);
+
+/*
+ * A device needs a range that guest_memory_at() has not: true if it comes, or is there by now, and the device is called again. False: it is no
+ * RAM of the guest, or in its balloon.
+ */
+bool guest_memory_miss(const struct guest_memory *memory, uint64_t gpa, uint64_t bytes);
 
 /* The memory of a partition of this size, laid out as root does. */
 static inline struct guest_memory guest_memory_of(uint8_t *base, uint64_t memory_bytes)

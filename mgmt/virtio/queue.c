@@ -70,14 +70,29 @@ bool queue_refuse_piece(struct virtqueue *queue, const struct virtqueue_chain *c
 
 	if (desc->bytes == 0) {
 		virtqueue_break(queue, "a descriptor's length is not allowed");
-	} else if (guest_memory_at(queue->memory, desc->address, desc->bytes) == NULL) {
-		virtqueue_break(queue, "a descriptor points outside the guest's memory");
 	} else if (!is_in && chain->in_count != 0) {
 		virtqueue_break(queue, "a readable descriptor follows a writable one");
 	} else if (chain->out_count + chain->in_count == VIRTQUEUE_PIECES_MAX) {
 		virtqueue_break(queue, "a chain has too many descriptors");
 	} else {
 		virtqueue_break(queue, "a chain's length is not allowed");
+	}
+	return false;
+}
+
+/* Is the range on its way? Then the queue waits. */
+static bool is_coming(struct virtqueue *queue, const struct queue_desc *desc)
+{
+	queue->is_waiting = guest_memory_miss(queue->memory, desc->address, desc->bytes);
+	return queue->is_waiting;
+}
+
+bool queue_refuse_address(struct virtqueue *queue, const struct queue_desc *desc)
+{
+	if (desc->bytes == 0) {
+		virtqueue_break(queue, "a descriptor's length is not allowed");
+	} else if (!is_coming(queue, desc)) {
+		virtqueue_break(queue, "a descriptor points outside the guest's memory");
 	}
 	return false;
 }
@@ -102,7 +117,9 @@ const uint8_t *queue_indirect_table(struct virtqueue *queue, const struct queue_
 	}
 	table = guest_memory_at(queue->memory, desc->address, desc->bytes);
 	if (table == NULL) {
-		virtqueue_break(queue, "an indirect table is outside the guest's memory");
+		if (!is_coming(queue, desc)) {
+			virtqueue_break(queue, "an indirect table is outside the guest's memory");
+		}
 		return NULL;
 	}
 	*count = desc->bytes / 16;
@@ -114,6 +131,7 @@ bool virtqueue_take(struct virtqueue *queue, struct virtqueue_chain *chain)
 	if (queue->broken != NULL) {
 		return false;
 	}
+	queue->is_waiting = false;
 	return queue->is_packed ? queue_packed_take(queue, chain) : queue_split_take(queue, chain);
 }
 
@@ -177,10 +195,13 @@ void virtqueue_kicks_off(struct virtqueue *queue)
 
 bool virtqueue_kicks_on(struct virtqueue *queue)
 {
+	bool is_more;
+
 	if (queue->broken != NULL) {
 		return false;
 	}
-	return queue->is_packed ? queue_packed_kicks_on(queue) : queue_split_kicks_on(queue);
+	is_more = queue->is_packed ? queue_packed_kicks_on(queue) : queue_split_kicks_on(queue);
+	return is_more && !queue->is_waiting;
 }
 
 /* Finds the part of the pieces from *offset on: piece *i, *part bytes of it. False at the end. */

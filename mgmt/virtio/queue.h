@@ -39,6 +39,7 @@ struct virtqueue {
 	bool is_packed;
 	bool has_event_idx;
 	bool has_indirect;
+	bool is_waiting; /* the next chain's memory is on its way: virtqueue_take() gives it later */
 	bool is_wrap_available; /* packed: wrap counters */
 	bool is_wrap_used;
 	uint16_t next_available; /* split: free-running; packed: slot */
@@ -67,7 +68,7 @@ bool virtqueue_init(struct virtqueue *queue, const struct guest_memory *memory,
                     const struct vio_queue *setup, uint64_t features,
                     struct vio_progress *progress);
 
-/* The next chain. False if there is none, or the queue is broken. */
+/* The next chain. False if there is none, or it cannot be had yet (the device is poked when it can), or the queue is broken. */
 bool virtqueue_take(struct virtqueue *queue, struct virtqueue_chain *chain);
 
 /* For virtqueue_is_empty(): there is a chain to take. */

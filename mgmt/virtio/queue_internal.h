@@ -54,7 +54,10 @@ static inline void queue_clear(struct virtqueue_chain *chain)
 bool queue_refuse_piece(struct virtqueue *queue, const struct virtqueue_chain *chain,
                         const struct queue_desc *desc);
 
-/* Checks a descriptor and adds it to the chain; false: the queue is broken. Here, since every descriptor passes it. */
+/* The same for one whose bytes are not there, unless they are on their way: then the queue waits. */
+bool queue_refuse_address(struct virtqueue *queue, const struct queue_desc *desc);
+
+/* Checks a descriptor and adds it to the chain; false: the queue is broken, or waits. Here, since every descriptor passes it. */
 static inline __attribute__((always_inline)) bool queue_add_piece(struct virtqueue *queue,
                                                                   struct virtqueue_chain *chain,
                                                                   const struct queue_desc *desc)
@@ -62,7 +65,10 @@ static inline __attribute__((always_inline)) bool queue_add_piece(struct virtque
 	uint32_t count = chain->out_count + chain->in_count;
 	uint8_t *address = guest_memory_at(queue->memory, desc->address, desc->bytes);
 
-	if (address == NULL || count == VIRTQUEUE_PIECES_MAX || desc->bytes == 0) {
+	if (address == NULL) {
+		return queue_refuse_address(queue, desc);
+	}
+	if (count == VIRTQUEUE_PIECES_MAX || desc->bytes == 0) {
 		return queue_refuse_piece(queue, chain, desc);
 	}
 	chain->pieces[count] = (struct block_piece){ address, desc->bytes };
@@ -77,7 +83,7 @@ static inline __attribute__((always_inline)) bool queue_add_piece(struct virtque
 	       queue_refuse_piece(queue, chain, desc);
 }
 
-/* The checked table of an indirect descriptor; NULL: the queue is broken. */
+/* The checked table of an indirect descriptor; NULL: the queue is broken, or waits. */
 const uint8_t *queue_indirect_table(struct virtqueue *queue, const struct queue_desc *desc,
                                     uint32_t *count);
 

@@ -4,7 +4,7 @@
  * disk and the driver's buffers is touched (sanitizers), every turn ends, every chain that was taken comes back once what
  * it asks for has ended, and a read-only disk stays as it is.
  */
-// sources: mgmt/virtio/blk.c mgmt/block/block.c mgmt/block/ram.c mgmt/virtio/queue.c mgmt/virtio/queue_split.c mgmt/virtio/queue_packed.c tests/unit/fake_driver.c tests/unit/fake_backend.c
+// sources: mgmt/virtio/blk.c mgmt/block/block.c mgmt/block/ram.c mgmt/virtio/queue.c mgmt/virtio/memory.c mgmt/virtio/queue_split.c mgmt/virtio/queue_packed.c tests/unit/fake_driver.c tests/unit/fake_backend.c
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>

@@ -3,7 +3,7 @@
  * virtio-console's ports against any driver. What must hold: nothing is read or written outside of the rings, every
  * turn ends, and counters of the rings stay sane.
  */
-// sources: mgmt/virtio/ports.c mgmt/virtio/queue.c mgmt/virtio/queue_split.c mgmt/virtio/queue_packed.c tests/unit/fake_driver.c tests/unit/fake_backend.c
+// sources: mgmt/virtio/ports.c mgmt/virtio/queue.c mgmt/virtio/memory.c mgmt/virtio/queue_split.c mgmt/virtio/queue_packed.c tests/unit/fake_driver.c tests/unit/fake_backend.c
 #include <stddef.h>
 #include <stdint.h>
 

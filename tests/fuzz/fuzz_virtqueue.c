@@ -6,7 +6,7 @@
  * Input: features, log2 of the size, 8 bytes of ring addresses, then memory from RING_GPA on; what is
  * left when the memory ends is written over it between steps as (offset, 4 bytes).
  */
-// sources: mgmt/virtio/queue.c mgmt/virtio/queue_split.c mgmt/virtio/queue_packed.c tests/unit/fake_driver.c
+// sources: mgmt/virtio/queue.c mgmt/virtio/memory.c mgmt/virtio/queue_split.c mgmt/virtio/queue_packed.c tests/unit/fake_driver.c
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>

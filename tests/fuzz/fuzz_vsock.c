@@ -3,7 +3,7 @@
  * virtio-vsock against any driver, with a second guest that takes what comes. What must hold: connections and refusals
  * are bounded, no payload is longer than its buffer, the second guest gets nothing under another's address.
  */
-// sources: mgmt/virtio/vsock.c mgmt/virtio/vsock_host.c mgmt/virtio/queue.c mgmt/virtio/queue_split.c mgmt/virtio/queue_packed.c tests/unit/fake_driver.c tests/unit/fake_backend.c
+// sources: mgmt/virtio/vsock.c mgmt/virtio/vsock_host.c mgmt/virtio/queue.c mgmt/virtio/memory.c mgmt/virtio/queue_split.c mgmt/virtio/queue_packed.c tests/unit/fake_driver.c tests/unit/fake_backend.c
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>

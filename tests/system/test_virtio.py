@@ -56,12 +56,12 @@ def test_rings(lab):
 
 
 def test_ports_vsock_balloon(lab):
-    """The same broken rings, what is wrong for these devices alone, and lent memory that is used."""
+    """The same broken rings, what is wrong for these devices alone, and lent or reported memory that is used."""
     free = lab.free_memory()
     start(lab, "ports", "need=console,vsock,balloon", "console=both", "console-port=p", "vsock=9",
-          "balloon=yes", "on-poweroff=preserve")
+          "balloon-reporting=yes", "on-poweroff=preserve")
     text = end(lab, "ports")
-    for part in ("console: slot", "vsock: slot", "CID 9", "balloon: slot", "loop in a table"):
+    for part in ("console: slot", "vsock: slot", "CID 9", "balloon: slot", "loop in a table", "reports: done"):
         assert part in text, text
     lab.send("console ports -t virtio\r")
     lab.expect(r"emergency!\r?\n(.|\n)*by the queue", 30)

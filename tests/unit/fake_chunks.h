@@ -16,6 +16,9 @@ static struct bh_chunks fake_chunks;
 static uint8_t fake_record[BH_CHUNKS_RECORD_BYTES(FAKE_BYTES)];
 static bool fake_gives[BH_CHUNKS_MAX];
 static bool fake_takes[BH_CHUNKS_MAX];
+static bool fake_reports[BH_CHUNKS_MAX];
+static struct guest_chunk_news fake_news;
+static bool fake_have_news;
 
 static void fake_chunks_reset(void)
 {
@@ -23,6 +26,10 @@ static void fake_chunks_reset(void)
 	memset(fake_record, 0, sizeof(fake_record));
 	memset(fake_gives, 0, sizeof(fake_gives));
 	memset(fake_takes, 0, sizeof(fake_takes));
+	memset(fake_reports, 0, sizeof(fake_reports));
+	memset(&fake_news, 0, sizeof(fake_news));
+	fake_news.have_news = &fake_have_news;
+	fake_backend.memory.news = &fake_news;
 	fake_chunks.chunk_bytes = FAKE_CHUNK_BYTES;
 	fake_chunks.count = FAKE_CHUNKS;
 	for (uint32_t i = 0; i < FAKE_CHUNKS; i++) {
@@ -36,11 +43,30 @@ static void fake_chunks_reset(void)
 static void fake_chunks_work(void)
 {
 	for (uint32_t i = 0; i < FAKE_CHUNKS; i++) {
-		fake_chunks.handles[i] = fake_takes[i]   ? 7
-		                         : fake_gives[i] ? 0
-		                                         : fake_chunks.handles[i];
-		fake_gives[i] = fake_takes[i] = false;
+		fake_chunks.handles[i] = fake_takes[i] ? 7
+		                         : fake_gives[i] || fake_reports[i]
+		                                 ? 0
+		                                 : fake_chunks.handles[i];
+		fake_gives[i] = fake_takes[i] = fake_reports[i] = false;
 	}
+}
+
+/* What mgmt/chunks.c would do for devices that miss chunks. */
+static inline void fake_chunks_bring_missed(void)
+{
+	for (uint32_t i = 0; i < FAKE_CHUNKS; i++) {
+		if ((fake_news.missed[i / 64] >> (i % 64) & 1) != 0) {
+			fake_takes[i] = true;
+		}
+	}
+	memset(fake_news.missed, 0, sizeof(fake_news.missed));
+	fake_news.is_missed = fake_have_news = false;
+	fake_chunks_work();
+}
+
+uint64_t machine_tsc_hz(void)
+{
+	return 1000000;
 }
 
 struct guest_memory *virtio_slot_memory(uint32_t slot)
@@ -78,9 +104,29 @@ void chunks_give(uint32_t slot, uint32_t idx)
 	}
 }
 
+void chunks_report(uint32_t slot, uint32_t idx)
+{
+	(void)slot;
+	fake_reports[idx] = idx != 0;
+}
+
+bool chunks_is_settled(uint32_t slot, uint32_t idx)
+{
+	(void)slot;
+	return !fake_reports[idx];
+}
+
+void chunks_set_lent(uint32_t slot, uint32_t idx, bool is_lent)
+{
+	(void)slot;
+	fake_news.lent[idx / 64] &= ~(1ull << (idx % 64));
+	fake_news.lent[idx / 64] |= (uint64_t)is_lent << (idx % 64);
+}
+
 void chunks_take(uint32_t slot, uint32_t idx)
 {
 	(void)slot;
 	fake_gives[idx] = false;
+	fake_reports[idx] = false;
 	fake_takes[idx] = true;
 }

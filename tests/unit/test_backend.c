@@ -3,7 +3,7 @@
  * The life of mgmt's virtio devices, with a device that only counts: offers, starts and what refuses them, kicks,
  * interrupts of every kind, resets and removals with requests under way, and a new mgmt that finds devices running.
  */
-// sources: mgmt/virtio/backend.c mgmt/virtio/queue.c mgmt/virtio/queue_split.c mgmt/virtio/queue_packed.c mgmt/ledger.c mgmt/config.c mgmt/config_keys.c mgmt/config_value.c mgmt/config_devices.c mgmt/config_net.c mgmt/config_switch.c mgmt/switch/*.c tests/unit/fake_driver.c tests/unit/mgmt_machine.c
+// sources: mgmt/virtio/backend.c mgmt/virtio/queue.c mgmt/virtio/memory.c mgmt/virtio/queue_split.c mgmt/virtio/queue_packed.c mgmt/ledger.c mgmt/config.c mgmt/config_keys.c mgmt/config_value.c mgmt/config_devices.c mgmt/config_net.c mgmt/config_switch.c mgmt/switch/*.c tests/unit/fake_driver.c tests/unit/mgmt_machine.c
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

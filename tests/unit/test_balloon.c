@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * virtio-balloon: pages count once and only if they are the guest's, chunks go when all of their pages are lent and
- * are back before one of them is returned, a reset ends it, the next mgmt finds it, statistics.
+ * are back before one of them is returned, a reset ends it, the next mgmt finds it, statistics. Reports of free pages: which chunks
+ * go, when the report is answered, and what happens when they are used again.
  */
-// sources: mgmt/virtio/balloon.c mgmt/virtio/queue.c mgmt/virtio/queue_split.c mgmt/virtio/queue_packed.c tests/unit/fake_driver.c tests/unit/fake_backend.c
+// sources: mgmt/virtio/balloon.c mgmt/virtio/queue.c mgmt/virtio/memory.c mgmt/virtio/queue_split.c mgmt/virtio/queue_packed.c tests/unit/fake_driver.c tests/unit/fake_backend.c
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -25,7 +26,7 @@ static void begin(void)
 {
 	fake_backend_reset();
 	fake_chunks_reset();
-	device = balloon_add(2, 14, FAKE_BYTES, 0);
+	device = balloon_add(2, 14, &(struct balloon_params){ FAKE_BYTES, 0, true });
 	assert_non_null(device);
 	fake_backend_start(device->offered);
 }
@@ -186,7 +187,7 @@ static void test_next_mgmt(void **state)
 	put(0, FIRST_FRAME + 40, 3, 1);
 	memset(fake_gives, 0, sizeof(fake_gives));
 	end();
-	device = balloon_add(2, 14, FAKE_BYTES, 64 * 4096);
+	device = balloon_add(2, 14, &(struct balloon_params){ FAKE_BYTES, 64 * 4096, true });
 	fake_backend_start(device->offered);
 	assert_int_equal(info_now().lent_bytes, (CHUNK_PAGES + 3) * 4096);
 	assert_int_equal(fake_backend.config[0], 64);
@@ -245,6 +246,216 @@ static void test_statistics(void **state)
 	end();
 }
 
+/* ---- reports ---- */
+
+#define REPORT_QUEUE 3u
+#define CHUNK_GPA(n) ((n)*FAKE_CHUNK_BYTES)
+
+static void report(uint32_t queue, const struct fake_piece *pieces, uint32_t count)
+{
+	fake_driver_add(&fake_backend.drivers[queue], pieces, count, false);
+	fake_backend_work();
+}
+
+static bool is_answered(uint32_t queue)
+{
+	uint16_t id;
+	uint32_t bytes;
+
+	return fake_driver_used(&fake_backend.drivers[queue], &id, &bytes);
+}
+
+static uint32_t reports_count(void)
+{
+	uint32_t count = 0;
+
+	for (uint32_t i = 0; i < FAKE_CHUNKS; i++) {
+		count += fake_reports[i];
+	}
+	return count;
+}
+
+static void test_a_report_is_answered_when_its_chunks_have_gone(void **state)
+{
+	struct fake_piece piece = { CHUNK_GPA(24), 2 * FAKE_CHUNK_BYTES, true };
+
+	(void)state;
+	begin();
+	assert_true(info_now().is_reporting);
+	report(REPORT_QUEUE, &piece, 1);
+	assert_int_equal(reports_count(), 2);
+	assert_true(fake_reports[24] && fake_reports[25]);
+	assert_false(is_answered(REPORT_QUEUE));
+	fake_backend_work();
+	assert_false(is_answered(REPORT_QUEUE));
+	fake_chunks_work();
+	assert_int_equal(info_now().reported_bytes, 0);
+	fake_backend_work();
+	assert_true(is_answered(REPORT_QUEUE));
+	assert_int_equal(fake_chunks.handles[24], 0);
+	assert_int_equal(info_now().reported_bytes, 2 * FAKE_CHUNK_BYTES);
+	assert_int_equal(info_now().lent_bytes, 0);
+	end();
+}
+
+/* One that cannot go, since a device uses it: the report is answered all the same, and it stays. */
+static void test_a_report_that_is_dropped(void **state)
+{
+	struct fake_piece piece = { CHUNK_GPA(24), FAKE_CHUNK_BYTES, true };
+
+	(void)state;
+	begin();
+	report(4, &piece, 1); /* the queue's number by the book */
+	assert_false(is_answered(4));
+	fake_reports[24] = false;
+	fake_backend_work();
+	assert_true(is_answered(4));
+	assert_int_equal(info_now().reported_bytes, 0);
+	assert_int_equal(fake_chunks.handles[24], 7);
+	end();
+}
+
+static void test_only_whole_chunks_are_reported(void **state)
+{
+	struct fake_piece parts[] = {
+		{ CHUNK_GPA(24) + 4096, FAKE_CHUNK_BYTES, true }, /* parts of two */
+		{ CHUNK_GPA(26), FAKE_CHUNK_BYTES - 1, true },
+		{ CHUNK_GPA(28) + 1, FAKE_CHUNK_BYTES, true },
+		{ 0, FAKE_CHUNK_BYTES, true }, /* the first never goes */
+	};
+	struct fake_piece large[] = {
+		{ CHUNK_GPA(24) + 1, 3 * FAKE_CHUNK_BYTES - 1, true },
+		{ GUEST_HIGH_BASE, FAKE_CHUNK_BYTES, true },
+	};
+
+	(void)state;
+	begin();
+	report(REPORT_QUEUE, parts, 4);
+	assert_int_equal(reports_count(), 0);
+	assert_true(is_answered(REPORT_QUEUE));
+	report(REPORT_QUEUE, large, 2);
+	assert_int_equal(reports_count(), 3);
+	assert_true(fake_reports[25] && fake_reports[26]);
+	assert_true(fake_reports[FAKE_LOW_BYTES / FAKE_CHUNK_BYTES]);
+	end();
+}
+
+/* What is not the guest's ends the device; without the feature the queue is not looked at. */
+static void test_reports_that_are_none(void **state)
+{
+	struct fake_piece outside = { FAKE_LOW_BYTES - 4096, 8192, true };
+	struct fake_piece piece = { CHUNK_GPA(24), FAKE_CHUNK_BYTES, true };
+
+	(void)state;
+	begin();
+	report(REPORT_QUEUE, &outside, 1);
+	assert_non_null(fake_backend.broken);
+	assert_int_equal(reports_count(), 0);
+	end();
+	begin();
+	fake_backend_start(device->offered & ~(1ull << 5));
+	assert_false(info_now().is_reporting);
+	report(REPORT_QUEUE, &piece, 1);
+	assert_int_equal(reports_count(), 0);
+	assert_false(is_answered(REPORT_QUEUE));
+	end();
+}
+
+/* A driver that reports without end: so many chunks a second go, the rest stays. */
+static void test_a_flood_of_reports(void **state)
+{
+	struct fake_piece piece = { CHUNK_GPA(24), FAKE_CHUNK_BYTES, true };
+	uint32_t gone = 0;
+
+	(void)state;
+	begin();
+	for (uint32_t i = 0; i < 1000; i++) {
+		report(REPORT_QUEUE, &piece, 1);
+		gone += reports_count();
+		fake_chunks_work();
+		fake_backend_work();
+		assert_true(is_answered(REPORT_QUEUE));
+		fake_takes[24] = true;
+		fake_chunks_work();
+	}
+	assert_int_equal(gone, 256);
+	end();
+}
+
+/* A page number in a buffer that lies in reported memory: the buffer waits until that is there again. */
+static void test_a_buffer_in_reported_memory(void **state)
+{
+	struct fake_piece piece = { CHUNK_GPA(24), 8, false };
+	uint32_t frames[2] = { 0x100, 0x101 };
+
+	(void)state;
+	begin();
+	fake_chunks.handles[24] = 0;
+	report(0, &piece, 1);
+	assert_null(fake_backend.broken);
+	assert_false(is_answered(0));
+	assert_true(fake_have_news && fake_news.is_missed);
+	assert_int_equal(fake_news.missed[0], 1ull << 24);
+	fake_chunks_bring_missed();
+	memcpy(fake_backend.memory.base + CHUNK_GPA(24), frames, sizeof(frames));
+	fake_backend_work();
+	assert_true(is_answered(0));
+	assert_int_equal(info_now().lent_bytes, 2 * 4096);
+	end();
+}
+
+/* The same in the balloon: nobody but the balloon brings that back. */
+static void test_a_buffer_in_the_balloon(void **state)
+{
+	struct fake_piece piece = { CHUNK_GPA(24), 8, false };
+
+	(void)state;
+	begin();
+	assert_true(put(0, FIRST_FRAME, CHUNK_PAGES, 1));
+	fake_chunks_work();
+	assert_int_equal(fake_news.lent[0], 1ull << 24);
+	report(0, &piece, 1);
+	assert_non_null(fake_backend.broken);
+	assert_false(fake_news.is_missed);
+	end();
+	/* Half in the balloon, gone by a report: the rest is the guest's. */
+	begin();
+	assert_true(put(0, FIRST_FRAME, CHUNK_PAGES / 2, 1));
+	fake_chunks.handles[24] = 0;
+	assert_int_equal(fake_news.lent[0], 0);
+	report(0, &piece, 1);
+	assert_null(fake_backend.broken);
+	assert_true(fake_news.is_missed);
+	/* A page is taken out of the balloon when its chunk is there. */
+	assert_false(put(1, FIRST_FRAME, 1, 1));
+	assert_true(fake_takes[24]);
+	end();
+}
+
+static void test_a_reset_forgets_reports(void **state)
+{
+	struct fake_piece piece = { CHUNK_GPA(24), FAKE_CHUNK_BYTES, true };
+
+	(void)state;
+	begin();
+	fake_backend_page()->own = device->generation;
+	report(REPORT_QUEUE, &piece, 1);
+	assert_int_equal(reports_count(), 1);
+	fake_backend_page()->driver_generation = device->generation + 1;
+	fake_backend_stop();
+	assert_true(device->operations->is_idle(device));
+	assert_int_equal(reports_count(), 0);
+	fake_chunks_work();
+	fake_chunks.handles[24] = 0; /* one that went before */
+	assert_false(device->operations->is_idle(device));
+	fake_chunks_work();
+	assert_int_equal(fake_chunks.handles[24], 7);
+	assert_true(device->operations->is_idle(device));
+	fake_backend_start(device->offered);
+	assert_false(is_answered(REPORT_QUEUE));
+	end();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -256,6 +467,14 @@ int main(void)
 		cmocka_unit_test(test_next_mgmt),
 		cmocka_unit_test(test_size),
 		cmocka_unit_test(test_statistics),
+		cmocka_unit_test(test_a_report_is_answered_when_its_chunks_have_gone),
+		cmocka_unit_test(test_a_report_that_is_dropped),
+		cmocka_unit_test(test_only_whole_chunks_are_reported),
+		cmocka_unit_test(test_reports_that_are_none),
+		cmocka_unit_test(test_a_flood_of_reports),
+		cmocka_unit_test(test_a_buffer_in_reported_memory),
+		cmocka_unit_test(test_a_buffer_in_the_balloon),
+		cmocka_unit_test(test_a_reset_forgets_reports),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

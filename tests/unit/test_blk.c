@@ -3,7 +3,7 @@
  * virtio-blk (virtio 1.2 5.2) over a disk in memory that answers at once or when the test says so: requests of every kind and
  * shape, what is refused and how, the order in which chains come back, and stops with requests under way.
  */
-// sources: mgmt/virtio/blk.c mgmt/block/block.c mgmt/block/ram.c mgmt/virtio/queue.c mgmt/virtio/queue_split.c mgmt/virtio/queue_packed.c tests/unit/fake_driver.c tests/unit/fake_backend.c
+// sources: mgmt/virtio/blk.c mgmt/block/block.c mgmt/block/ram.c mgmt/virtio/queue.c mgmt/virtio/memory.c mgmt/virtio/queue_split.c mgmt/virtio/queue_packed.c tests/unit/fake_driver.c tests/unit/fake_backend.c
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -390,6 +390,125 @@ static void test_fetch(void **state)
 	assert_int_equal(emulate.fault.vector, CPU_VECTOR_GP);
 }
 
+/* ---- memory in chunks of 16 KiB ---- */
+
+#define CHUNK 0x4000ull
+
+static struct bh_chunks chunks;
+static uint64_t lent[BH_CHUNKS_MAX / 64];
+static uint64_t absent;
+static struct guest_memory chunked;
+
+static void set_chunked(void)
+{
+	chunks = (struct bh_chunks){ .chunk_bytes = CHUNK, .count = RAM_BYTES / CHUNK };
+	for (uint32_t i = 0; i < chunks.count; i++) {
+		chunks.handles[i] = 9;
+	}
+	memset(lent, 0, sizeof(lent));
+	absent = EMULATE_ABSENT_NONE;
+	chunked = memory;
+	chunked.chunks = &chunks;
+	chunked.lent = lent;
+	chunked.absent = &absent;
+	emulate.memory = &chunked;
+}
+
+/* An operand is away: nothing is done, and it is said what to wait for. */
+static void test_absent_operands(void **state)
+{
+	(void)state;
+	set_chunked();
+	chunks.handles[1] = 0;
+	cpu.gpr[BH_GPR_RBX] = 0x5008;
+	assert_int_equal(STEP("\x8b\x03"), EMULATE_ABSENT); /* mov eax, [rbx] */
+	assert_int_equal(absent, 0x5008);
+	assert_int_equal(cpu.gpr[BH_GPR_RAX], 0);
+	assert_int_equal(cpu.rip, 0x1000);
+	/* From the device to it: the device is not read. */
+	absent = EMULATE_ABSENT_NONE;
+	cpu.gpr[BH_GPR_RSI] = 0x8020;
+	cpu.gpr[BH_GPR_RDI] = 0x3fff;                   /* its last bytes are in the next chunk */
+	assert_int_equal(STEP("\xa5"), EMULATE_ABSENT); /* movsd */
+	assert_int_equal(absent, 0x4000);
+	assert_string_equal(log_text, "");
+	assert_int_equal(cpu.gpr[BH_GPR_RDI], 0x3fff);
+	chunks.handles[1] = 9;
+	absent = EMULATE_ABSENT_NONE;
+	assert_int_equal(STEP("\xa5"), EMULATE_DONE);
+	assert_int_equal(absent, EMULATE_ABSENT_NONE);
+	assert_memory_equal(ram + 0x3fff, "\x11\x22\x33\x44", 4);
+}
+
+/* Of a repeated one the finished iterations stay done. */
+static void test_absent_in_a_repetition(void **state)
+{
+	(void)state;
+	set_chunked();
+	chunks.handles[1] = 0;
+	cpu.gpr[BH_GPR_RCX] = 4;
+	cpu.gpr[BH_GPR_RAX] = 0x77;
+	cpu.gpr[BH_GPR_RDI] = 0x3ffe;
+	assert_int_equal(STEP("\xf3\xaa"), EMULATE_ABSENT); /* rep stosb */
+	assert_int_equal(absent, 0x4000);
+	assert_int_equal(cpu.gpr[BH_GPR_RCX], 2);
+	assert_int_equal(cpu.gpr[BH_GPR_RDI], 0x4000);
+	assert_int_equal(cpu.rip, 0x1000);
+	chunks.handles[1] = 9;
+	absent = EMULATE_ABSENT_NONE;
+	assert_int_equal(STEP("\xf3\xaa"), EMULATE_DONE);
+	assert_memory_equal(ram + 0x3ffe, "\x77\x77\x77\x77\x00", 5);
+}
+
+/* Its page tables and its code: whatever comes of that, it is said what to wait for. */
+static void test_absent_tables_and_code(void **state)
+{
+	(void)state;
+	set_chunked();
+	chunks.handles[4] = 0;
+	cpu.gpr[BH_GPR_RBX] = 0x5008;
+	assert_int_not_equal(STEP("\x8b\x03"), EMULATE_DONE);
+	assert_int_equal(absent / CHUNK, 4);
+	assert_int_equal(cpu.rip, 0x1000);
+	set_chunked();
+	chunks.handles[0] = 0;
+	assert_int_not_equal(emulate_step(&emulate, NULL, 0), EMULATE_DONE);
+	assert_int_equal(absent / CHUNK, 0);
+}
+
+/* What is in the balloon is like memory that does not exist. */
+static void test_lent_operands(void **state)
+{
+	(void)state;
+	set_chunked();
+	chunks.handles[1] = 0;
+	lent[0] = 1u << 1;
+	cpu.gpr[BH_GPR_RBX] = 0x5008;
+	assert_int_equal(STEP("\x8b\x03"), EMULATE_DONE);
+	assert_string_equal(log_text, "r5008/4=0 ");
+	assert_int_equal(absent, EMULATE_ABSENT_NONE);
+}
+
+static void test_chunks_of_addresses(void **state)
+{
+	(void)state;
+	set_chunked();
+	chunked.slots[1] = (struct guest_memory_slot){ GUEST_HIGH_BASE, CHUNK, ram };
+	chunked.slots_count = 2;
+	chunked.low_bytes = RAM_BYTES;
+	chunked.absent = NULL;
+	assert_int_equal(guest_memory_chunk(&chunked, 0x4000), 1);
+	assert_int_equal(guest_memory_chunk(&chunked, GUEST_HIGH_BASE + 5), RAM_BYTES / CHUNK);
+	assert_int_equal(guest_memory_chunk(&chunked, RAM_BYTES), 0);
+	assert_int_equal(guest_memory_chunk(&memory, 0x4000), 0);
+	chunks.handles[2] = 0;
+	assert_non_null(guest_memory_at(&chunked, 0x7ff8, 8));
+	assert_null(guest_memory_at(&chunked, 0x7ff9, 8));
+	assert_null(guest_memory_at(&chunked, 0x7fff, 2 * CHUNK));
+	assert_true(guest_memory_has(&chunked, 0x7ff9, 8));
+	assert_int_equal(guest_memory_write(&chunked, 0x8000, "x", 1), BH_ERR_ADDRESS);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -403,6 +522,11 @@ int main(void)
 		cmocka_unit_test_setup(test_stack, set_up),
 		cmocka_unit_test_setup(test_vectors, set_up),
 		cmocka_unit_test_setup(test_fetch, set_up),
+		cmocka_unit_test_setup(test_absent_operands, set_up),
+		cmocka_unit_test_setup(test_absent_in_a_repetition, set_up),
+		cmocka_unit_test_setup(test_absent_tables_and_code, set_up),
+		cmocka_unit_test_setup(test_lent_operands, set_up),
+		cmocka_unit_test_setup(test_chunks_of_addresses, set_up),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -3,7 +3,7 @@
  * virtio-net (virtio 1.2 5.1) on a port of a switch: frames in one buffer and in several, pairs of queues, what the
  * control queue sets, and that all of it is there again for a new mgmt.
  */
-// sources: mgmt/virtio/net.c mgmt/virtio/net_control.c mgmt/virtio/queue.c mgmt/virtio/queue_split.c mgmt/virtio/queue_packed.c mgmt/switch/*.c mgmt/config_net.c tests/unit/fake_driver.c tests/unit/fake_backend.c
+// sources: mgmt/virtio/net.c mgmt/virtio/net_control.c mgmt/virtio/queue.c mgmt/virtio/memory.c mgmt/virtio/queue_split.c mgmt/virtio/queue_packed.c mgmt/switch/*.c mgmt/config_net.c tests/unit/fake_driver.c tests/unit/fake_backend.c
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -3,7 +3,7 @@
  * virtio-console's ports: the control protocol, bytes both ways, sizes, emergency bytes, going on after mgmt's
  * death, and messages that are none.
  */
-// sources: mgmt/virtio/ports.c mgmt/virtio/queue.c mgmt/virtio/queue_split.c mgmt/virtio/queue_packed.c tests/unit/fake_driver.c tests/unit/fake_backend.c
+// sources: mgmt/virtio/ports.c mgmt/virtio/queue.c mgmt/virtio/memory.c mgmt/virtio/queue_split.c mgmt/virtio/queue_packed.c tests/unit/fake_driver.c tests/unit/fake_backend.c
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -3,7 +3,7 @@
  * Virtqueues from the device's side, in both formats: data, order, wraps, indirect tables, suppression
  * of kicks and interrupts, going on after mgmt's death at every point, and what a driver may do wrong.
  */
-// sources: mgmt/virtio/queue.c mgmt/virtio/queue_split.c mgmt/virtio/queue_packed.c tests/unit/fake_driver.c
+// sources: mgmt/virtio/queue.c mgmt/virtio/memory.c mgmt/virtio/queue_split.c mgmt/virtio/queue_packed.c tests/unit/fake_driver.c
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

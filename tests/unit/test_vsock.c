@@ -3,7 +3,7 @@
  * virtio-vsock: connections to mgmt's services with credit both ways, resets and limits; packets between two guests;
  * what is forged, too long, or for nobody; the next mgmt.
  */
-// sources: mgmt/virtio/vsock.c mgmt/virtio/vsock_host.c mgmt/virtio/queue.c mgmt/virtio/queue_split.c mgmt/virtio/queue_packed.c tests/unit/fake_driver.c tests/unit/fake_backend.c
+// sources: mgmt/virtio/vsock.c mgmt/virtio/vsock_host.c mgmt/virtio/queue.c mgmt/virtio/memory.c mgmt/virtio/queue_split.c mgmt/virtio/queue_packed.c tests/unit/fake_driver.c tests/unit/fake_backend.c
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -151,7 +151,7 @@ static void driver_feature_write(struct virtio_device *device, uint32_t value)
 static bool area_fits(const struct virtio_device *device, uint64_t gpa, uint32_t alignment,
                       uint32_t length)
 {
-	return (gpa & (alignment - 1)) == 0 && guest_memory_at(device->memory, gpa, length) != NULL;
+	return (gpa & (alignment - 1)) == 0 && guest_memory_has(device->memory, gpa, length);
 }
 
 static bool queue_fits(const struct virtio_device *device, const struct virtio_queue *queue)
