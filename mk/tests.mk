@@ -79,8 +79,11 @@ bench: $(BOOTABLE)
 	@$(MAKE) debian-disk || echo "bench: there is no Debian disk"
 	$(Q)scripts/bench
 
-# The same guest under KVM, with packages of the archive; adds columns to build/bench.json.
-bench-peers: $(GUESTS) $(B)/third_party/.fetched
+# The same guest and Linux under KVM and Xen, with packages of the archive; adds columns to build/bench.json.
+bench-peers:
+	@scripts/setup build run test
+	$(Q)$(MAKE) $(JOBS_FLAG) all demo
+	@$(MAKE) debian-disk || echo "bench-peers: there is no Debian disk: no compile and no fio"
 	$(Q)scripts/bench-peers
 
 # Exits alone, against docs/bench-baseline.json; scripts/bench-gate --write makes a new one.

@@ -17,7 +17,10 @@ BUILD = Path(os.environ.get("BUILD_DIR", ROOT / "build")).resolve()
 PROMPT = "bulkhead> "
 KIB, MIB = 1024, 1 << 20
 LINUX_KERNEL = BUILD / "third_party" / "linux-cloud" / "vmlinuz"
+DEBIAN_DISK = BUILD / "debian" / "debian.img"
+DEMO_INITRAMFS = BUILD / "demo" / "demo.cpio.gz"
 LINUX_CMDLINE = "console=ttyS0 panic=-1"
+BARE_MIB = 1024  # memory of the emulated machine itself; Linux has no huge pages with less than 512 MiB
 LATENCY_TICKS = 1_000_000  # how far ahead the bench guest's late timer is
 
 TARGETS = {
@@ -156,7 +159,7 @@ def bench_lines(text):
 
 def qemu_bare(kernel, *more, modules="", cpus=1, cmdline="", cpu="max", has_icount=True):
     """Runs a multiboot image on the emulated machine itself; returns what it wrote to COM1."""
-    command = ["qemu-system-x86_64", "-machine", "q35", "-cpu", cpu, "-m", "1024", "-display", "none",
+    command = ["qemu-system-x86_64", "-machine", "q35", "-cpu", cpu, "-m", str(BARE_MIB), "-display", "none",
                "-accel", "tcg", "-rtc", "base=2026-01-01,clock=vm", "-no-reboot", "-smp", str(cpus),
                "-serial", "stdio", "-device", "isa-debug-exit,iobase=0xf4", "-kernel", str(kernel),
                "-append", cmdline, *more]
@@ -239,10 +242,11 @@ def workload_initramfs(folder):
                            {"bin/workload": tool.read_bytes()})
 
 
-def linux_initramfs(folder, end, files):
-    """The demo's initramfs with something else where the shell would start, and more files."""
+def linux_initramfs(folder, end, files, before="", output="bench.cpio.gz"):
+    """The demo's initramfs with something else where the shell would start, more files, and commands before it looks for a disk."""
     init = (ROOT / "guests" / "linux-demo" / "init").read_text(encoding="utf-8")
     init = init[:init.rindex("exec /sbin/init")] + end
+    init = init.replace("# With root=", before + "# With root=", 1)
     data = bytearray()
 
     def add(name, mode, content):
@@ -256,15 +260,15 @@ def linux_initramfs(folder, end, files):
     for name, content in files.items():
         add(name, 0o100755, content)
     add("TRAILER!!!", 0, b"")
-    archive = folder / "bench.cpio.gz"
-    demo = (BUILD / "demo" / "demo.cpio.gz").read_bytes()
+    archive = folder / output
+    demo = DEMO_INITRAMFS.read_bytes()
     archive.write_bytes(demo + gzip.compress(bytes(data), mtime=0))
     return archive
 
 
 def read_linux(text, start):
     """{figure: instructions} of what scripts/tools/workload.c has written."""
-    if "workloads end" not in text or "failed " in text:
+    if "workloads end" not in text or re.search(r"^failed \S+", text, re.MULTILINE):
         raise ValueError(f"the workloads did not end well: {text[-500:]!r}")
     figures = {"linux.prompt": int(re.search(r"prompt tsc (\d+)", text)[1]) - start}
     figures.update({f"workload.{match[1]}": int(match[2]) for match in re.finditer(r"workload (\S+) (\d+)", text)})
@@ -275,3 +279,26 @@ def bare_linux(archive, cpu="max"):
     """The same of Linux on the emulated machine itself."""
     text = qemu_bare(BUILD / "guests" / "linuxboot.elf", modules=f"{LINUX_KERNEL} {LINUX_CMDLINE},{archive}", cpu=cpu)
     return read_linux(text, int(re.search(r"linuxboot tsc (\d+)", text)[1]))
+
+
+def debian_cmdline(work, address=""):
+    """Of a Debian that does the work and powers off: guests/debian/usr/local/sbin/bulkhead-bench."""
+    return f"{LINUX_CMDLINE} quiet root=/dev/vda init=/usr/local/sbin/bulkhead-shell run=bulkhead-bench bench={work}" + \
+        (f" address={address}/24" if address else "")
+
+
+def debian_drive(name):
+    return ["-drive", f"if=none,id={name},format=raw,snapshot=on,file={DEBIAN_DISK}",
+            "-device", f"virtio-blk-pci,disable-legacy=on,drive={name}"]
+
+
+def read_workloads(text):
+    if "workloads end" not in text or re.search(r"^failed \S+", text, re.MULTILINE):
+        raise ValueError(f"the workloads did not end well: {text[-500:]!r}")
+    return {match[1]: int(match[2]) for match in re.finditer(r"workload (\S+) (\d+)", text)}
+
+
+def bare_debian(cpu="max"):
+    """Compiling and fio in Debian on a virtio disk of the emulated machine itself."""
+    return read_workloads(qemu_bare(BUILD / "guests" / "linuxboot.elf", *debian_drive("d"), cpu=cpu,
+                                    modules=f"{LINUX_KERNEL} {debian_cmdline('local')},{DEMO_INITRAMFS}"))
