@@ -138,6 +138,7 @@ void verb_events(struct verb_call *call, struct result *result);
 void verb_devices(struct verb_call *call, struct result *result);
 void verb_fetch(struct verb_call *call, struct result *result);
 void verb_ping(struct verb_call *call, struct result *result);
+void verb_iperf(struct verb_call *call, struct result *result);
 void verb_disk(struct verb_call *call, struct result *result);
 void verb_net(struct verb_call *call, struct result *result);
 

@@ -136,6 +136,9 @@ const struct verb verbs[] = {
 	{ "ping", "", "", { { "HOST", VERB_ARG_VALUE, false, NULL },
 			    { "COUNT", VERB_ARG_VALUE, true, NULL } },
 	  "ask a host for an answer, COUNT times (4), a second apart", "ping 10.0.2.2", verb_ping },
+	{ "iperf", "", "", { { "start|stop", VERB_ARG_CHOICE, true, "start stop" } },
+	  "let clients of iperf 2 send to TCP port 5001 of this machine, or not; alone: what they do",
+	  "iperf start", verb_iperf },
 	/* crash-mgmt and hang-mgmt are for tests: completed, not shown. */
 	{ "host", "", "w", { { "reboot|poweroff|restart-mgmt", VERB_ARG_CHOICE, false,
 				      "reboot poweroff restart-mgmt crash-mgmt hang-mgmt" },

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Verbs of the machine's own network: ping, fetch.
+ * Verbs of the machine's own network: ping, fetch, iperf.
  */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "mgmt/net/fetch.h"
+#include "mgmt/net/iperf.h"
 #include "mgmt/net/ping.h"
 #include "mgmt/partition.h"
 #include "mgmt/shell.h"
@@ -139,5 +140,23 @@ void verb_fetch(struct verb_call *call, struct result *result)
 	}
 	if (fetch_begin(&order, &wait, result)) {
 		shell_begin_wait(call->shell, &wait);
+	}
+}
+
+void verb_iperf(struct verb_call *call, struct result *result)
+{
+	bool is_start = call->word_count != 0 && strcmp(call->word[0].text, "start") == 0;
+
+	if (call->word_count == 0) {
+		iperf_print(result);
+	} else if (is_start && iperf_start()) {
+		result_message(result, "TCP port %u takes what `iperf -c` of iperf 2 sends",
+		               IPERF_PORT);
+	} else if (is_start) {
+		result_error(result, "iperf", "", "there is no socket left");
+	} else if (iperf_stop()) {
+		result_message(result, "stopped");
+	} else {
+		result_error(result, "iperf", "", "it was not started");
 	}
 }

@@ -274,6 +274,31 @@ GUEST = ("create alpha kernel=vmlinuz ramdisk=demo.cpio.gz memory=192M net=lan "
          'cmdline="console=ttyS0 panic=-1 hostname=alpha address=10.0.2.50/24"')
 
 
+def check_iperf(machine):
+    """mgmt counts what a guest sends; has a bound for how many do; and breaks them off at the end."""
+    assert "error" in machine.command("iperf stop", is_error_fine=True)
+    machine.command("iperf start")
+    with machine.console("alpha") as console:
+        console.read("dd if=/dev/zero bs=64k count=64 2>/dev/null | nc 10.0.2.15 5001", 60)
+    wait_for_event(machine, f"iperf: {4 << 20} bytes from 10.0.2.50 in ")
+    with machine.console("alpha") as console:
+        console.read("for i in 1 2 3 4 5; do nc 10.0.2.15 5001 </dev/zero >/dev/null 2>&1 & done; true")
+    state = machine.query("iperf")
+    for _ in range(40):
+        if state["iperf"]["refused"] == 2:
+            break
+        machine.drain(0.5)
+        state = machine.query("iperf")
+    assert state["iperf"]["is_on"] and state["iperf"]["connected"] == 3 and state["iperf"]["refused"] == 2
+    assert state["iperf"]["done"] == 1 and state["iperf"]["bytes"] == 4 << 20
+    assert [row["from"] for row in state["clients"]] == 3 * ["10.0.2.50"]
+    machine.command("iperf stop")
+    with machine.console("alpha") as console:
+        console.read("wait; ! nc 10.0.2.15 5001 </dev/null 2>/dev/null", 60)
+    state = machine.query("iperf")["iperf"]
+    assert not state["is_on"] and state["connected"] == 0 and state["done"] == 4
+
+
 @pytest.mark.long_on_bochs
 def test_guest_on_the_uplink(boot, wire, web):
     """A Linux guest reaches the emulator's network through the switch and the machine's NIC."""
@@ -288,6 +313,7 @@ def test_guest_on_the_uplink(boot, wire, web):
         assert hashlib.sha256(Answers.files["large"]).hexdigest() in output
         assert "3 packets received" in console.read("ping -c 3 10.0.2.15")
     assert machine.query("ping 10.0.2.50 2")["summary"]["received"] == 2
+    check_iperf(machine)
 
 
 @pytest.mark.qemu_only

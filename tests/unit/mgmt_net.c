@@ -5,6 +5,7 @@
 #include "mgmt/config_store.h"
 #include "mgmt/devices.h"
 #include "mgmt/net/fetch.h"
+#include "mgmt/net/iperf.h"
 #include "mgmt/net/net.h"
 #include "mgmt/net/ping.h"
 
@@ -53,6 +54,27 @@ bool fetch_begin(const struct fetch_order *order, struct shell_wait *wait, struc
 bool fetch_stop(void)
 {
 	return false;
+}
+
+static bool is_iperf_on;
+
+bool iperf_start(void)
+{
+	is_iperf_on = true;
+	return true;
+}
+
+bool iperf_stop(void)
+{
+	bool was_on = is_iperf_on;
+
+	is_iperf_on = false;
+	return was_on;
+}
+
+void iperf_print(struct result *result)
+{
+	result_message(result, is_iperf_on ? "on" : "off");
 }
 
 bool store_save(struct shell_wait *wait, struct result *result)

@@ -353,6 +353,10 @@ static void completes(void **state)
 	assert_shows("set al\tautostart=n\t\r", "alpha: autostart = no");
 	assert_shows("create beta ker\tvml\tmemo\t64M\r", "defined");
 	assert_shows("host p\t\x15\r", "host poweroff ");
+	assert_shows("iperf stop\r", "error: iperf: it was not started");
+	assert_shows("iperf st\tar\t\r", "TCP port 5001");
+	assert_shows("iperf now\r", "not one of those meant");
+	assert_shows("iperf stop\r", "stopped\n");
 	assert_shows("\t\t\x03", "vcpus");
 }
 

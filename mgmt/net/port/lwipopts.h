@@ -17,7 +17,7 @@
 #define MEMP_NUM_PBUF                  64
 #define MEMP_NUM_RAW_PCB               4
 #define MEMP_NUM_UDP_PCB               8
-#define MEMP_NUM_TCP_PCB               8
+#define MEMP_NUM_TCP_PCB               12
 #define MEMP_NUM_TCP_PCB_LISTEN        4
 #define MEMP_NUM_TCP_SEG               128
 #define MEMP_NUM_REASSDATA             8
