@@ -107,15 +107,27 @@ def wait_for_balloon(machine, mib, at_most_away=None):
     raise AssertionError(f"the balloon has not {mib} MiB: {row}")
 
 
+def wait_for_chunks(machine):
+    """Until the last chunk of a balloon that does not grow has gone; gives what the verb says then."""
+    last = None
+    for _ in range(200):
+        row = memory(machine)
+        if last is not None and row["given_back_bytes"] == last["given_back_bytes"] and \
+                machine.guest("alpha")["memory_bytes"] == 128 * MIB - row["given_back_bytes"]:
+            return row
+        last = row
+    raise AssertionError(f"chunks still go: {last}")
+
+
 def test_balloon(machine):
     """Memory really comes back to the machine, survives a new mgmt, and the guest gets it again."""
     free = machine.free_memory()
     assert memory(machine)["total_bytes"] > 64 * MIB
     machine.command("mem-set alpha 84M")
-    row = wait_for_balloon(machine, 44)
+    wait_for_balloon(machine, 44)
+    row = wait_for_chunks(machine)
     assert row["given_back_bytes"] > 24 * MIB, row
     assert machine.free_memory() >= free + row["given_back_bytes"] - MIB
-    assert machine.guest("alpha")["memory_bytes"] == 128 * MIB - row["given_back_bytes"]
     restart_mgmt(machine)
     assert memory(machine)["given_back_bytes"] == row["given_back_bytes"]
     with machine.console("alpha") as console:
