@@ -266,13 +266,18 @@ def linux_initramfs(folder, end, files, before="", output="bench.cpio.gz"):
     return archive
 
 
-def read_linux(text, start):
-    """{figure: instructions} of what scripts/tools/workload.c has written."""
+def read_workloads(text):
+    """{figure: instructions} of what scripts/tools/workload.c, or Debian's script, has written."""
     if "workloads end" not in text or re.search(r"^failed \S+", text, re.MULTILINE):
         raise ValueError(f"the workloads did not end well: {text[-500:]!r}")
-    figures = {"linux.prompt": int(re.search(r"prompt tsc (\d+)", text)[1]) - start}
-    figures.update({f"workload.{match[1]}": int(match[2]) for match in re.finditer(r"workload (\S+) (\d+)", text)})
-    return figures
+    return {match[1]: int(match[2]) for match in re.finditer(r"workload (\S+) (\d+)", text)}
+
+
+def read_linux(text, start):
+    """The same of a Linux that said when it came to its prompt; `start` is when it began."""
+    workloads = read_workloads(text)
+    return {"linux.prompt": int(re.search(r"prompt tsc (\d+)", text)[1]) - start} | \
+        {f"workload.{name}": count for name, count in workloads.items()}
 
 
 def bare_linux(archive, cpu="max"):
@@ -290,12 +295,6 @@ def debian_cmdline(work, address=""):
 def debian_drive(name):
     return ["-drive", f"if=none,id={name},format=raw,snapshot=on,file={DEBIAN_DISK}",
             "-device", f"virtio-blk-pci,disable-legacy=on,drive={name}"]
-
-
-def read_workloads(text):
-    if "workloads end" not in text or re.search(r"^failed \S+", text, re.MULTILINE):
-        raise ValueError(f"the workloads did not end well: {text[-500:]!r}")
-    return {match[1]: int(match[2]) for match in re.finditer(r"workload (\S+) (\d+)", text)}
 
 
 def bare_debian(cpu="max"):

@@ -55,15 +55,20 @@ class Machine:
         found = self.child.expect(patterns, timeout=seconds * self.factor)
         if found != 0:
             said = clean(self.child.before if isinstance(self.child.before, str) else "")[-1500:]
-            reason = f"not within {seconds * self.factor} s" if found == 3 else "the machine ended"
-            if found == 1 and death != pexpect.EOF:
-                reason = "the guest died"
+            ended = "the machine ended"
+            reason = (None, ended if death is pexpect.EOF else "the guest died", ended,
+                      f"not within {seconds * self.factor} s")[found]
             raise AssertionError(f"waited for {pattern!r}: {reason}; last was:\n{said}")
         return self.child.match
 
     def wait_for_shell(self, seconds=90):
         self.expect(re.escape(PROMPT.strip()), seconds)
         self.drain(0.3)
+
+    def restart_mgmt(self):
+        self.send("host restart-mgmt\r")
+        self.expect("mgmt was started again")
+        self.wait_for_shell()
 
     def drain(self, seconds=0.05):
         """Drops what was said and not waited for."""

@@ -63,9 +63,7 @@ def test_dhcp_and_ping(boot, nic):
 def test_network_outlives_mgmt(boot, nic):
     machine = boot_with_nic(boot, nic)
     before = wait_for_address(machine)
-    machine.send("host restart-mgmt\r")
-    machine.expect("mgmt was started again")
-    machine.wait_for_shell()
+    machine.restart_mgmt()
     after = wait_for_address(machine)
     assert after["mac"] == before["mac"]
     assert machine.query("ping 10.0.2.2 1")["summary"]["received"] == 1
@@ -181,9 +179,7 @@ def test_guest_from_fetched_file(boot, wire):
     fetched = machine.query("fetch tftp://10.0.2.2/hello.elf kernel")
     assert fetched["sha256"] == hashlib.sha256((GUESTS / "hello.elf").read_bytes()).hexdigest()
     assert_refused(machine, "fetch tftp://10.0.2.2/nothing", "the server says")
-    machine.send("host restart-mgmt\r")
-    machine.expect("mgmt was started again")
-    machine.wait_for_shell()
+    machine.restart_mgmt()
     machine.command("create a kernel=kernel memory=16M debug-exit=yes on-poweroff=preserve")
     machine.command("start a")
     assert_refused(machine, "files delete kernel", "the guest a uses it")
@@ -215,9 +211,7 @@ def test_disk_driver(boot, disk, tmp_path):
         assert row["state"] == "running" and "16 MiB" in row["about"]
         assert row["interrupts"] > 0 and row["interrupt_kind"] == "MSI-X"
         if start == 0:
-            machine.send("host restart-mgmt\r")
-            machine.expect("mgmt was started again")
-            machine.wait_for_shell()
+            machine.restart_mgmt()
 
 
 @pytest.mark.qemu_only

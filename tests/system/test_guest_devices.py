@@ -135,9 +135,7 @@ def test_rules_outlive_mgmt(pair):
         assert console.read(echo) == "0"
     count = denied()
     assert count >= 1
-    pair.send("host restart-mgmt\r")
-    pair.expect("mgmt was started again", 60)
-    pair.wait_for_shell()
+    pair.restart_mgmt()
     assert "rule = " in pair.command("show config") and denied() >= count
     with pair.console("alpha") as console:
         assert console.read(echo) == "0"
@@ -184,9 +182,7 @@ def test_mgmt_is_replaced_while_data_flows(pair, times):
                      "dd if=/dev/vda bs=64k count=8 2>/dev/null | cmp - /tmp/d || echo differs; "
                      "echo $i >/tmp/rounds; done) >/tmp/bad 2>&1 & true")
     for _ in range(times):
-        pair.send("host restart-mgmt\r")
-        pair.expect("mgmt was started again", 60)
-        pair.wait_for_shell()
+        pair.restart_mgmt()
         with pair.console("alpha") as console:
             before = int(console.read("cat /tmp/rounds 2>/dev/null || echo 0"))
             console.read(f"until [ $(cat /tmp/rounds 2>/dev/null || echo 0) -ge {before + 3} ]; "
@@ -271,9 +267,7 @@ def test_partitions_of_the_machines_disks(boot, log_folder):
         assert sizes == ["16384", "8192"]
         written = fill(console, "/dev/vda", 2)
         hidden = fill(console, "/dev/vdb", 2)
-    machine.send("host restart-mgmt\r")
-    machine.expect("mgmt was started again", 60)
-    machine.wait_for_shell()
+    machine.restart_mgmt()
     with machine.console("alpha") as console:
         assert digest(console, "/dev/vda", 2048, 120) == written
         assert digest(console, "/dev/vdb", 2048, 120) == hidden

@@ -48,12 +48,6 @@ def machine(platform, log_folder):
         machine.close()
 
 
-def restart_mgmt(machine):
-    machine.send("host restart-mgmt\r")
-    machine.expect("mgmt was started again", 60)
-    machine.wait_for_shell()
-
-
 def test_console_hvc0(machine):
     """The guest's shell on hvc0, beside that on the serial port; more than the ring holds at once."""
     with machine.console("alpha", "-t virtio -s 120x40") as console:
@@ -84,7 +78,7 @@ def test_ports_by_name(machine):
 def test_consoles_outlive_mgmt(machine):
     with machine.console("alpha", "-t virtio") as console:
         console.read("word=kept")
-    restart_mgmt(machine)
+    machine.restart_mgmt()
     with machine.console("alpha", "-t virtio -s 90x30") as console:
         assert console.read("echo $word") == "kept"
         assert sorted(console.read("stty size").split()) == ["30", "90"]
@@ -128,7 +122,7 @@ def test_balloon(machine):
     row = wait_for_chunks(machine)
     assert row["given_back_bytes"] > 24 * MIB, row
     assert machine.free_memory() >= free + row["given_back_bytes"] - MIB
-    restart_mgmt(machine)
+    machine.restart_mgmt()
     assert memory(machine)["given_back_bytes"] == row["given_back_bytes"]
     with machine.console("alpha") as console:
         assert int(console.read("awk '/MemFree/ { print $2 }' /proc/meminfo")) < 64 * 1024
@@ -149,7 +143,7 @@ def test_vsock_to_mgmt(machine):
         sent = console.read("sha256sum </tmp/data")
         assert console.read("vsock 2 7 </tmp/data | sha256sum", 120) == sent
         console.read("(sleep 1000 | vsock 2 7 >/tmp/ended; echo ended >/tmp/ended) & true")
-    restart_mgmt(machine)
+    machine.restart_mgmt()
     with machine.console("alpha") as console:
         # The connection of before is reset; new ones work.
         console.read("until grep -q ended /tmp/ended; do killall sleep 2>/dev/null; sleep 0.2; done")

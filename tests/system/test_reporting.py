@@ -49,12 +49,6 @@ def nearly_all(row, left_mib):
     return row["free_bytes"] // MIB - left_mib
 
 
-def restart_mgmt(machine):
-    machine.send("host restart-mgmt\r")
-    machine.expect("mgmt was started again", 60)
-    machine.wait_for_shell()
-
-
 def test_free_memory_goes_and_comes(machine):
     """The machine gets what is free, the guest gets it back by using it, and its data stay through mgmt's restart."""
     # A report counts once it is answered.
@@ -69,7 +63,7 @@ def test_free_memory_goes_and_comes(machine):
         total = console.read("sha256sum </mnt/t/big", 60)
     after = machine.query("mem-stat alpha")
     assert after["touched_bytes"] > row["touched_bytes"], after
-    restart_mgmt(machine)
+    machine.restart_mgmt()
     with machine.console("alpha") as console:
         assert console.read("sha256sum </mnt/t/big", 60) == total
         console.read("dd if=/mnt/t/big of=/dev/vda bs=1M 2>/dev/null; sync; rm /mnt/t/*; "
