@@ -3,8 +3,8 @@
  * Intel gigabit NICs: 82540EM and its relatives (PCI/PCI-X Family of Gigabit Ethernet Controllers
  * Software Developer's Manual, "SDM") and 82574L (its data sheet, "DS"), by legacy descriptors.
  *
- * Every frame is copied into or out of buffers that the device owns. The device is reset before it
- * may use the bus, again when it stops sending, and what was queued is then lost, as on any network.
+ * Every frame is copied into or out of buffers that the device owns; a long one takes several, with a descriptor each.
+ * The device is reset before it may use the bus, again when it stops sending, and what was queued is then lost, as on any network.
  */
 #include <stdio.h>
 #include <string.h>
@@ -14,7 +14,7 @@
 
 #define RX_COUNT     128u
 #define TX_COUNT     128u
-#define BUFFER_BYTES 2048u
+#define BUFFER_BYTES NIC_PIECE_BYTES /* RCTL.BSIZE = 0 */
 #define REGISTERS    0x6000u
 
 /* SDM 13.4, table 13-2; DS 10.2 */
@@ -40,6 +40,7 @@
 #define RCTL_EN      (1u << 1)
 #define RCTL_UPE     (1u << 3) /* an uplink takes frames for every guest */
 #define RCTL_MPE     (1u << 4)
+#define RCTL_LPE     (1u << 5) /* frames of up to 16384 bytes */
 #define RCTL_BAM     (1u << 15)
 #define RCTL_SECRC   (1u << 26)
 #define TCTL         0x0400u
@@ -99,6 +100,7 @@ struct tx_descriptor {
 #define QUICK_POLL_MS 2u /* without an interrupt */
 #define STUCK_MS      2000u
 #define RX_ROUNDS     (2 * RX_COUNT) /* of one service(): others have their turn too */
+#define RX_FRAME_MAX  8u             /* descriptors of one frame: 16384 bytes */
 
 enum step {
 	STEP_RESETTING,
@@ -117,6 +119,7 @@ struct e1000 {
 	uint8_t *rx_buffers, *tx_buffers;
 	uint64_t rx_buffers_physical, tx_buffers_physical;
 	uint32_t rx_next;
+	bool is_rx_endless; /* the frame at rx_next began before it, and is dropped */
 	uint32_t tx_head, tx_tail; /* free-running: next to fill, next to be done */
 	uint32_t tx_told;          /* tx_head when the device was told */
 	uint64_t tx_moved_tsc;
@@ -185,9 +188,18 @@ static void fill_rings(struct e1000 *e1000)
 		e1000->tx[i].status = TX_DONE;
 	}
 	e1000->rx_next = 0;
+	e1000->is_rx_endless = false;
 	e1000->tx_head = 0;
 	e1000->tx_tail = 0;
 	e1000->tx_told = 0;
+}
+
+static void write_rctl(struct e1000 *e1000)
+{
+	bool is_long = e1000->nic.frame_max > NIC_FRAME_MAX;
+
+	write_reg(e1000, RCTL,
+	          RCTL_EN | RCTL_UPE | RCTL_MPE | RCTL_BAM | RCTL_SECRC | (is_long ? RCTL_LPE : 0));
 }
 
 static void set_up_rings(struct e1000 *e1000)
@@ -207,7 +219,7 @@ static void set_up_rings(struct e1000 *e1000)
 		write_reg(e1000, TXDCTL, read_reg(e1000, TXDCTL) | TXDCTL_82574);
 	}
 	write_reg(e1000, TCTL, TCTL_EN | TCTL_PSP | TCTL_CT | TCTL_COLD);
-	write_reg(e1000, RCTL, RCTL_EN | RCTL_UPE | RCTL_MPE | RCTL_BAM | RCTL_SECRC);
+	write_rctl(e1000);
 	/* One stays empty: equal head and tail mean none (SDM 3.2.6). */
 	write_reg(e1000, RDT, RX_COUNT - 1);
 }
@@ -311,39 +323,88 @@ static void finish_reset(struct device *device, struct e1000 *e1000)
 	}
 }
 
+/* How many descriptors the next frame lies in: 0 if it has not all come. RX_FRAME_MAX may be without an end. */
+static uint32_t next_frame(const struct e1000 *e1000)
+{
+	uint32_t count = 0;
+
+	while (count < RX_FRAME_MAX) {
+		uint8_t status = e1000->rx[(e1000->rx_next + count) % RX_COUNT].status;
+
+		if ((status & RX_DONE) == 0) {
+			return 0;
+		}
+		count++;
+		if ((status & RX_END) != 0) {
+			break;
+		}
+	}
+	mmio_order();
+	return count;
+}
+
+/* Its pieces; the bytes of all, or 0 if one of them is nonsense. More than NIC_PIECES_MAX are counted only. */
+static uint32_t frame_pieces(const struct e1000 *e1000, uint32_t count, struct nic_piece *pieces)
+{
+	uint32_t total = 0;
+	uint32_t i;
+
+	for (i = 0; i < count; i++) {
+		uint32_t idx = (e1000->rx_next + i) % RX_COUNT;
+		uint32_t bytes = e1000->rx[idx].bytes;
+
+		if (bytes == 0 || bytes > BUFFER_BYTES) {
+			return 0;
+		}
+		total += bytes;
+		if (i < NIC_PIECES_MAX) {
+			pieces[i] = (struct nic_piece){ e1000->rx_buffers + idx * BUFFER_BYTES,
+				                        bytes };
+		}
+	}
+	return total;
+}
+
+static void take_frame(struct e1000 *e1000, uint32_t count)
+{
+	struct nic_piece pieces[NIC_PIECES_MAX];
+	uint32_t bytes = frame_pieces(e1000, count, pieces);
+	volatile struct rx_descriptor *last = &e1000->rx[(e1000->rx_next + count - 1) % RX_COUNT];
+	bool was_endless = e1000->is_rx_endless;
+	struct nic *nic = &e1000->nic;
+
+	e1000->is_rx_endless = (last->status & RX_END) == 0;
+	if (was_endless) {
+		return;
+	}
+	if (e1000->is_rx_endless || count > NIC_PIECES_MAX || bytes > nic->frame_max) {
+		nic->too_long_count++;
+	} else if (last->errors != 0 || bytes < 14) {
+		nic->errors_count++;
+	} else {
+		nic->received_count++;
+		nic->received_bytes += bytes;
+		if (nic->receive != NULL) {
+			nic->receive(nic->user, pieces, count);
+		}
+	}
+}
+
 static void receive(struct e1000 *e1000)
 {
 	uint32_t left = RX_ROUNDS;
-	uint32_t last = RX_COUNT;
+	uint32_t begin = e1000->rx_next;
+	uint32_t count;
 
-	while (left-- != 0) {
-		uint32_t idx = e1000->rx_next % RX_COUNT;
-		volatile struct rx_descriptor *descriptor = &e1000->rx[idx];
-		uint32_t bytes;
-
-		if ((descriptor->status & RX_DONE) == 0) {
-			break;
+	while (left-- != 0 && (count = next_frame(e1000)) != 0) {
+		take_frame(e1000, count);
+		while (count-- != 0) {
+			e1000->rx[e1000->rx_next++ % RX_COUNT].status = 0;
 		}
-		mmio_order();
-		bytes = descriptor->bytes;
-		if ((descriptor->status & RX_END) == 0 || descriptor->errors != 0 || bytes < 14 ||
-		    bytes > BUFFER_BYTES) {
-			e1000->nic.errors_count++;
-		} else {
-			e1000->nic.received_count++;
-			e1000->nic.received_bytes += bytes;
-			if (e1000->nic.receive != NULL) {
-				e1000->nic.receive(e1000->nic.user,
-				                   e1000->rx_buffers + idx * BUFFER_BYTES, bytes);
-			}
-		}
-		descriptor->status = 0;
-		last = idx;
-		e1000->rx_next++;
 	}
-	if (last != RX_COUNT) {
+	if (e1000->rx_next != begin) {
 		mmio_order();
-		write_reg(e1000, RDT, last);
+		write_reg(e1000, RDT, (e1000->rx_next - 1) % RX_COUNT);
 	}
 }
 
@@ -357,34 +418,53 @@ static void reclaim(struct e1000 *e1000)
 	}
 }
 
-static uint8_t *e1000_reserve(struct nic *nic)
+static uint32_t tx_free(const struct e1000 *e1000)
+{
+	return TX_COUNT - 1 - (e1000->tx_head - e1000->tx_tail);
+}
+
+static uint32_t e1000_reserve(struct nic *nic, uint32_t bytes, struct nic_piece *pieces)
 {
 	struct e1000 *e1000 = (struct e1000 *)nic;
+	uint32_t count = (bytes + BUFFER_BYTES - 1) / BUFFER_BYTES;
+	uint32_t i;
 
 	if (e1000->step != STEP_RUNNING || !nic->is_link_up) {
-		return NULL;
+		return 0;
 	}
-	if (e1000->tx_head - e1000->tx_tail >= TX_COUNT - 1) {
+	if (tx_free(e1000) < count) {
 		reclaim(e1000);
 	}
-	if (e1000->tx_head - e1000->tx_tail >= TX_COUNT - 1) {
-		return NULL;
+	if (tx_free(e1000) < count) {
+		return 0;
 	}
-	return e1000->tx_buffers + (e1000->tx_head % TX_COUNT) * BUFFER_BYTES;
+	for (i = 0; i < count; i++) {
+		uint32_t idx = (e1000->tx_head + i) % TX_COUNT;
+
+		pieces[i].address = e1000->tx_buffers + idx * BUFFER_BYTES;
+		pieces[i].bytes = bytes < BUFFER_BYTES ? bytes : BUFFER_BYTES;
+		bytes -= pieces[i].bytes;
+	}
+	return count;
 }
 
 static void e1000_commit(struct nic *nic, uint32_t bytes)
 {
 	struct e1000 *e1000 = (struct e1000 *)nic;
-	volatile struct tx_descriptor *descriptor = &e1000->tx[e1000->tx_head % TX_COUNT];
 
-	descriptor->bytes = (uint16_t)bytes;
-	descriptor->checksum_offset = 0;
-	descriptor->command = TX_END | TX_FCS | TX_REPORT;
-	descriptor->status = 0;
-	e1000->tx_head++;
 	nic->sent_count++;
 	nic->sent_bytes += bytes;
+	while (bytes != 0) {
+		volatile struct tx_descriptor *descriptor = &e1000->tx[e1000->tx_head % TX_COUNT];
+		uint32_t piece = bytes < BUFFER_BYTES ? bytes : BUFFER_BYTES;
+
+		bytes -= piece;
+		descriptor->bytes = (uint16_t)piece;
+		descriptor->checksum_offset = 0;
+		descriptor->command = TX_FCS | TX_REPORT | (bytes == 0 ? TX_END : 0);
+		descriptor->status = 0;
+		e1000->tx_head++;
+	}
 }
 
 static void e1000_flush(struct nic *nic)
@@ -400,6 +480,16 @@ static void e1000_flush(struct nic *nic)
 	mmio_order();
 	e1000->tx_told = e1000->tx_head;
 	write_reg(e1000, TDT, e1000->tx_head % TX_COUNT);
+}
+
+static void e1000_set_frame_max(struct nic *nic, uint32_t bytes)
+{
+	struct e1000 *e1000 = (struct e1000 *)nic;
+
+	nic->frame_max = bytes;
+	if (e1000->step == STEP_RUNNING) {
+		write_rctl(e1000);
+	}
 }
 
 /* True if the device has sent nothing for long though it should. */
@@ -472,6 +562,9 @@ static void e1000_start(struct device *device)
 	e1000->nic.reserve = e1000_reserve;
 	e1000->nic.commit = e1000_commit;
 	e1000->nic.flush = e1000_flush;
+	e1000->nic.set_frame_max = e1000_set_frame_max;
+	e1000->nic.frame_max = NIC_FRAME_MAX;
+	e1000->nic.frame_limit = NIC_FRAME_JUMBO;
 	e1000->is_82574 = models[model].is_82574;
 	snprintf(device->about, sizeof(device->about), "%s", models[model].about);
 	e1000->regs = driver_map_bar(device, 0, REGISTERS);

@@ -18,7 +18,6 @@
 
 #define VIRTIO_QUEUE_MAX   128u
 #define VIRTIO_QUEUE_DMA   8192u /* of one queue: descriptors and rings on two pages */
-#define VIRTIO_PIECES_MAX  4u
 
 struct virtio {
 	struct device *device;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * virtio-net of a machine that is a guest itself (virtio 1.2, 5.1): one pair of queues, no offloads,
- * every frame in a buffer of ours behind its header. Without a receive-mode queue the device passes
- * all frames, as an uplink wants.
+ * every frame in buffers of ours behind its header. Long frames take several: as a chain on the way out,
+ * as mergeable buffers on the way in. Without a receive-mode queue the device passes all frames, as an uplink wants.
  */
 #include <stdio.h>
 #include <string.h>
@@ -14,12 +14,17 @@
 #define RX_QUEUE      0u
 #define TX_QUEUE      1u
 #define BUFFERS       VIRTIO_QUEUE_MAX
-#define BUFFER_BYTES  2048u
+#define BUFFER_BYTES  NIC_PIECE_BYTES
+#define NO_BUFFER     0xffffu
 #define HEADER_BYTES  12u /* 5.1.6, with VERSION_1 */
+#define HEADER_BUFFERS 10u /* of the frame, with MRG_RXBUF */
 
+#define F_MTU         (1ull << 3)
 #define F_MAC         (1ull << 5)
+#define F_MRG_RXBUF   (1ull << 15)
 #define F_STATUS      (1ull << 16)
 #define CONFIG_STATUS 6u
+#define CONFIG_MTU    10u
 #define STATUS_LINK   1u
 
 #define POLL_MS       1000u
@@ -34,8 +39,13 @@ struct virtio_net {
 	uint64_t rx_physical, tx_physical;
 	uint16_t rx_buffer_of[BUFFERS]; /* by the head that the queue gave */
 	uint16_t tx_buffer_of[BUFFERS];
+	uint16_t tx_next[BUFFERS]; /* of the same frame, or NO_BUFFER */
 	uint16_t tx_free[BUFFERS];
 	uint32_t tx_free_count;
+	/* The frame that is coming in: what there is of it, and how many buffers it has. */
+	struct nic_piece rx_pieces[NIC_PIECES_MAX];
+	uint16_t rx_held[NIC_PIECES_MAX];
+	uint32_t rx_count, rx_wanted;
 	uint64_t tx_moved_tsc;
 	bool is_known;
 };
@@ -79,12 +89,14 @@ static bool begin(struct device *device, struct virtio_net *net)
 {
 	uint16_t i;
 
-	if (!virtio_begin(&net->virtio, F_MAC | F_STATUS) ||
+	if (!virtio_begin(&net->virtio, F_MAC | F_STATUS | F_MRG_RXBUF | F_MTU) ||
 	    !virtio_queue_begin(&net->virtio, &net->rx, RX_QUEUE, BUFFERS) ||
 	    !virtio_queue_begin(&net->virtio, &net->tx, TX_QUEUE, BUFFERS)) {
 		return false;
 	}
 	net->tx_free_count = 0;
+	net->rx_count = 0;
+	net->rx_wanted = 0;
 	for (i = 0; i < net->tx.size; i++) {
 		net->tx_free[net->tx_free_count++] = i;
 	}
@@ -112,6 +124,74 @@ static void read_mac(struct virtio_net *net)
 	}
 }
 
+/* What the device can take, by the features. */
+static void read_limit(struct virtio_net *net)
+{
+	uint32_t limit = (net->virtio.features & F_MRG_RXBUF) != 0 ? NIC_FRAME_JUMBO
+	                                                           : NIC_FRAME_MAX;
+
+	if ((net->virtio.features & F_MTU) != 0) {
+		uint32_t mtu = virtio_config_read32(&net->virtio, CONFIG_MTU - 2) >> 16;
+
+		limit = mtu + NIC_HEADER_BYTES < limit ? mtu + NIC_HEADER_BYTES : limit;
+	}
+	net->nic.frame_limit = limit;
+	net->nic.frame_max = net->nic.frame_max < limit ? net->nic.frame_max : limit;
+}
+
+/* All of a frame has come. */
+static void take_frame(struct virtio_net *net)
+{
+	struct nic *nic = &net->nic;
+	uint32_t bytes = 0;
+	uint32_t i;
+
+	for (i = 0; i < net->rx_count && i < NIC_PIECES_MAX; i++) {
+		bytes += net->rx_pieces[i].bytes;
+	}
+	if (net->rx_count > NIC_PIECES_MAX || bytes > nic->frame_max) {
+		nic->too_long_count++;
+	} else if (bytes < 14) {
+		nic->errors_count++;
+	} else {
+		nic->received_count++;
+		nic->received_bytes += bytes;
+		if (nic->receive != NULL) {
+			nic->receive(nic->user, net->rx_pieces, net->rx_count);
+		}
+	}
+	for (i = 0; i < net->rx_count && i < NIC_PIECES_MAX; i++) {
+		give_rx(net, net->rx_held[i]);
+	}
+	net->rx_count = 0;
+}
+
+/* One buffer, of which the device has written so much. */
+static void take_buffer(struct virtio_net *net, uint16_t buffer, uint32_t bytes)
+{
+	uint8_t *at = net->rx_buffers + (uint32_t)buffer * BUFFER_BYTES;
+	uint32_t skip = net->rx_count == 0 ? HEADER_BYTES : 0;
+	uint16_t count = 1;
+
+	if (net->rx_count == 0) {
+		if (bytes >= HEADER_BYTES && (net->virtio.features & F_MRG_RXBUF) != 0) {
+			memcpy(&count, at + HEADER_BUFFERS, sizeof(count));
+		}
+		net->rx_wanted = count == 0 ? 1 : count;
+	}
+	bytes = bytes < BUFFER_BYTES ? bytes : BUFFER_BYTES;
+	if (net->rx_count < NIC_PIECES_MAX) {
+		net->rx_held[net->rx_count] = buffer;
+		net->rx_pieces[net->rx_count].address = at + skip;
+		net->rx_pieces[net->rx_count].bytes = bytes > skip ? bytes - skip : 0;
+	} else {
+		give_rx(net, buffer);
+	}
+	if (++net->rx_count >= net->rx_wanted) {
+		take_frame(net);
+	}
+}
+
 static void receive(struct virtio_net *net)
 {
 	uint32_t left = 2 * BUFFERS;
@@ -119,20 +199,7 @@ static void receive(struct virtio_net *net)
 	int head;
 
 	while (left-- != 0 && (head = virtio_queue_take(&net->rx, &bytes)) >= 0) {
-		uint16_t buffer = net->rx_buffer_of[head];
-		const uint8_t *at = net->rx_buffers + (uint32_t)buffer * BUFFER_BYTES;
-
-		if (bytes < HEADER_BYTES + 14 || bytes > HEADER_BYTES + NIC_FRAME_MAX) {
-			net->nic.errors_count++;
-		} else {
-			net->nic.received_count++;
-			net->nic.received_bytes += bytes - HEADER_BYTES;
-			if (net->nic.receive != NULL) {
-				net->nic.receive(net->nic.user, at + HEADER_BYTES,
-				                 bytes - HEADER_BYTES);
-			}
-		}
-		give_rx(net, buffer);
+		take_buffer(net, net->rx_buffer_of[head], bytes);
 	}
 	virtio_queue_kick(&net->rx);
 }
@@ -142,50 +209,87 @@ static void reclaim(struct virtio_net *net)
 	uint32_t bytes;
 	int head;
 
-	while ((head = virtio_queue_take(&net->tx, &bytes)) >= 0 && net->tx_free_count < BUFFERS) {
-		net->tx_free[net->tx_free_count++] = net->tx_buffer_of[head];
+	while ((head = virtio_queue_take(&net->tx, &bytes)) >= 0) {
+		uint16_t buffer = net->tx_buffer_of[head];
+
+		while (buffer != NO_BUFFER && net->tx_free_count < BUFFERS) {
+			net->tx_free[net->tx_free_count++] = buffer;
+			buffer = net->tx_next[buffer];
+		}
+		net->tx_buffer_of[head] = NO_BUFFER;
 		net->tx_moved_tsc = driver_now_tsc();
 	}
 }
 
-static uint8_t *virtio_net_reserve(struct nic *nic)
+static uint32_t pieces_for(uint32_t bytes)
+{
+	return (bytes + HEADER_BYTES + BUFFER_BYTES - 1) / BUFFER_BYTES;
+}
+
+/* The buffer that piece i of the next frame goes into. */
+static uint16_t next_buffer(const struct virtio_net *net, uint32_t i)
+{
+	return net->tx_free[net->tx_free_count - 1 - i];
+}
+
+static uint32_t virtio_net_reserve(struct nic *nic, uint32_t bytes, struct nic_piece *pieces)
 {
 	struct virtio_net *net = (struct virtio_net *)nic;
+	uint32_t count = pieces_for(bytes);
+	uint32_t i;
 
 	if (nic->device->state != DEVICE_RUNNING || !nic->is_link_up) {
-		return NULL;
+		return 0;
 	}
-	if (net->tx_free_count == 0) {
+	if (net->tx_free_count < count) {
 		reclaim(net);
 	}
-	if (net->tx_free_count == 0) {
-		return NULL;
+	if (net->tx_free_count < count) {
+		return 0;
 	}
-	return net->tx_buffers + (uint32_t)net->tx_free[net->tx_free_count - 1] * BUFFER_BYTES +
-	       HEADER_BYTES;
+	for (i = 0; i < count; i++) {
+		uint32_t skip = i == 0 ? HEADER_BYTES : 0;
+		uint32_t room = BUFFER_BYTES - skip;
+
+		pieces[i].address = net->tx_buffers +
+		                    (uint32_t)next_buffer(net, i) * BUFFER_BYTES + skip;
+		pieces[i].bytes = bytes < room ? bytes : room;
+		bytes -= pieces[i].bytes;
+	}
+	return count;
 }
 
 static void virtio_net_commit(struct nic *nic, uint32_t bytes)
 {
 	struct virtio_net *net = (struct virtio_net *)nic;
-	uint16_t buffer = net->tx_free[net->tx_free_count - 1];
-	const struct virtio_piece piece = {
-		.physical = net->tx_physical + (uint64_t)buffer * BUFFER_BYTES,
-		.bytes = bytes + HEADER_BYTES,
-	};
+	uint32_t count = pieces_for(bytes);
+	uint32_t left = bytes + HEADER_BYTES;
+	uint16_t first = next_buffer(net, 0);
+	struct virtio_piece pieces[NIC_PIECES_MAX];
+	uint32_t i;
 	int head;
 
-	memset(net->tx_buffers + (uint32_t)buffer * BUFFER_BYTES, 0, HEADER_BYTES);
+	memset(net->tx_buffers + (uint32_t)first * BUFFER_BYTES, 0, HEADER_BYTES);
+	for (i = 0; i < count; i++) {
+		uint16_t buffer = next_buffer(net, i);
+
+		pieces[i] = (struct virtio_piece){
+			.physical = net->tx_physical + (uint64_t)buffer * BUFFER_BYTES,
+			.bytes = left < BUFFER_BYTES ? left : BUFFER_BYTES,
+		};
+		left -= pieces[i].bytes;
+		net->tx_next[buffer] = i + 1 < count ? next_buffer(net, i + 1) : NO_BUFFER;
+	}
 	if (net->tx_free_count == net->tx.size) {
 		net->tx_moved_tsc = driver_now_tsc();
 	}
-	head = virtio_queue_put(&net->tx, &piece, 1);
+	head = virtio_queue_put(&net->tx, pieces, count);
 	if (head < 0) {
 		nic->dropped_count++;
 		return;
 	}
-	net->tx_buffer_of[head] = buffer;
-	net->tx_free_count--;
+	net->tx_buffer_of[head] = first;
+	net->tx_free_count -= count;
 	nic->sent_count++;
 	nic->sent_bytes += bytes;
 }
@@ -193,6 +297,11 @@ static void virtio_net_commit(struct nic *nic, uint32_t bytes)
 static void virtio_net_flush(struct nic *nic)
 {
 	virtio_queue_kick(&((struct virtio_net *)nic)->tx);
+}
+
+static void virtio_net_set_frame_max(struct nic *nic, uint32_t bytes)
+{
+	nic->frame_max = bytes;
 }
 
 static void virtio_net_service(struct device *device)
@@ -232,6 +341,8 @@ static void virtio_net_start(struct device *device)
 	net->nic.reserve = virtio_net_reserve;
 	net->nic.commit = virtio_net_commit;
 	net->nic.flush = virtio_net_flush;
+	net->nic.set_frame_max = virtio_net_set_frame_max;
+	net->nic.frame_max = NIC_FRAME_MAX;
 	net->rx_buffers = driver_dma(device, BUFFERS * BUFFER_BYTES, &net->rx_physical);
 	net->tx_buffers = driver_dma(device, BUFFERS * BUFFER_BYTES, &net->tx_physical);
 	if (net->rx_buffers == NULL || net->tx_buffers == NULL) {
@@ -243,6 +354,7 @@ static void virtio_net_start(struct device *device)
 		return;
 	}
 	read_mac(net);
+	read_limit(net);
 	read_link(device, net);
 	net->is_known = true;
 	driver_nic_ready(&net->nic);

@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "drivers/driver.h"
+#include "mgmt/net/uplink.h"
 #include "mgmt/switch/switch.h"
 #include "mgmt/switches.h"
 #include "mgmt/verb.h"
@@ -110,6 +112,7 @@ static const struct result_column port_columns[] = {
 	{ "OVER RATE", "over_rate", RESULT_COUNT },
 	{ "FORGED", "forged", RESULT_COUNT },
 	{ "DENIED", "denied", RESULT_COUNT },
+	{ "TOO LONG", "too_long", RESULT_COUNT },
 	{ "BAD", "bad", RESULT_COUNT },
 };
 
@@ -131,7 +134,8 @@ static void put_port(const struct switch_port_info *info, struct result *result)
 	result_value(result, info->counters.over_rate);
 	result_value(result, info->counters.forged);
 	result_value(result, info->counters.denied);
-	result_value(result, info->counters.bad + info->counters.vlan + info->counters.too_long);
+	result_value(result, info->counters.too_long);
+	result_value(result, info->counters.bad + info->counters.vlan);
 }
 
 static void list_ports(const char *switch_name, struct result *result)
@@ -198,6 +202,44 @@ static bool set_assigns(const struct verb_call *call, struct config_switch *conf
 	return true;
 }
 
+static bool nic_can(const struct nic *nic, uint32_t mtu, struct result *result)
+{
+	char meant[64];
+
+	if (nic == NULL || mtu + NIC_HEADER_BYTES <= nic->frame_limit) {
+		return true;
+	}
+	snprintf(meant, sizeof(meant), "mtu is at most %u with it",
+	         (unsigned int)(nic->frame_limit - NIC_HEADER_BYTES));
+	result_error(result, "switch", meant, "%s cannot take packets of %u bytes",
+	             nic->device->name, (unsigned int)mtu);
+	return false;
+}
+
+/* False with an error if a NIC that is there cannot take what the switch would let through. */
+static bool uplinks_can(const struct config_switch *config, struct result *result)
+{
+	struct switch_port_info info;
+	uint32_t number;
+	uint32_t i;
+
+	for (i = 0; i < CONFIG_UPLINKS_MAX; i++) {
+		if (config->uplinks[i].nic[0] != '\0' &&
+		    !nic_can(uplink_find(config->uplinks[i].nic), config->settings.mtu, result)) {
+			return false;
+		}
+	}
+	/* And those that [host] put there. */
+	for (number = 0; switch_port_info(number, &info); number++) {
+		if (strcmp(info.switch_name, config->settings.name) == 0 &&
+		    (info.flags & SWITCH_PORT_UPLINK) != 0 &&
+		    !nic_can(uplink_find(info.name), config->settings.mtu, result)) {
+			return false;
+		}
+	}
+	return true;
+}
+
 static void define(const struct verb_call *call, bool is_new, struct result *result)
 {
 	static struct config_switch config;
@@ -225,6 +267,9 @@ static void define(const struct verb_call *call, bool is_new, struct result *res
 		         call->word[1].text);
 	}
 	if (!set_assigns(call, &config, result)) {
+		return;
+	}
+	if (!uplinks_can(&config, result)) {
 		return;
 	}
 	if (!switches_define(&config)) {

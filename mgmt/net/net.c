@@ -165,6 +165,7 @@ static bool join_switch(void)
 		             "mgmt cannot be a port of the switch %s", net.config.net_switch);
 		return false;
 	}
+	switch_port_set_frame_max(net.port, FRAME_BYTES_MAX);
 	switch_port_set_link(net.port, true);
 	return true;
 }
@@ -354,7 +355,9 @@ static const struct result_column nic_columns[] = {
 	{ "TX", "sent_frames", RESULT_COUNT },
 	{ "TX-BYTES", "sent_bytes", RESULT_BYTES },
 	{ "DROPPED", "dropped_frames", RESULT_COUNT },
+	{ "TOO LONG", "too_long_frames", RESULT_COUNT },
 	{ "ERRORS", "errors", RESULT_COUNT },
+	{ "MTU", "mtu", RESULT_COUNT },
 };
 
 static void print_nics(struct result *result)
@@ -379,28 +382,42 @@ static void print_nics(struct result *result)
 		result_value(result, nic->sent_count);
 		result_value(result, nic->sent_bytes);
 		result_value(result, nic->dropped_count);
+		result_value(result, nic->too_long_count);
 		result_value(result, nic->errors_count);
+		result_value(result, nic->frame_max - NIC_HEADER_BYTES);
 	}
+}
+
+static void print_interface(struct result *result)
+{
+	uint32_t columns = sizeof(interface_columns) / sizeof(interface_columns[0]);
+	uint32_t i;
+
+	result_begin(result, "interface", RESULT_RECORD, interface_columns, columns);
+	if (net.port == NULL) {
+		result_text(result, "none");
+		for (i = 1; i < columns; i++) {
+			result_empty(result);
+		}
+		return;
+	}
+	result_text(result, net.config.net_switch);
+	put_mac(result, net.netif.hwaddr);
+	put_addresses(result);
+	put_ipv6(result, 0);
+	put_ipv6(result, 1);
+	result_value(result, net.received_count);
+	result_value(result, net.received_bytes);
+	result_value(result, net.sent_count);
+	result_value(result, net.sent_bytes);
+	result_value(result, net.dropped_count);
+	result_value(result,
+	             lwip_stats.ip.chkerr + lwip_stats.tcp.chkerr + lwip_stats.udp.chkerr);
+	result_value(result, lwip_stats.mem.err + lwip_stats.tcp.memerr);
 }
 
 void net_print_stat(struct result *result)
 {
-	if (net.port != NULL) {
-		result_begin(result, "interface", RESULT_RECORD, interface_columns,
-		             sizeof(interface_columns) / sizeof(interface_columns[0]));
-		result_text(result, net.config.net_switch);
-		put_mac(result, net.netif.hwaddr);
-		put_addresses(result);
-		put_ipv6(result, 0);
-		put_ipv6(result, 1);
-		result_value(result, net.received_count);
-		result_value(result, net.received_bytes);
-		result_value(result, net.sent_count);
-		result_value(result, net.sent_bytes);
-		result_value(result, net.dropped_count);
-		result_value(result,
-		             lwip_stats.ip.chkerr + lwip_stats.tcp.chkerr + lwip_stats.udp.chkerr);
-		result_value(result, lwip_stats.mem.err + lwip_stats.tcp.memerr);
-	}
+	print_interface(result);
 	print_nics(result);
 }

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * NICs as ports of switches (see uplink.h). A frame from the switch is copied into the NIC's own
- * buffer; a frame from the NIC is handed to the switch where it lies, which copies it on.
+ * buffers; a frame from the NIC is handed to the switch where it lies, which copies it on. A NIC takes frames as
+ * long as its switch's mtu says.
  */
 #include "mgmt/net/uplink.h"
 
@@ -21,6 +22,7 @@ struct uplink {
 	char switch_name[SWITCH_NAME_SIZE];
 	uint16_t vlan;
 	bool is_trunk;
+	uint32_t told_frame_max; /* that the NIC cannot, and an event has said so */
 };
 
 static struct uplink uplinks[UPLINKS_MAX];
@@ -29,18 +31,26 @@ static uint32_t uplinks_count;
 static bool deliver(void *owner, const struct switch_frame *frame)
 {
 	struct nic *nic = ((struct uplink *)owner)->nic;
-	uint8_t *buffer;
+	struct nic_piece pieces[NIC_PIECES_MAX];
+	struct switch_cursor from = { .frame = frame };
+	uint32_t count;
+	uint32_t i;
 
-	if (frame->bytes > NIC_FRAME_MAX) {
+	if (frame->bytes > nic->frame_max) {
+		nic->too_long_count++;
+		return false;
+	}
+	count = nic->reserve(nic, frame->bytes, pieces);
+	if (count == 0) {
 		nic->dropped_count++;
 		return false;
 	}
-	buffer = nic->reserve(nic);
-	if (buffer == NULL) {
-		nic->dropped_count++;
-		return false;
+	if (count == 1) {
+		switch_frame_copy(frame, pieces[0].address);
 	}
-	switch_frame_copy(frame, buffer);
+	for (i = 0; count != 1 && i < count; i++) {
+		switch_frame_copy_part(&from, pieces[i].address, pieces[i].bytes);
+	}
 	nic->commit(nic, frame->bytes);
 	return true;
 }
@@ -52,18 +62,23 @@ static void flush(void *owner)
 	nic->flush(nic);
 }
 
-static void receive(void *user, const uint8_t *bytes, uint32_t size)
+static void receive(void *user, const struct nic_piece *pieces, uint32_t count)
 {
 	struct uplink *uplink = user;
-	const struct switch_piece piece = { .address = bytes, .bytes = size };
+	struct switch_piece taken[NIC_PIECES_MAX];
 	static struct switch_piece rest[SWITCH_PIECES_MAX];
 	static struct switch_frame frame;
+	uint32_t i;
 
 	if (uplink->port == NULL) {
 		return;
 	}
+	for (i = 0; i < count; i++) {
+		taken[i].address = pieces[i].address;
+		taken[i].bytes = pieces[i].bytes;
+	}
 	memset(&frame.offload, 0, sizeof(frame.offload));
-	if (switch_frame_set(&frame, &piece, 1, rest)) {
+	if (switch_frame_set(&frame, taken, count, rest)) {
 		switch_input(uplink->port, &frame);
 	}
 }
@@ -115,7 +130,27 @@ static void attach(struct uplink *uplink, const char *switch_name)
 	switch_port_set_link(uplink->port, uplink->nic->is_link_up);
 }
 
-static void configure(struct uplink *uplink)
+/* The NIC takes what its switch lets through, if it can. */
+static void set_frame_max(struct uplink *uplink)
+{
+	struct nic *nic = uplink->nic;
+	uint32_t wanted = switch_mtu(uplink->switch_name) + NIC_HEADER_BYTES;
+	uint32_t given = wanted < nic->frame_limit ? wanted : nic->frame_limit;
+
+	if (given != nic->frame_max) {
+		nic->set_frame_max(nic, given);
+	}
+	switch_port_set_frame_max(uplink->port, given);
+	if (given != wanted && uplink->told_frame_max != wanted) {
+		driver_say(nic->device,
+		           "takes packets of %u bytes at most, the switch %s of %u: longer ones are dropped",
+		           (unsigned int)(given - NIC_HEADER_BYTES), uplink->switch_name,
+		           (unsigned int)(wanted - NIC_HEADER_BYTES));
+	}
+	uplink->told_frame_max = given != wanted ? wanted : 0;
+}
+
+static void choose_switch(struct uplink *uplink)
 {
 	struct config_uplink how = { .vlan = 0 };
 	const char *wanted = wanted_switch(uplink->nic, &how);
@@ -137,6 +172,14 @@ static void configure(struct uplink *uplink)
 	}
 	if (wanted[0] != '\0') {
 		attach(uplink, wanted);
+	}
+}
+
+static void configure(struct uplink *uplink)
+{
+	choose_switch(uplink);
+	if (uplink->port != NULL) {
+		set_frame_max(uplink);
 	}
 }
 
@@ -184,4 +227,16 @@ const struct nic *uplink_nic(uint32_t idx)
 const char *uplink_switch(uint32_t idx)
 {
 	return idx < uplinks_count && uplinks[idx].port != NULL ? uplinks[idx].switch_name : "";
+}
+
+const struct nic *uplink_find(const char *name)
+{
+	uint32_t i;
+
+	for (i = 0; i < uplinks_count; i++) {
+		if (strcmp(uplinks[i].nic->device->name, name) == 0) {
+			return uplinks[i].nic;
+		}
+	}
+	return NULL;
 }

@@ -16,6 +16,9 @@
 /* For the verbs: NIC idx, or NULL. */
 const struct nic *uplink_nic(uint32_t idx);
 
+/* The NIC of this name, or NULL: there is none, or it has not started. */
+const struct nic *uplink_find(const char *name);
+
 /* The switch that it is a port of; "" if none. */
 const char *uplink_switch(uint32_t idx);
 

@@ -53,6 +53,33 @@ void switch_frame_copy(const struct switch_frame *frame, void *to)
 	}
 }
 
+void switch_frame_copy_part(struct switch_cursor *cursor, void *to, uint32_t bytes)
+{
+	const struct switch_frame *frame = cursor->frame;
+	uint8_t *at = to;
+
+	while (bytes != 0 &&
+	       (cursor->head_done < frame->head_bytes || cursor->piece < frame->pieces_count)) {
+		bool is_head = cursor->head_done < frame->head_bytes;
+		const struct switch_piece *piece = &frame->pieces[cursor->piece];
+		const uint8_t *from = is_head ? frame->head + cursor->head_done
+		                              : (const uint8_t *)piece->address +
+		                                        cursor->piece_done;
+		uint32_t left = is_head ? frame->head_bytes - cursor->head_done
+		                        : piece->bytes - cursor->piece_done;
+		uint32_t part = left < bytes ? left : bytes;
+
+		memcpy(at, from, part);
+		at += part;
+		bytes -= part;
+		*(is_head ? &cursor->head_done : &cursor->piece_done) += part;
+		if (!is_head && cursor->piece_done == piece->bytes) {
+			cursor->piece++;
+			cursor->piece_done = 0;
+		}
+	}
+}
+
 /* IPv6 extension headers (RFC 8200 4, RFC 4302). */
 #define IPV6_HOP_BY_HOP  0u
 #define IPV6_ROUTING     43u

@@ -164,6 +164,11 @@ void switch_port_set_link(struct switch_port *port, bool is_up)
 	}
 }
 
+void switch_port_set_frame_max(struct switch_port *port, uint32_t bytes)
+{
+	port->frame_max = bytes;
+}
+
 void switch_port_set_vlan(struct switch_port *port, uint16_t vlan, bool is_trunk)
 {
 	port->wanted_vlan = vlan;
@@ -370,10 +375,18 @@ static void parse_ip_once(const struct switch_frame *frame, struct frame_fields 
 
 /* ---- out ---------------------------------------------------------------------------------------------- */
 
+static __attribute__((noinline)) void count_refused(struct switch_port *port,
+                                                    const struct switch_frame *frame)
+{
+	bool is_long = port->frame_max != 0 && frame->bytes > port->frame_max;
+
+	*(is_long ? &port->counters.too_long : &port->counters.no_room) += 1;
+}
+
 static inline void hand_over(struct switch_port *port, const struct switch_frame *frame)
 {
 	if (!port->owner.deliver(port->owner.owner, frame)) {
-		port->counters.no_room++;
+		count_refused(port, frame);
 		return;
 	}
 	port->counters.out_frames++;

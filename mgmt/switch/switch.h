@@ -62,7 +62,8 @@ struct switch_frame {
 
 struct switch_port;
 
-/* What an owner says about its port. deliver() copies the frame and returns false if it had no room. It must not
+/* What an owner says about its port. deliver() copies the frame and returns false if it had no room,
+ * or if the frame is longer than switch_port_set_frame_max() said. It must not
  * call switch_input(). flush(), if there is one, is called at the end of a turn in which frames were delivered:
  * raise the interrupt, ring the doorbell, work on what came (it may call switch_input()). */
 struct switch_owner {
@@ -86,6 +87,9 @@ void switch_port_set_flags(struct switch_port *port, uint32_t flags);
 /* Cable in or out: without link no frame goes either way, and what was learnt about the port is forgotten. */
 void switch_port_set_link(struct switch_port *port, bool is_up);
 
+/* The longest frame, with its tag, that the owner takes. At first 0: any. */
+void switch_port_set_frame_max(struct switch_port *port, uint32_t bytes);
+
 /* A frame from the port's owner. The head is filled by switch_frame_set() or by the caller. */
 void switch_input(struct switch_port *port, const struct switch_frame *frame);
 
@@ -97,6 +101,17 @@ bool switch_frame_set(struct switch_frame *frame, const struct switch_piece *pie
 
 /* Copies the whole frame, head first, to linear memory of at least frame->bytes. */
 void switch_frame_copy(const struct switch_frame *frame, void *to);
+
+/* A place in a frame, which begins at its start. */
+struct switch_cursor {
+	const struct switch_frame *frame;
+	uint32_t head_done; /* bytes of the head that are copied */
+	uint32_t piece;     /* then the piece that is next, and what is copied of it */
+	uint32_t piece_done;
+};
+
+/* Copies the next bytes of the frame, which must have so many left. */
+void switch_frame_copy_part(struct switch_cursor *cursor, void *to, uint32_t bytes);
 
 /* Calls flush() of every port that frames were delivered to since the last call. At the end of each turn. */
 void switch_flush(void);
@@ -153,7 +168,7 @@ struct switch_counters {
 	uint64_t no_room;               /* the owner had no buffer */
 	uint64_t over_rate;
 	uint64_t forged;   /* another source address than is pinned, MAC or IP */
-	uint64_t too_long; /* for the switch's MTU */
+	uint64_t too_long; /* from the owner for the switch's MTU, or to the owner for what it takes */
 	uint64_t bad;      /* no frame, or an offload that cannot be done */
 	uint64_t vlan;     /* a tag on an access port */
 	uint64_t denied;   /* by a rule */

@@ -58,6 +58,7 @@ struct switch_port {
 	const struct switch_address *destination;
 	struct switch_bucket in_bucket;
 	struct switch_bucket out_bucket;
+	uint32_t frame_max; /* that the owner takes; 0 = any */
 	struct switch_counters counters;
 	bool is_dirty;
 	struct switch_port *next_dirty;

@@ -17,12 +17,18 @@ HARMLESS = re.compile(
     r"failed to get.*pcie|systemd|acpid|ipl", re.IGNORECASE)
 
 
+# NICs of the machine on one cable, on no switch at first: e1000-0, e1000-1, virtio-net0, and virtio-net1, which is no good for long frames
+CABLE = [word for number, model in enumerate(("e1000", "e1000e", "virtio-net-pci,disable-legacy=on",
+                                              "virtio-net-pci,disable-legacy=on,mrg_rxbuf=off"))
+         for word in ("--netdev", f"hubport,id=end{number},hubid=1", "--device", f"{model},netdev=end{number},romfile=")]
+
+
 @pytest.fixture(scope="module")
 def demo(platform, log_folder):
     """One machine with the demo guests at their prompts."""
     from conftest import start_machine
     machine = start_machine(platform, log_folder, "linux",
-                            ["--boot", "kernel" if platform == "qemu" else "iso"], 2000)
+                            ["--boot", "kernel", *CABLE] if platform == "qemu" else ["--boot", "iso"], 2000)
     try:
         machine.wait_for_shell()
         for name in ("alpha", "beta"):
@@ -155,6 +161,56 @@ def test_pairs_of_queues_and_jumbo_frames(demo):
         demo.command(f"net del {guest} {number}")
         with demo.console(guest) as console:
             console.read(f"while [ -e /sys/class/net/eth{number} ]; do sleep 0.2; done", 60)
+
+
+def nic_stat(machine, name):
+    return next(row for row in machine.query("net stat")["nics"] if row["nic"] == name)
+
+
+def plug_network(machine, guest, switch, address):
+    machine.command(f"net add {guest} {switch}")
+    with machine.console(guest) as console:
+        console.read("until [ -e /sys/class/net/eth1 ]; do sleep 0.2; done", 60)
+        console.read(f"ip address add {address}/24 dev eth1 && ip link set eth1 up")
+        assert console.read("cat /sys/class/net/eth1/mtu") == "9000"
+
+
+def unplug_network(machine, guest):
+    machine.command(f"net del {guest} 1")
+    with machine.console(guest) as console:
+        console.read("while [ -e /sys/class/net/eth1 ]; do sleep 0.2; done", 60)
+
+
+@pytest.mark.qemu_only
+@pytest.mark.parametrize("nic", ["e1000-0", "e1000-1"])
+def test_jumbo_frames_over_the_wire(demo, nic):
+    """9,000 bytes go from guest to guest over two NICs and back, while both switches' mtu lets them."""
+    for guest, switch, uplink, address in (("alpha", "left", nic, "10.2.0.1"),
+                                           ("beta", "right", "virtio-net0", "10.2.0.2")):
+        demo.command(f"switch add {switch} mtu=9000 uplink={uplink}")
+        plug_network(demo, guest, switch, address)
+    with demo.console("alpha") as console:
+        console.read("until ping -c 1 -W 1 10.2.0.2 >/dev/null; do :; done", 60)
+    before = {name: nic_stat(demo, name) for name in (nic, "virtio-net0")}
+    with demo.console("alpha") as console:
+        answer = console.read("ping -i 0.1 -c 20 -s 8972 10.2.0.2", 60)
+        assert "20 packets received, 0% packet loss" in answer and answer.count("8980 bytes from") == 20
+    for name, then in before.items():
+        now = nic_stat(demo, name)
+        assert now["mtu"] == 9000 and now["errors"] == 0 and now["too_long_frames"] == then["too_long_frames"]
+        assert 20 <= now["received_frames"] - then["received_frames"] < 40
+        assert now["received_bytes"] - then["received_bytes"] >= 20 * 9014
+        assert now["sent_bytes"] - then["sent_bytes"] >= 20 * 9014
+    demo.command("switch set right mtu=1500")
+    with demo.console("alpha") as console:
+        assert "0 packets received" in console.run("ping -c 1 -W 1 -s 8972 10.2.0.2", 60)[0]
+    assert nic_stat(demo, "virtio-net0")["too_long_frames"] == before["virtio-net0"]["too_long_frames"] + 1
+    for nic_name, mtu in (("virtio-net1", 9000), ("virtio-net1", 1501)):
+        assert f"{nic_name} cannot take packets of {mtu} bytes" in demo.command(
+            f"switch set right mtu={mtu} uplink={nic_name}", is_error_fine=True)
+    for guest, switch in (("alpha", "left"), ("beta", "right")):
+        unplug_network(demo, guest)
+        demo.command(f"switch del {switch}")
 
 
 def test_reboot_of_a_guest(demo):

@@ -2,12 +2,15 @@
 /*
  * A machine without devices and network, for the tests of the verbs.
  */
+#include <string.h>
+
 #include "mgmt/config_store.h"
 #include "mgmt/devices.h"
 #include "mgmt/net/fetch.h"
 #include "mgmt/net/iperf.h"
 #include "mgmt/net/net.h"
 #include "mgmt/net/ping.h"
+#include "mgmt/net/uplink.h"
 
 uint32_t devices_pci_count(void)
 {
@@ -32,6 +35,14 @@ const char *devices_class_name(uint32_t class_code)
 void net_print_stat(struct result *result)
 {
 	result_message(result, "no network");
+}
+
+const struct nic *uplink_find(const char *name)
+{
+	static struct device device = { .name = "short-0" };
+	static const struct nic nic = { .device = &device, .frame_limit = NIC_FRAME_MAX };
+
+	return strcmp(name, "short-0") == 0 ? &nic : NULL;
 }
 
 static bool ping_end(struct shell_wait *wait, struct result *result)

@@ -419,6 +419,9 @@ static void defines_switches(void **state)
 	assert_shows("switch add none\r", "a new switch needs a name");
 	assert_shows("switch set lan mtu=10\r", "error: switch, column 16: mtu: '10' is not good");
 	assert_shows("switch set lan uplink=e1000-0 uplink=e1000-1,vlan=trunk\r", "is changed");
+	assert_shows("switch set lan uplink=short-0\r",
+	             "error: switch: short-0 cannot take packets of 9000 bytes; "
+	             "mtu is at most 1500 with it");
 	assert_shows("switch rules lan add deny in proto=tcp dport=22\r", "lan: rule 2 is added");
 	assert_shows("switch rules lan add deny in  proto=tpc\r",
 	             "error: switch, column 31: 'proto=tpc' is not good; meant is tcp, udp");

@@ -405,6 +405,64 @@ static void test_mtu(void **state)
 	assert_string_equal(got(), "0000");
 }
 
+static bool refuse_all(void *owner, const struct switch_frame *frame)
+{
+	(void)owner;
+	(void)frame;
+	return false;
+}
+
+/* What an owner does not take is too long, or had no room. */
+static void test_port_frame_max(void **state)
+{
+	const struct switch_owner owner = { .name = "nic", .deliver = refuse_all };
+	struct switch_port *port = switch_port_add("lan", &owner);
+	struct switch_port_info info;
+
+	(void)state;
+	assert_non_null(port);
+	switch_port_set_frame_max(port, 1000);
+	send_bytes(0, 0xff, 1000, (struct switch_offload){ 0 });
+	send_bytes(0, 0xff, 1001, (struct switch_offload){ 0 });
+	send_bytes(0, 0xff, 1002, (struct switch_offload){ 0 });
+	assert_true(switch_port_info(PORTS_MAX, &info));
+	assert_string_equal(info.name, "nic");
+	assert_int_equal(info.counters.no_room, 1);
+	assert_int_equal(info.counters.too_long, 2);
+	assert_int_equal(info.counters.out_frames, 0);
+	switch_port_remove(port);
+	got();
+}
+
+/* A frame goes into pieces of any lengths as it is. */
+static void test_copy_in_parts(void **state)
+{
+	static const uint32_t lengths[] = { 1, 13, 114, 1, 70, 400, 1 };
+	const struct switch_piece pieces[] = { { packet, 10 },
+		                               { packet + 10, 118 },
+		                               { packet + 128, 60 },
+		                               { packet + 188, 1 },
+		                               { packet + 189, 411 } };
+	struct switch_piece rest[SWITCH_PIECES_MAX];
+	struct switch_frame frame = { .bytes = 0 };
+	struct switch_cursor cursor = { .frame = &frame };
+	uint8_t out[600];
+	uint32_t done = 0;
+	uint32_t i;
+
+	(void)state;
+	for (i = 0; i < 600; i++) {
+		packet[i] = (uint8_t)(i * 3 + i / 256);
+	}
+	assert_true(switch_frame_set(&frame, pieces, 5, rest));
+	for (i = 0; i < sizeof(lengths) / sizeof(lengths[0]); i++) {
+		switch_frame_copy_part(&cursor, out + done, lengths[i]);
+		done += lengths[i];
+	}
+	assert_int_equal(done, 600);
+	assert_memory_equal(out, packet, 600);
+}
+
 /* A tag of VLAN 0 in front of another one: taken off on the way out, it left the other one on a trunk. */
 static void test_no_hop_to_another_vlan(void **state)
 {
@@ -542,6 +600,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_segments, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_bad_offloads, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_mtu, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_port_frame_max, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_copy_in_parts, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_no_hop_to_another_vlan, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_rules, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_policy, setup, teardown),
