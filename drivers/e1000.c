@@ -119,7 +119,7 @@ struct e1000 {
 	uint8_t *rx_buffers, *tx_buffers;
 	uint64_t rx_buffers_physical, tx_buffers_physical;
 	uint32_t rx_next;
-	bool is_rx_endless; /* the frame at rx_next began before it, and is dropped */
+	bool is_rx_endless;        /* the frame at rx_next began before it, and is dropped */
 	uint32_t tx_head, tx_tail; /* free-running: next to fill, next to be done */
 	uint32_t tx_told;          /* tx_head when the device was told */
 	uint64_t tx_moved_tsc;

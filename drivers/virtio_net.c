@@ -10,26 +10,26 @@
 #include "drivers/nic.h"
 #include "drivers/virtio.h"
 
-#define DEVICE_TYPE   1u
-#define RX_QUEUE      0u
-#define TX_QUEUE      1u
-#define BUFFERS       VIRTIO_QUEUE_MAX
-#define BUFFER_BYTES  NIC_PIECE_BYTES
-#define NO_BUFFER     0xffffu
-#define HEADER_BYTES  12u /* 5.1.6, with VERSION_1 */
+#define DEVICE_TYPE    1u
+#define RX_QUEUE       0u
+#define TX_QUEUE       1u
+#define BUFFERS        VIRTIO_QUEUE_MAX
+#define BUFFER_BYTES   NIC_PIECE_BYTES
+#define NO_BUFFER      0xffffu
+#define HEADER_BYTES   12u /* 5.1.6, with VERSION_1 */
 #define HEADER_BUFFERS 10u /* of the frame, with MRG_RXBUF */
 
-#define F_MTU         (1ull << 3)
-#define F_MAC         (1ull << 5)
-#define F_MRG_RXBUF   (1ull << 15)
-#define F_STATUS      (1ull << 16)
-#define CONFIG_STATUS 6u
-#define CONFIG_MTU    10u
-#define STATUS_LINK   1u
+#define F_MTU          (1ull << 3)
+#define F_MAC          (1ull << 5)
+#define F_MRG_RXBUF    (1ull << 15)
+#define F_STATUS       (1ull << 16)
+#define CONFIG_STATUS  6u
+#define CONFIG_MTU     10u
+#define STATUS_LINK    1u
 
-#define POLL_MS       1000u
-#define QUICK_MS      2u
-#define STUCK_MS      5000u
+#define POLL_MS        1000u
+#define QUICK_MS       2u
+#define STUCK_MS       5000u
 
 struct virtio_net {
 	struct nic nic;
@@ -251,8 +251,8 @@ static uint32_t virtio_net_reserve(struct nic *nic, uint32_t bytes, struct nic_p
 		uint32_t skip = i == 0 ? HEADER_BYTES : 0;
 		uint32_t room = BUFFER_BYTES - skip;
 
-		pieces[i].address = net->tx_buffers +
-		                    (uint32_t)next_buffer(net, i) * BUFFER_BYTES + skip;
+		pieces[i].address = net->tx_buffers + (uint32_t)next_buffer(net, i) * BUFFER_BYTES +
+		                    skip;
 		pieces[i].bytes = bytes < room ? bytes : room;
 		bytes -= pieces[i].bytes;
 	}

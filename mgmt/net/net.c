@@ -411,8 +411,7 @@ static void print_interface(struct result *result)
 	result_value(result, net.sent_count);
 	result_value(result, net.sent_bytes);
 	result_value(result, net.dropped_count);
-	result_value(result,
-	             lwip_stats.ip.chkerr + lwip_stats.tcp.chkerr + lwip_stats.udp.chkerr);
+	result_value(result, lwip_stats.ip.chkerr + lwip_stats.tcp.chkerr + lwip_stats.udp.chkerr);
 	result_value(result, lwip_stats.mem.err + lwip_stats.tcp.memerr);
 }
 

@@ -142,10 +142,11 @@ static void set_frame_max(struct uplink *uplink)
 	}
 	switch_port_set_frame_max(uplink->port, given);
 	if (given != wanted && uplink->told_frame_max != wanted) {
-		driver_say(nic->device,
-		           "takes packets of %u bytes at most, the switch %s of %u: longer ones are dropped",
-		           (unsigned int)(given - NIC_HEADER_BYTES), uplink->switch_name,
-		           (unsigned int)(wanted - NIC_HEADER_BYTES));
+		driver_say(
+			nic->device,
+			"takes packets of %u bytes at most, the switch %s of %u: longer ones are dropped",
+			(unsigned int)(given - NIC_HEADER_BYTES), uplink->switch_name,
+			(unsigned int)(wanted - NIC_HEADER_BYTES));
 	}
 	uplink->told_frame_max = given != wanted ? wanted : 0;
 }

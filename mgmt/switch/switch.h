@@ -167,11 +167,12 @@ struct switch_counters {
 	uint64_t out_frames, out_bytes; /* to the owner */
 	uint64_t no_room;               /* the owner had no buffer */
 	uint64_t over_rate;
-	uint64_t forged;   /* another source address than is pinned, MAC or IP */
-	uint64_t too_long; /* from the owner for the switch's MTU, or to the owner for what it takes */
-	uint64_t bad;      /* no frame, or an offload that cannot be done */
-	uint64_t vlan;     /* a tag on an access port */
-	uint64_t denied;   /* by a rule */
+	uint64_t forged; /* another source address than is pinned, MAC or IP */
+	uint64_t
+		too_long; /* from the owner for the switch's MTU, or to the owner for what it takes */
+	uint64_t bad;     /* no frame, or an offload that cannot be done */
+	uint64_t vlan;    /* a tag on an access port */
+	uint64_t denied; /* by a rule */
 };
 
 struct switch_port_info {
