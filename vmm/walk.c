@@ -106,6 +106,9 @@ static uint64_t walk_reserved_bits(const struct walk_state *walk, bool is_large)
 {
 	uint64_t reserved = walk_high_bits(walk->paging);
 
+	if (walk->kind == WALK_KIND_PAE && walk->level == 3) {
+		return 0; /* the CPU checked them when it loaded them (SDM 3A 4.4.1), and may have set A since */
+	}
 	if (walk->kind == WALK_KIND_32) {
 		return is_large ? WALK_PSE_RESERVED : 0;
 	}
@@ -114,9 +117,6 @@ static uint64_t walk_reserved_bits(const struct walk_state *walk, bool is_large)
 	}
 	if (walk->kind == WALK_KIND_PAE) {
 		reserved |= 0x7ff0000000000000ull;
-		if (walk->level == 3) {
-			return reserved | WALK_NX | 0x1e6;
-		}
 	}
 	if (walk->kind == WALK_KIND_LONG && walk->level >= 4) {
 		reserved |= WALK_LARGE;

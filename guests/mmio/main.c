@@ -2,7 +2,7 @@
 /*
  * Instructions of every kind on device registers: the I/O APIC's select register (8 bits that keep what is written) and the local APIC's.
  * Plain moves, which a VMM may do in a short way, must be the same as all others; and after code has been changed, or another page has
- * been put in its place, the new code counts.
+ * been put in its place, the new code counts. The paging of 32-bit code is walked, too.
  */
 #include "guests/lib/guest.h"
 
@@ -11,11 +11,21 @@
 #define MSR_GS     0xc0000101u
 #define SCRATCH_VA 0x80000000ull /* a page of our own choice */
 
+#define CR0_PG     0x80000000u
+#define CR4_PAE    0x20u
+#define CR4_PSE    0x10u
+
 extern uint64_t boot_pdpt[];
+extern uint64_t boot_pd[];
+
+/* legacy.S */
+uint64_t mmio_legacy(uint32_t cr4, uint32_t cr3, uint32_t cr0_bits);
 
 static uint8_t code_pages[2][4096] __attribute__((aligned(4096)));
 static uint64_t scratch_pd[512] __attribute__((aligned(4096)));
 static uint64_t scratch_pt[512] __attribute__((aligned(4096)));
+static uint64_t pae_top[4] __attribute__((aligned(32)));
+static uint32_t directory_32[1024] __attribute__((aligned(4096)));
 
 static void select_set(uint32_t value)
 {
@@ -161,6 +171,22 @@ static void test_code_changes(void)
 	expect(call(SCRATCH_VA, SELECT), 0x99, "and the old ones again");
 }
 
+static void test_legacy_paging(void)
+{
+	const uint64_t wanted = 0x5b0000005aull;
+
+	for (uint32_t i = 0; i < 4; i++) {
+		pae_top[i] = ((uint64_t)boot_pd + i * 4096) | 1;
+	}
+	for (uint32_t i = 0; i < 1024; i++) {
+		directory_32[i] = i << 22 | 0x83;
+	}
+	expect(mmio_legacy(0, 0, 0), wanted, "no paging");
+	expect(mmio_legacy(CR4_PSE, (uint32_t)(uint64_t)directory_32, CR0_PG), wanted,
+	       "32-bit paging");
+	expect(mmio_legacy(CR4_PAE, (uint32_t)(uint64_t)pae_top, CR0_PG), wanted, "PAE paging");
+}
+
 void guest_main(const struct multiboot_info *info)
 {
 	(void)info;
@@ -169,5 +195,6 @@ void guest_main(const struct multiboot_info *info)
 	test_strings_and_segments();
 	test_local_apic();
 	test_code_changes();
+	test_legacy_paging();
 	guest_exit("mmio");
 }
