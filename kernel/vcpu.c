@@ -258,6 +258,17 @@ static void take_injection(struct vcpu *vcpu, uint32_t inject)
 	}
 }
 
+static out_of_line void take_tsc_and_base(struct vcpu *vcpu, uint32_t dirty)
+{
+	if ((dirty & BH_STATE_TSC) != 0) {
+		vcpu->tsc_offset = vcpu->run->tsc_offset;
+		hvm_set(vcpu, HVM_TSC_OFFSET, vcpu->tsc_offset);
+	}
+	if ((dirty & BH_STATE_APIC_BASE) != 0) {
+		vlapic_set_base(vcpu, vcpu->run->apic_base);
+	}
+}
+
 /* What the VMM left in the run page that is not there in the usual case. Each field is read once. */
 static int take_answers(struct vcpu *vcpu)
 {
@@ -271,8 +282,11 @@ static int take_answers(struct vcpu *vcpu)
 		vcpu_cpu_state_get(vcpu, BH_STATE_EMULATE, &run->state);
 		return BH_ERR_AGAIN;
 	}
-	if ((dirty & ~(uint32_t)BH_STATE_EMULATE) != 0) {
+	if ((dirty & ~(uint32_t)BH_STATE_RUN) != 0) {
 		return BH_ERR_INVALID;
+	}
+	if ((dirty & (BH_STATE_TSC | BH_STATE_APIC_BASE)) != 0) {
+		take_tsc_and_base(vcpu, dirty);
 	}
 	if (dirty != 0) {
 		struct bh_cpu_state state = run->state; /* a copy: the page may change under us */
@@ -285,8 +299,7 @@ static int take_answers(struct vcpu *vcpu)
 	}
 	if (run->lapic_write != 0) {
 		run->lapic_write = 0;
-		/* Registers that do not exist ignore writes in xAPIC mode. */
-		(void)!vlapic_write(vcpu, run->lapic_offset & 0xff0u, run->lapic_value);
+		vlapic_write(vcpu, run->lapic_offset & 0xff0u, run->lapic_value);
 	}
 	if ((inject & BH_INJECT_VALID) != 0) {
 		take_injection(vcpu, inject);

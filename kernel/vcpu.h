@@ -123,8 +123,8 @@ struct vcpu {
 	uint64_t cr2; /* VMX: not in the VMCS */
 	uint64_t dr[4];
 	uint64_t dr6; /* VMX: not in the VMCS */
-	uint64_t msr_tsc_aux, msr_tsc_adjust;
-	/* guest TSC = TSC + tsc_offset; the VM's, moved by the guest's own writes */
+	uint64_t msr_tsc_aux;
+	/* guest TSC = TSC + tsc_offset; the VM's, until its VMM moves it */
 	uint64_t tsc_offset;
 
 	bool needs_flush; /* before the next entry, forget this guest's translations */

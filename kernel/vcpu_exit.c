@@ -7,7 +7,6 @@
 #include "arch/x86/hvm.h"
 #include "arch/x86/reg/msr.h"
 #include "kernel/hypercall.h"
-#include "kernel/msr.h"
 #include "kernel/vlapic.h"
 #include "kernel/xcr0.h"
 
@@ -49,37 +48,19 @@ static bool exit_mmio(struct vcpu *vcpu, const struct vm_exit *exit)
 	                   mmio->is_64 ? BH_STATE_GPR | BH_STATE_CONTROL : BH_STATE_EMULATE);
 }
 
-static bool return_msr(struct vcpu *vcpu, uint32_t msr, bool is_write, uint64_t value)
-{
-	vcpu->run->msr =
-		(struct bh_exit_msr){ .number = msr, .is_write = is_write, .value = value };
-	return vcpu_return_plain(vcpu, BH_EXIT_MSR, 0);
-}
-
-static bool exit_msr(struct vcpu *vcpu, const struct vm_exit *exit)
+static bool exit_msr(struct vcpu *vcpu, bool is_write)
 {
 	uint32_t msr = (uint32_t)vcpu->gpr[BH_GPR_RCX];
 	uint64_t value = (vcpu->gpr[BH_GPR_RDX] << 32) | (uint32_t)vcpu->gpr[BH_GPR_RAX];
-	bool is_write = exit->reason == BH_REASON_MSR_WRITE;
-	int error = is_write ? msr_guest_write(vcpu, msr, value)
-	                     : msr_guest_read(vcpu, msr, &value);
 
-	if (error == BH_ERR_NOT_FOUND) {
-		vcpu->answer = is_write ? VCPU_ANSWER_WRMSR : VCPU_ANSWER_RDMSR;
-		return return_msr(vcpu, msr, is_write, is_write ? value : 0);
+	if (msr >= MSR_X2APIC && msr <= MSR_X2APIC_LAST) {
+		vlapic_register_refresh(vcpu, (msr - MSR_X2APIC) * 0x10);
 	}
-	if (error != BH_OK) {
-		vcpu_raise(vcpu, VECTOR_GP, 0);
-		return true;
-	}
-	hvm->skip_instruction(vcpu, 0);
-	if (!is_write) {
-		vcpu->gpr[BH_GPR_RAX] = (uint32_t)value;
-		vcpu->gpr[BH_GPR_RDX] = value >> 32;
-	} else if (msr == MSR_TSC || msr == MSR_TSC_ADJUST) {
-		return return_msr(vcpu, msr, true, value); /* the VMM keeps the guest's clock */
-	}
-	return true;
+	vcpu->answer = is_write ? VCPU_ANSWER_WRMSR : VCPU_ANSWER_RDMSR;
+	vcpu->run->msr = (struct bh_exit_msr){ .number = msr,
+		                               .is_write = is_write,
+		                               .value = is_write ? value : 0 };
+	return vcpu_return_plain(vcpu, BH_EXIT_MSR, 0);
 }
 
 static bool exit_hlt(struct vcpu *vcpu)
@@ -152,7 +133,7 @@ static out_of_line bool handle_rest(struct vcpu *vcpu, const struct vm_exit *exi
 		return vcpu_return(vcpu, BH_EXIT_CPUID, BH_STATE_GPR | BH_STATE_CONTROL);
 	case BH_REASON_MSR_READ:
 	case BH_REASON_MSR_WRITE:
-		return exit_msr(vcpu, exit);
+		return exit_msr(vcpu, exit->reason == BH_REASON_MSR_WRITE);
 	case BH_REASON_HLT:
 		return exit_hlt(vcpu);
 	case BH_REASON_HYPERCALL:

@@ -8,7 +8,6 @@
 #include "arch/x86/hvm.h"
 #include "arch/x86/reg/msr.h"
 #include "kernel/fpu.h"
-#include "kernel/msr.h"
 #include "kernel/string.h"
 #include "kernel/vlapic.h"
 #include "kernel/xcr0.h"
@@ -20,6 +19,11 @@
 	((offsetof(struct record, last) - offsetof(struct record, first)) / sizeof(uint64_t))
 _Static_assert(ORDER(bh_cpu_state, rip, efer) == HVM_EFER - HVM_RIP, "order");
 _Static_assert(ORDER(bh_vcpu_state, dr6, tsc) == HVM_PDPTE3 + 1 - HVM_DR6, "order");
+
+static bool is_canonical(uint64_t address)
+{
+	return (uint64_t)((int64_t)(address << 16) >> 16) == address;
+}
 
 /* Members of a record that follow each other as the registers do. */
 static void set_registers(struct vcpu *vcpu, uint32_t first, uint32_t last, const uint64_t *values)
@@ -136,6 +140,27 @@ static bool fpu_is_valid(const struct bh_vcpu_state *state)
 	return (header[0] & ~arch_xcr0_supported) == 0;
 }
 
+/* HVM_PAT to HVM_KERNEL_GS_BASE: no other value makes a WRMSR or VMLOAD of ours fault. */
+static bool msr_is_valid(uint32_t reg, uint64_t value)
+{
+	switch (reg) {
+	case HVM_PAT:
+		/* Eight memory types of 0, 1, 4 to 7 (SDM 3A 11.12.2): no byte above 7, and bit 1 never without bit 2. */
+		return (value & ~0x0707070707070707ull) == 0 &&
+		       (value >> 1 & ~(value >> 2) & 0x0101010101010101ull) == 0;
+	case HVM_SYSENTER_ESP:
+	case HVM_SYSENTER_EIP:
+	case HVM_LSTAR:
+	case HVM_CSTAR:
+	case HVM_KERNEL_GS_BASE:
+		return is_canonical(value);
+	case HVM_SFMASK:
+		return value <= 0xffffffff;
+	default:
+		return true;
+	}
+}
+
 static bool check_rest(const struct bh_vcpu_state *state)
 {
 	const uint64_t *values = &state->pat;
@@ -146,7 +171,7 @@ static bool check_rest(const struct bh_vcpu_state *state)
 	}
 	if ((groups & BH_STATE_MSR) != 0) {
 		for (uint32_t reg = HVM_PAT; reg <= HVM_KERNEL_GS_BASE; reg++) {
-			if (!msr_value_is_valid(reg, *values++)) {
+			if (!msr_is_valid(reg, *values++)) {
 				return false;
 			}
 		}
@@ -162,15 +187,6 @@ static bool check_rest(const struct bh_vcpu_state *state)
 	return (groups & BH_STATE_FPU) == 0 || fpu_is_valid(state);
 }
 
-static void set_msrs(struct vcpu *vcpu, const struct bh_vcpu_state *state)
-{
-	set_registers(vcpu, HVM_PAT, HVM_PDPTE3, &state->pat);
-	if (state->tsc != BH_TSC_KEEP) {
-		msr_guest_set_tsc(vcpu, state->tsc);
-	}
-	vcpu->msr_tsc_aux = (uint32_t)state->tsc_aux;
-}
-
 static void set_events(struct vcpu *vcpu, const struct bh_vcpu_state *state)
 {
 	vcpu->inject = state->inject & BH_INJECT_MASK;
@@ -184,18 +200,17 @@ static void set_events(struct vcpu *vcpu, const struct bh_vcpu_state *state)
 
 static void set_lapic(struct vcpu *vcpu, const struct bh_vcpu_state *state)
 {
-	uint32_t id = vlapic_reg(vcpu, APIC_ID);
-
 	/* not yet in the page: of the state that goes */
 	for (uint32_t i = 0; i < ARRAY_SIZE(vcpu->irr_remote); i++) {
 		__atomic_store_n(&vcpu->irr_remote[i], 0, __ATOMIC_RELAXED);
 	}
-	vcpu->lapic.apic_base = state->apic_base & (APIC_BASE_ADDRESS | APIC_BASE_ENABLE |
-	                                            APIC_BASE_X2APIC | APIC_BASE_BSP);
+	vlapic_set_base(vcpu, state->apic_base);
 	for (uint32_t i = 0; i < 64; i++) {
 		vcpu->lapic.regs[i * 4] = state->lapic[i];
 	}
-	vcpu->lapic.regs[APIC_ID / 4] = (state->apic_base & APIC_BASE_X2APIC) != 0 ? vcpu->idx : id;
+	vcpu->lapic.regs[APIC_ID / 4] = (state->apic_base & APIC_BASE_X2APIC) != 0
+	                                        ? vcpu->idx
+	                                        : vcpu->idx << 24;
 	vcpu->lapic.regs[APIC_VERSION / 4] = VLAPIC_VERSION;
 	hvm_set(vcpu, HVM_CR8, (vlapic_reg(vcpu, APIC_TPR) >> 4) & 0xf);
 	(void)hvm->offer_interrupt(vcpu, 0);
@@ -225,7 +240,8 @@ static int set_groups(struct vcpu *vcpu, const struct bh_vcpu_state *state)
 		vcpu_debug_registers_load(vcpu);
 	}
 	if ((groups & BH_STATE_MSR) != 0) {
-		set_msrs(vcpu, state);
+		set_registers(vcpu, HVM_PAT, HVM_PDPTE3, &state->pat);
+		vcpu->msr_tsc_aux = (uint32_t)state->tsc_aux;
 	}
 	if ((groups & BH_STATE_LAPIC) != 0) {
 		set_lapic(vcpu, state);

@@ -7,7 +7,6 @@
 
 #include "arch/x86/hvm.h"
 #include "arch/x86/reg/msr.h"
-#include "kernel/cpuid.h"
 #include "kernel/string.h"
 #include "kernel/trace.h"
 
@@ -438,8 +437,7 @@ static void reset_registers(struct vcpu *vcpu)
 void vlapic_reset(struct vcpu *vcpu, bool is_init)
 {
 	if (!is_init) {
-		vcpu->lapic.apic_base = APIC_BASE_RESET | APIC_BASE_ENABLE |
-		                        (vcpu->idx == 0 ? APIC_BASE_BSP : 0);
+		vlapic_set_base(vcpu, APIC_BASE_ENABLE | (vcpu->idx == 0 ? APIC_BASE_BSP : 0));
 	}
 	reset_registers(vcpu);
 }
@@ -456,168 +454,71 @@ void vlapic_restore(struct vcpu *vcpu, uint64_t guest_deadline_tsc)
 	vlapic_timer_restore(vcpu, guest_deadline_tsc);
 }
 
-/* IA32_APIC_BASE bits 11:10 (SDM 3A 11.12.5). */
-static uint32_t mode_of(uint64_t base)
+void vlapic_set_base(struct vcpu *vcpu, uint64_t value)
 {
-	return (uint32_t)field_get(APIC_BASE_ENABLE | APIC_BASE_X2APIC, base);
-}
+	bool was_x2apic = is_x2apic(vcpu);
 
-/* The page does not move (docs/caveats.md). */
-int vlapic_set_base(struct vcpu *vcpu, uint64_t value)
-{
-	enum {
-		OFF = 0,
-		XAPIC = 2,
-		X2APIC = 3
-	};
-	static const uint32_t ways[] = {
-		[OFF] = 1u << OFF | 1u << XAPIC,
-		[XAPIC] = 1u << OFF | 1u << XAPIC | 1u << X2APIC,
-		[X2APIC] = 1u << OFF | 1u << X2APIC,
-	};
-	uint32_t old = mode_of(vcpu->lapic.apic_base), new = mode_of(value);
-	uint64_t known = APIC_BASE_ADDRESS | APIC_BASE_ENABLE | APIC_BASE_X2APIC | APIC_BASE_BSP;
-
-	if ((value & APIC_BASE_ADDRESS) != APIC_BASE_RESET || (value & ~known) != 0 ||
-	    (ways[old] & 1u << new) == 0) {
-		return BH_ERR_INVALID;
-	}
-	if (new == X2APIC &&
-	    (cpuid_guest(vcpu->vm, CPUID_LEAF_FEATURES).ecx & CPUID_1_ECX_X2APIC) == 0) {
-		return BH_ERR_INVALID;
-	}
+	value = APIC_BASE_RESET | (value & (APIC_BASE_ENABLE | APIC_BASE_X2APIC | APIC_BASE_BSP));
 	__atomic_store_n(&vcpu->lapic.apic_base, value, __ATOMIC_RELEASE);
-	if (new == OFF) {
+	vcpu->run->apic_base = value;
+	if (!is_on(vcpu)) {
 		reset_registers(vcpu);
-	} else if (new == X2APIC && old == XAPIC) {
+	} else if (is_x2apic(vcpu) && !was_x2apic) {
 		set_identity(vcpu);
 		*reg(vcpu, APIC_ICR_HIGH) = 0;
 	}
-	return BH_OK;
 }
 
-/* Sets of registers: bit n is the one at offset 16 * n (SDM 3A tables 11-1, 11-6). */
-#define REGISTER(offset)       BIT((offset) / 0x10)
-#define REGISTERS(last, first) GENMASK((last) / 0x10, (first) / 0x10)
-#define TIMER_REGISTERS        (REGISTER(APIC_TIMER_INITIAL) | REGISTER(APIC_TIMER_DIVIDE))
-#define X2APIC_READABLE                                                                          \
-	(REGISTERS(APIC_VERSION, APIC_ID) | REGISTERS(APIC_PPR, APIC_TPR) | REGISTER(APIC_LDR) | \
-	 REGISTERS(APIC_ESR, APIC_SVR) | REGISTER(APIC_ICR) |                                    \
-	 REGISTERS(APIC_TIMER_CURRENT, APIC_LVT_TIMER) | REGISTER(APIC_TIMER_DIVIDE))
-#define WRITABLE                                                                             \
-	(REGISTER(APIC_TPR) | REGISTER(APIC_EOI) | REGISTER(APIC_SVR) | REGISTER(APIC_ESR) | \
-	 REGISTER(APIC_ICR) | TIMER_REGISTERS | REGISTERS(APIC_LVT_ERROR, APIC_LVT_TIMER))
-#define X2APIC_WRITABLE (WRITABLE | REGISTER(APIC_SELF_IPI))
-#define XAPIC_WRITABLE \
-	(WRITABLE | REGISTER(APIC_LDR) | REGISTER(APIC_DFR) | REGISTER(APIC_ICR_HIGH))
-
-static bool is_in(uint64_t set, uint32_t offset)
+/* The VMM has made of the value what the register takes. Others than those are stored and no more: a wrong one harms this guest. */
+void vlapic_write(struct vcpu *vcpu, uint32_t offset, uint32_t value)
 {
-	return offset < APIC_PAGE_END && offset % 0x10 == 0 && (set & REGISTER(offset)) != 0;
-}
+	uint32_t old;
 
-int vlapic_read(struct vcpu *vcpu, uint32_t offset, uint64_t *value)
-{
-	if (!is_in(X2APIC_READABLE, offset)) {
-		return BH_ERR_INVALID;
-	}
-	vlapic_register_refresh(vcpu, offset);
-	*value = vlapic_reg(vcpu, offset);
-	if (offset == APIC_ICR) {
-		*value |= (uint64_t)vlapic_reg(vcpu, APIC_ICR_HIGH) << 32;
-	}
-	return BH_OK;
-}
-
-/* May this be written in this mode? What x2APIC mode refuses is #GP. */
-static bool is_write_valid(const struct vcpu *vcpu, uint32_t offset, uint64_t value)
-{
-	uint64_t most = UINT32_MAX;
-
-	if (!is_x2apic(vcpu)) {
-		return is_in(XAPIC_WRITABLE, offset);
-	}
-	if (offset == APIC_ICR) {
-		most = UINT64_MAX;
-	} else if (offset == APIC_EOI || offset == APIC_ESR) {
-		most = 0;
-	} else if (offset == APIC_TPR) {
-		most = 0xff;
-	}
-	return is_in(X2APIC_WRITABLE, offset) && value <= most;
-}
-
-static void write_lvt(struct vcpu *vcpu, uint32_t offset, uint32_t value)
-{
-	/* Vector and mask; delivery mode; for the pins polarity and trigger mode; for the timer its mode. */
-	static const uint32_t writable[] = { 0x700ff, 0x117ff, 0x117ff, 0x1b7ff, 0x1b7ff, 0x100ff };
-	uint32_t old = vlapic_reg(vcpu, offset);
-
-	value &= writable[(offset - APIC_LVT_TIMER) / 0x10];
-	if ((vlapic_reg(vcpu, APIC_SVR) & APIC_SVR_ENABLE) == 0) {
-		value |= (uint32_t)APIC_LVT_MASKED; /* SDM 3A 11.4.7.2 */
-	}
-	*reg(vcpu, offset) = value;
-	if (offset == APIC_LVT_TIMER) {
-		vlapic_timer_mode_changed(vcpu, old);
-	} else if (offset == APIC_LVT_LINT0) {
-		vcpu_request_self(vcpu, VCPU_REQUEST_EXTINT);
-	}
-}
-
-int vlapic_write(struct vcpu *vcpu, uint32_t offset, uint64_t value)
-{
-	uint32_t low = (uint32_t)value;
-
-	if (!is_write_valid(vcpu, offset, value)) {
-		return BH_ERR_INVALID;
-	}
 	switch (offset) {
 	case APIC_TPR:
-		*reg(vcpu, APIC_TPR) = low & 0xff;
-		hvm_set(vcpu, HVM_CR8, (low >> 4) & 0xf);
+		*reg(vcpu, APIC_TPR) = value & 0xff;
+		hvm_set(vcpu, HVM_CR8, (value >> 4) & 0xf);
 		look_again(vcpu);
 		break;
 	case APIC_EOI:
 		vlapic_eoi(vcpu);
-		break;
-	case APIC_DFR:
-		*reg(vcpu, APIC_DFR) = low | 0x0fffffff;
-		break;
-	case APIC_LDR:
-	case APIC_ICR_HIGH:
-		*reg(vcpu, offset) = low & 0xff000000;
-		break;
-	case APIC_SVR:
-		*reg(vcpu, APIC_SVR) = low & 0x1ff;
-		if ((low & APIC_SVR_ENABLE) == 0) {
-			mask_lvts(vcpu);
-		}
-		vcpu_request_self(vcpu, VCPU_REQUEST_INTERRUPT);
 		break;
 	case APIC_ESR:
 		*reg(vcpu, APIC_ESR) = vlapic_reg(vcpu, APIC_ESR + 4);
 		*reg(vcpu, APIC_ESR + 4) = 0;
 		break;
 	case APIC_ICR:
-		*reg(vcpu, APIC_ICR) = low & ~(uint32_t)APIC_ICR_PENDING;
-		if (is_x2apic(vcpu)) {
-			*reg(vcpu, APIC_ICR_HIGH) = (uint32_t)(value >> 32);
-		}
-		send(vcpu, low, vlapic_reg(vcpu, APIC_ICR_HIGH) >> (is_x2apic(vcpu) ? 0 : 24));
+		*reg(vcpu, APIC_ICR) = value & ~(uint32_t)APIC_ICR_PENDING;
+		send(vcpu, value, vlapic_reg(vcpu, APIC_ICR_HIGH) >> (is_x2apic(vcpu) ? 0 : 24));
 		break;
 	case APIC_TIMER_INITIAL:
-		vlapic_timer_write_initial(vcpu, low);
+		vlapic_timer_write_initial(vcpu, value);
 		break;
 	case APIC_TIMER_DIVIDE:
-		vlapic_timer_write_divide(vcpu, low);
+		vlapic_timer_write_divide(vcpu, value);
 		break;
 	case APIC_SELF_IPI:
-		send(vcpu, (uint32_t)field_set(APIC_ICR_SHORTHAND, APIC_TO_SELF) | (low & 0xff), 0);
+		send(vcpu, (uint32_t)field_set(APIC_ICR_SHORTHAND, APIC_TO_SELF) | (value & 0xff),
+		     0);
+		break;
+	case APIC_SVR:
+		*reg(vcpu, offset) = value;
+		if ((value & APIC_SVR_ENABLE) == 0) {
+			mask_lvts(vcpu);
+		}
+		vcpu_request_self(vcpu, VCPU_REQUEST_INTERRUPT);
+		break;
+	case APIC_LVT_TIMER:
+		old = vlapic_reg(vcpu, offset);
+		*reg(vcpu, offset) = value;
+		vlapic_timer_mode_changed(vcpu, old);
+		break;
+	case APIC_LVT_LINT0:
+		*reg(vcpu, offset) = value;
+		vcpu_request_self(vcpu, VCPU_REQUEST_EXTINT);
 		break;
 	default:
-		write_lvt(vcpu, offset, low);
+		*reg(vcpu, offset) = value;
 		break;
 	}
-	return BH_OK;
 }

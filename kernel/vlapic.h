@@ -8,8 +8,6 @@
 #include "arch/x86/reg/apic.h"
 #include "kernel/vcpu.h"
 
-#define APIC_PAGE_END       0x400u
-
 #define APIC_TIMER_MODE     GENMASK(18, 17)
 #define APIC_TIMER_PERIODIC 1u
 #define APIC_TIMER_DEADLINE 2u
@@ -52,10 +50,10 @@ struct apic_message {
 
 /* Reset state; INIT keeps the APIC's base and id (SDM 3A 11.4.7). */
 void vlapic_reset(struct vcpu *vcpu, bool is_init);
-/* Register access by offset; reads in x2APIC mode only (the page serves xAPIC). INVALID: #GP in x2APIC mode, else ignored. Own pCPU. */
-int vlapic_read(struct vcpu *vcpu, uint32_t offset, uint64_t *value) must_check;
-int vlapic_write(struct vcpu *vcpu, uint32_t offset, uint64_t value) must_check;
-int vlapic_set_base(struct vcpu *vcpu, uint64_t value) must_check;
+/* A register below 1000h takes this value, which the VMM has checked (vmm/lapic.c); what must happen then, happens. Own pCPU. */
+void vlapic_write(struct vcpu *vcpu, uint32_t offset, uint32_t value);
+/* IA32_APIC_BASE, but for the page's place, which is fixed (docs/caveats.md). */
+void vlapic_set_base(struct vcpu *vcpu, uint64_t value);
 /* The registers in the page have been set from outside. The deadline is for the timer, guest TSC. */
 void vlapic_restore(struct vcpu *vcpu, uint64_t guest_deadline_tsc);
 /* End of interrupt: highest in-service vector. */

@@ -19,7 +19,7 @@ struct kvmclock {
 	const struct guest_memory *memory;
 	const struct bh_info *info;
 	uint64_t wall_seconds;      /* UNIX time at info->boot_tsc */
-	const uint64_t *tsc_offset; /* in the run page: the kernel keeps it up to date */
+	const uint64_t *tsc_offset; /* in the run page */
 	uint64_t system_time;       /* the registers as the guest wrote them */
 	uint64_t wall_clock;
 	uint32_t version; /* of the clock record, even */

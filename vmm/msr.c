@@ -11,12 +11,13 @@
 #include <string.h>
 
 #include "bulkhead/errors.h"
+#include "lib/time.h"
 
 enum msr_policy {
 	POLICY_CONSTANT, /* reads `value`; a write is refused */
 	POLICY_IGNORE,   /* reads `value`; writes go nowhere */
 	POLICY_KEEP,     /* a field of struct msr_state; writes are checked */
-	POLICY_TSC,      /* the kernel has done the write and tells of it */
+	POLICY_TSC,      /* the time stamp, moved by run.tsc_offset */
 };
 
 struct msr_row {
@@ -182,6 +183,20 @@ static bool is_mtrr_valid(uint32_t number, uint64_t value)
 	return true;
 }
 
+/* Ticks forward. The clock page follows. */
+static void move_tsc(struct msr_state *msrs, uint64_t ticks)
+{
+	msrs->tsc_adjust += ticks;
+	msrs->run->tsc_offset += ticks;
+	msrs->run->state_dirty |= BH_STATE_TSC;
+	kvmclock_update(&msrs->clock);
+}
+
+static uint64_t tsc_read(const struct msr_state *msrs, uint32_t number)
+{
+	return number == MSR_TSC ? bh_tsc() + msrs->run->tsc_offset : msrs->tsc_adjust;
+}
+
 static int keep(struct msr_state *msrs, uint32_t number, uint64_t value)
 {
 	switch (number) {
@@ -208,10 +223,14 @@ int msr_read(struct msr_state *msrs, uint32_t number, uint64_t *value)
 {
 	const struct msr_row *row = find(number);
 
-	if (row == NULL || row->policy == POLICY_TSC) {
+	if (row == NULL) {
 		return BH_ERR_NOT_FOUND;
 	}
-	*value = row->policy == POLICY_KEEP ? *field(msrs, number) : row->value;
+	if (row->policy == POLICY_TSC) {
+		*value = tsc_read(msrs, number);
+	} else {
+		*value = row->policy == POLICY_KEEP ? *field(msrs, number) : row->value;
+	}
 	return BH_OK;
 }
 
@@ -230,7 +249,7 @@ int msr_write(struct msr_state *msrs, uint32_t number, uint64_t value)
 	case POLICY_KEEP:
 		return keep(msrs, number, value);
 	case POLICY_TSC:
-		kvmclock_update(&msrs->clock);
+		move_tsc(msrs, value - tsc_read(msrs, number));
 		return BH_OK;
 	}
 	return BH_ERR_NOT_FOUND;

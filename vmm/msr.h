@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * The model-specific registers that have no place in the CPU or the local APIC: what they read, and
- * what becomes of writes. The kernel keeps the others (see BH_EXIT_MSR).
+ * The model-specific registers that have no place in the CPU or the local APIC, and the time stamp: what they read, and what becomes of
+ * writes (for the others: lapic.h, cpu_msr.h).
  *
  * Owns: the policy, and one vCPU's values. Must never: touch another vCPU's. Manual: SDM 4, APM 2 A.
  */
@@ -15,12 +15,14 @@
 #define MSR_MTRR_VARIABLE_COUNT 16u /* base and mask of 8 ranges */
 #define MSR_MTRR_FIXED_COUNT    11u
 
-/* All zero but for `clock` and `steal` before the first reset. */
+/* All zero but for `run`, `clock` and `steal` before the first reset. */
 struct msr_state {
 	uint64_t mtrr_variable[MSR_MTRR_VARIABLE_COUNT];
 	uint64_t mtrr_fixed[MSR_MTRR_FIXED_COUNT];
 	uint64_t mtrr_def_type;
 	uint64_t misc_enable;
+	uint64_t tsc_adjust;
+	struct bh_run *run;
 	struct kvmclock clock;
 	struct steal steal;
 };

@@ -17,6 +17,7 @@
 #include "vmm/boot.h"
 #include "vmm/cpu_state.h"
 #include "vmm/emulate.h"
+#include "vmm/lapic.h"
 #include "vmm/machine.h"
 #include "vmm/mmio.h"
 #include "vmm/msr.h"
@@ -46,7 +47,7 @@ struct vcpu_thread {
 	int job_result;
 	bool has_answers; /* the run page holds something that the kernel has not taken yet */
 	struct bh_run *run;
-	const volatile uint32_t *lapic; /* register at offset o is lapic[o / 4] */
+	struct lapic lapic;
 	struct emulate_bus bus;
 	struct msr_state msrs;
 	uint8_t physical_bits;
@@ -209,16 +210,16 @@ static void crash(struct vcpu_thread *vcpu, const char *what, uint64_t detail)
  * A register of the local APIC is 32 bits wide at a multiple of 16; the rest of the page reads as
  * zero.
  */
-static uint64_t lapic_read(const struct vcpu_thread *vcpu, uint32_t offset, uint32_t size)
+static uint64_t lapic_page_read(const struct vcpu_thread *vcpu, uint32_t offset, uint32_t size)
 {
 	uint64_t value = 0;
 
 	if (size == 4 && (offset & 0xfu) == 0) {
-		return vcpu->lapic[offset / 4];
+		return vcpu->lapic.registers[offset / 4];
 	}
 	for (uint32_t i = 0; i < size; i++) {
 		uint32_t at = offset + i;
-		uint32_t word = (at & 0xcu) == 0 ? vcpu->lapic[at / 4] : 0;
+		uint32_t word = (at & 0xcu) == 0 ? vcpu->lapic.registers[at / 4] : 0;
 
 		value |= (uint64_t)(word >> (at % 4 * 8) & 0xffu) << (i * 8);
 	}
@@ -230,7 +231,7 @@ static int bus_mmio_in(void *context, uint64_t gpa, uint32_t size, uint64_t *val
 	struct vcpu_thread *vcpu = context;
 
 	if (gpa - GUEST_LAPIC_BASE <= LAPIC_BYTES - size) {
-		*value = lapic_read(vcpu, (uint32_t)(gpa - GUEST_LAPIC_BASE), size);
+		*value = lapic_page_read(vcpu, (uint32_t)(gpa - GUEST_LAPIC_BASE), size);
 	} else {
 		*value = bus_mmio_read(&machine.bus, gpa, size);
 	}
@@ -251,9 +252,7 @@ static int bus_mmio_out(void *context, uint64_t gpa, uint32_t size, uint64_t val
 	 * counts.
 	 */
 	if (size == 4 && (offset & 0xfu) == 0) {
-		vcpu->run->lapic_write = 1;
-		vcpu->run->lapic_offset = (uint32_t)offset;
-		vcpu->run->lapic_value = (uint32_t)value;
+		lapic_write(&vcpu->lapic, (uint32_t)offset, (uint32_t)value);
 	}
 	return BH_OK;
 }
@@ -482,11 +481,28 @@ static void handle_hypercall(const struct vcpu_thread *vcpu)
 	vcpu->run->state_dirty |= BH_STATE_GPR;
 }
 
+/* The local APIC's registers, then those of policy, then those of the CPU. */
+static int access_msr(struct vcpu_thread *vcpu, struct bh_exit_msr *msr)
+{
+	int error = msr->is_write ? lapic_msr_write(&vcpu->lapic, msr->number, msr->value)
+	                          : lapic_msr_read(&vcpu->lapic, msr->number, &msr->value);
+
+	if (error == BH_ERR_NOT_FOUND) {
+		error = msr->is_write ? msr_write(&vcpu->msrs, msr->number, msr->value)
+		                      : msr_read(&vcpu->msrs, msr->number, &msr->value);
+	}
+	if (error == BH_ERR_NOT_FOUND) {
+		machine_lock(); /* one at a time: the record is shared */
+		error = vcpu_state_msr(vcpu->idx, msr);
+		machine_unlock();
+	}
+	return error;
+}
+
 static void handle_msr(struct vcpu_thread *vcpu)
 {
 	struct bh_exit_msr *msr = &vcpu->run->msr;
-	int error = msr->is_write ? msr_write(&vcpu->msrs, msr->number, msr->value)
-	                          : msr_read(&vcpu->msrs, msr->number, &msr->value);
+	int error = access_msr(vcpu, msr);
 
 	msr->is_refused = error < 0;
 	if (error == BH_ERR_NOT_FOUND) {
@@ -598,9 +614,11 @@ static void thread_init(struct vcpu_thread *vcpu, uint32_t vcpu_idx)
 	vcpu->wake_set = (bh_handle_t)set;
 	vcpu->wake_event = (bh_handle_t)event;
 	vcpu->run = map_page(vcpu, BH_VCPU_PAGE_RUN, va, BH_MAP_READ | BH_MAP_WRITE);
-	vcpu->lapic = map_page(vcpu, BH_VCPU_PAGE_LAPIC, va + VCPU_VA_LAPIC, BH_MAP_READ);
+	vcpu->lapic.run = vcpu->run;
+	vcpu->lapic.registers = map_page(vcpu, BH_VCPU_PAGE_LAPIC, va + VCPU_VA_LAPIC, BH_MAP_READ);
 	vcpu->bus = (struct emulate_bus){ bus_mmio_in, bus_mmio_out, bus_port_in, bus_port_out,
 		                          vcpu };
+	vcpu->msrs.run = vcpu->run;
 	vcpu->msrs.clock.memory = &machine.memory;
 	vcpu->msrs.clock.info = bh_info();
 	vcpu->msrs.clock.wall_seconds = machine.config->wall_seconds;

@@ -59,6 +59,8 @@ uint8_t (*vcpu_state_xmm_get(uint32_t vcpu_idx))[16];
 int vcpu_state_xmm_set(uint32_t vcpu_idx);
 /* INIT (SDM 3A table 10-1): keeps FPU, MSRs and XCR0; vCPU 0 runs on at the reset vector, others wait. The machine's lock is held. */
 int vcpu_state_init(uint32_t vcpu_idx);
+/* The guest reads or writes a register of the CPU (vmm/cpu_msr.h). Any error: it is refused. */
+int vcpu_state_msr(uint32_t vcpu_idx, struct bh_exit_msr *msr);
 /* Start-up IPI: real mode at page `vector`. The machine's lock is held. */
 int vcpu_state_start(uint32_t vcpu_idx, uint8_t vector);
 /* Registers into the channel. */

@@ -10,48 +10,52 @@
 
 #include "bulkhead/protocol.h"
 #include "lib/call.h"
+#include "vmm/boot.h"
+#include "vmm/cpu_msr.h"
 #include "vmm/cpu_state.h"
 #include "vmm/vcpu.h"
 
-#define RESET_RIP            0xfff0u
-#define RESET_CS_BASE        0xffff0000u
-#define RESET_CS_SELECTOR    0xf000u
-#define RESET_CR0            0x60000010u
-#define RESET_DR6            0xffff0ff0u
-#define RESET_DR7            0x400u
-#define RESET_PAT            0x0007040600070406ull
-#define RESET_FCW            0x037fu
-#define RESET_MXCSR          0x1f80u
+#define RESET_RIP             0xfff0u
+#define RESET_CS_BASE         0xffff0000u
+#define RESET_CS_SELECTOR     0xf000u
+#define RESET_CR0             0x60000010u
+#define RESET_DR6             0xffff0ff0u
+#define RESET_DR7             0x400u
+#define RESET_PAT             0x0007040600070406ull
+#define RESET_FCW             0x037fu
+#define RESET_MXCSR           0x1f80u
 
-#define FPU_FCW_OFFSET       0
-#define FPU_MXCSR_OFFSET     24
-#define FPU_XMM_OFFSET       160 /* SDM 1 table 10-2 */
-#define FPU_XMM_BYTES        256
-#define FPU_XSTATE_BV_OFFSET 512 /* only in an XSAVE area, not after FXSAVE */
-#define XSTATE_SSE           0x02u
+#define FPU_FCW_OFFSET        0
+#define FPU_MXCSR_OFFSET      24
+#define FPU_XMM_OFFSET        160 /* SDM 1 table 10-2 */
+#define FPU_XMM_BYTES         256
+#define FPU_XSTATE_BV_OFFSET  512 /* only in an XSAVE area, not after FXSAVE */
+#define XSTATE_SSE            0x02u
 
-#define SEGMENT_DATA         0x0093u
-#define SEGMENT_CODE         0x009bu
-#define SEGMENT_LDT          0x0082u
-#define SEGMENT_TSS          0x008bu
+#define SEGMENT_DATA          0x0093u
+#define SEGMENT_CODE          0x009bu
+#define SEGMENT_LDT           0x0082u
+#define SEGMENT_TSS           0x008bu
 
-#define APIC_BASE_ENABLED    (1ull << 11)
-#define APIC_BASE_BSP        (1ull << 8)
+#define APIC_BASE_ENABLED     (1ull << 11)
+#define APIC_BASE_BSP         (1ull << 8)
 
-#define LAPIC_ID             0x02u
-#define LAPIC_VERSION        0x03u
-#define LAPIC_DFR            0x0eu
-#define LAPIC_SVR            0x0fu
-#define LAPIC_LVT_TIMER      0x32u
-#define LAPIC_LVT_LINT0      0x35u
-#define LAPIC_LVT_LINT1      0x36u
-#define LAPIC_LVT_ERROR      0x37u
+#define LAPIC_ID              0x02u
+#define LAPIC_VERSION         0x03u
+#define LAPIC_DFR             0x0eu
+#define LAPIC_SVR             0x0fu
+#define LAPIC_LVT_TIMER       0x32u
+#define LAPIC_LVT_LINT0       0x35u
+#define LAPIC_LVT_LINT1       0x36u
+#define LAPIC_LVT_ERROR       0x37u
 
-#define LVT_MASKED           0x10000u
-#define LVT_EXTINT           0x00700u
-#define LVT_NMI              0x00400u
-#define SVR_RESET            0x000ffu
-#define SVR_ENABLED          0x00100u
+#define LVT_MASKED            0x10000u
+#define LVT_EXTINT            0x00700u
+#define LVT_NMI               0x00400u
+#define SVR_RESET             0x000ffu
+#define SVR_ENABLED           0x00100u
+
+#define CPUID_LEAF_X_FEATURES 0x80000001u
 
 static struct bh_vcpu_state state;
 
@@ -90,8 +94,6 @@ static void reset_debug(void)
 
 static void reset_msrs(void)
 {
-	state.tsc =
-		BH_TSC_KEEP; /* alike on all vCPUs, which setting one after the other would spoil */
 	state.tsc_aux = 0;
 	state.pat = RESET_PAT;
 	state.sysenter_cs = state.sysenter_esp = state.sysenter_eip = 0;
@@ -216,6 +218,22 @@ int vcpu_state_publish(uint32_t vcpu_idx)
 	channel->registers_vcpu = vcpu_idx;
 	channel->registers_activity = state.activity;
 	return BH_OK;
+}
+
+int vcpu_state_msr(uint32_t vcpu_idx, struct bh_exit_msr *msr)
+{
+	struct bh_cpu_state cpuid = { .gpr[BH_GPR_RAX] = CPUID_LEAF_X_FEATURES };
+	int error = bh_vcpu_get_state(VMM_HANDLE_VCPU + vcpu_idx, &state);
+
+	if (error < 0) {
+		return error;
+	}
+	if (!msr->is_write) {
+		return cpu_msr_read(&state, msr->number, &msr->value);
+	}
+	boot_answer_cpuid(vcpu_idx, &cpuid);
+	error = cpu_msr_write(&state, (uint32_t)cpuid.gpr[BH_GPR_RDX], msr->number, msr->value);
+	return error < 0 ? error : bh_vcpu_set_state(VMM_HANDLE_VCPU + vcpu_idx, &state);
 }
 
 uint8_t (*vcpu_state_xmm_get(uint32_t vcpu_idx))[16]

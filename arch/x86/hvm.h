@@ -22,7 +22,7 @@ enum hvm_register {
 	HVM_EFER, /* LMA follows from LME and CR0.PG, whatever is written */
 	HVM_DR6,
 	HVM_DR7,
-	HVM_PAT, /* the MSRs: values that msr_value_is_valid() */
+	HVM_PAT, /* the MSRs: values that kernel/vcpu_state.c has checked */
 	HVM_SYSENTER_CS,
 	HVM_SYSENTER_ESP,
 	HVM_SYSENTER_EIP,

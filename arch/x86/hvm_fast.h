@@ -73,8 +73,8 @@ static inline bool hvm_fast_hypercall(struct vcpu *vcpu, uint64_t *rax)
 /* WRMSR of the local APIC's registers; no read of one is frequent. */
 static inline bool hvm_fast_msr(struct vcpu *vcpu, bool is_write, uint64_t rax)
 {
-	if (!is_write || !msr_guest_fast(vcpu, (uint32_t)vcpu->gpr[BH_GPR_RCX],
-	                                 (vcpu->gpr[BH_GPR_RDX] << 32) | (uint32_t)rax)) {
+	if (!is_write || !msr_guest_write(vcpu, (uint32_t)vcpu->gpr[BH_GPR_RCX],
+	                                  (vcpu->gpr[BH_GPR_RDX] << 32) | (uint32_t)rax)) {
 		return false;
 	}
 	vcpu->stats->exits[BH_REASON_MSR_WRITE]++;

@@ -307,8 +307,7 @@ enum bh_exit {
 		9, /* an instruction at RIP that the CPU hands to software (string I/O, task switch, …) */
 	BH_EXIT_INIT =
 		10, /* this vCPU received INIT; its local APIC is reset: set the rest, activity too, and run again */
-	BH_EXIT_MSR =
-		11, /* run.msr: a register that is not the kernel's, or a write that moved the guest's TSC */
+	BH_EXIT_MSR = 11, /* run.msr: what the kernel does not finish by itself */
 	BH_EXIT_CPUID =
 		12, /* run.state (GPR, CONTROL) says which and who asks, RIP is past it: put the answer into gpr */
 	BH_EXIT_SIPI =
@@ -388,9 +387,10 @@ _Static_assert(sizeof(struct bh_segment_state) == 16, "ABI");
 /* Alone in run.state_dirty: vcpu_run() fills in BH_STATE_EMULATE and returns BH_ERR_AGAIN; the exit stays the last, an answer is void. */
 #define BH_STATE_WANTED  0x100u
 #define BH_STATE_EMULATE (BH_STATE_GPR | BH_STATE_SEGMENTS | BH_STATE_CONTROL)
-
-#define BH_TSC_KEEP \
-	UINT64_MAX /* bh_vcpu_state.tsc: set the other MSRs and leave the TSC as it runs */
+/* In run.state_dirty only: run.tsc_offset and run.apic_base have changed. */
+#define BH_STATE_TSC       0x200u
+#define BH_STATE_APIC_BASE 0x400u
+#define BH_STATE_RUN       (BH_STATE_EMULATE | BH_STATE_TSC | BH_STATE_APIC_BASE)
 
 enum bh_activity {
 	BH_ACTIVITY_RUNNING = 0,
@@ -416,7 +416,8 @@ struct bh_vcpu_state {
 	uint64_t pat, sysenter_cs, sysenter_esp, sysenter_eip;
 	uint64_t star, lstar, cstar, sfmask, kernel_gs_base;
 	uint64_t pdpte[4]; /* of PAE paging, as the last MOV to CR3 found them; Intel only */
-	uint64_t tsc, tsc_aux, reserved;
+	uint64_t tsc;      /* read only: run.tsc_offset moves it */
+	uint64_t tsc_aux, reserved;
 	uint32_t inject; /* BH_INJECT_* */
 	uint32_t inject_error_code;
 	uint32_t interrupt_shadow; /* 1: STI, 2: MOV SS */
@@ -441,10 +442,10 @@ struct bh_exit_io {
 };
 
 /*
- * RDMSR or WRMSR of a register that the kernel does not keep. RIP is still at the instruction; the next vcpu_run() completes it with the
- * VMM's answer: EDX:EAX from `value` for a read and on to the next instruction, or #GP(0) if is_refused. Setting BH_STATE_GPR by
- * vcpu_set_state() makes the answer void. Of IA32_TSC (10h) and IA32_TSC_ADJUST (3Bh) a write is told after the kernel has done it: RIP is
- * past the instruction, run.tsc_offset is the new one, and no answer is taken.
+ * RDMSR or WRMSR, but for the writes that the kernel finishes: valid ones of the TSC deadline and, in x2APIC mode, of TPR, EOI, ICR, SELF_IPI
+ * and the timer's count. RIP is still at the instruction; the next vcpu_run() completes it with the VMM's answer: EDX:EAX from `value` for a
+ * read and on to the next instruction, or #GP(0) if is_refused. Setting BH_STATE_GPR by vcpu_set_state() makes the answer void. Registers of
+ * the CPU are reached by vcpu_get_state() and vcpu_set_state(), those of the local APIC by its page, brought up to date, and lapic_write.
  */
 struct bh_exit_msr {
 	uint32_t number;
@@ -494,17 +495,18 @@ struct bh_run {
 	struct bh_exit_io io;
 	struct bh_exit_mmio mmio;
 	struct bh_exit_msr msr; /* BH_EXIT_MSR */
-	uint64_t
-		tsc_offset; /* guest TSC = TSC + tsc_offset; written by the kernel whenever it changes */
+	/* both ways: as the kernel has them, or as the VMM changes them with BH_STATE_TSC, BH_STATE_APIC_BASE */
+	uint64_t tsc_offset; /* guest TSC = TSC + tsc_offset */
+	uint64_t apic_base;  /* IA32_APIC_BASE; the page's place is fixed */
 	/* VMM -> kernel, taken and cleared at the next vcpu_run() */
-	uint32_t state_dirty; /* groups of `state` to load (GPR, SEGMENTS, CONTROL) */
-	uint32_t inject;      /* BH_INJECT_*; 0 = none */
+	uint32_t
+		state_dirty; /* groups of `state` to load (GPR, SEGMENTS, CONTROL), and BH_STATE_TSC, BH_STATE_APIC_BASE */
+	uint32_t inject; /* BH_INJECT_*; 0 = none */
 	uint32_t inject_error_code;
 	uint32_t lapic_write;  /* 1: do the local APIC register write below first */
 	uint32_t lapic_offset; /* bytes from the APIC page, 16-aligned */
-	uint32_t lapic_value;
-	uint64_t inject_cr2; /* with an injected #PF */
-	uint64_t reserved;
+	uint32_t lapic_value;  /* as the register takes it: reserved bits are the VMM's business */
+	uint64_t inject_cr2;   /* with an injected #PF */
 	struct bh_cpu_state state;
 };
 _Static_assert(sizeof(struct bh_run) <= 4096, "ABI");

@@ -29,6 +29,7 @@
 #define MSR_MC0_ADDRESS           0x402
 #define MSR_TSC_DEADLINE          0x6e0
 #define MSR_X2APIC                0x800 /* + register offset / 16 */
+#define MSR_X2APIC_LAST           0x83f
 #define MSR_EFER                  0xc0000080
 #define MSR_STAR                  0xc0000081
 #define MSR_LSTAR                 0xc0000082

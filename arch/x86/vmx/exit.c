@@ -141,7 +141,7 @@ static void decode_rest(struct vcpu *vcpu, struct vm_exit *exit, uint32_t reason
 		break;
 	case VMX_REASON_APIC_WRITE:
 		/* a SELF_IPI that cannot be */
-		(void)!vlapic_write(vcpu, APIC_SELF_IPI, vlapic_reg(vcpu, APIC_SELF_IPI));
+		vlapic_write(vcpu, APIC_SELF_IPI, vlapic_reg(vcpu, APIC_SELF_IPI));
 		exit->reason = VM_EXIT_NONE;
 		break;
 	case VMX_REASON_CR:
