@@ -29,6 +29,7 @@ TARGETS = {
     "boot.instructions": 50_000_000, "linux.prompt.ratio": 1.05, "memory.kernel": 2 * MIB,
     "memory.vmm": 512 * KIB, "memory.mgmt": 8 * MIB, "size.efi": 2 * MIB, "lines.kernel": 10000,
     "workload.fork-exec.ratio": 1.02, "workload.page-touch.ratio": 1.01, "workload.pipe.ratio": 1.005,
+    "workload.pipe.tsc.ratio": 1.005,
     "workload.sha256sum.ratio": 1.002, "blk.qd1.instructions": 1500, "blk.qd32.exits": 0.1,
     "net.frame.instructions": 600, "net.frame.exits": 0.05,
     "mgmt.restart.instructions": 5_000_000,

@@ -19,6 +19,7 @@
 #define LEAF_EXTENDED       0x7u
 #define LEAF_TOPOLOGY       0xbu
 #define LEAF_XSAVE          0xdu
+#define LEAF_TSC            0x15u
 #define LEAF_HYPERVISOR     0x40000000u
 #define LEAF_KVM            0x40000001u
 #define LEAF_FREQUENCIES    0x40000010u
@@ -28,7 +29,7 @@
 #define LEAF_X_SIZES        0x80000008u
 
 #define LEAF_BASIC_LEAST    0x0du /* topology and XSAVE are always there */
-#define LEAF_BASIC_MOST     0x14u /* no frequencies: the clock is told by the hypervisor leaves */
+#define LEAF_BASIC_MOST     0x14u /* of AMD's, which has no leaf for frequencies */
 #define LEAF_X_MOST         0x80000008u
 
 #define F1_ECX_FMA          (1u << 12)
@@ -73,6 +74,9 @@
 #define KVM_FEATURES                                                                    \
 	(KVM_CLOCK_OLD | KVM_NO_IO_DELAY | KVM_CLOCK | KVM_STEAL_TIME | KVM_PV_UNHALT | \
 	 KVM_PV_SEND_IPI | KVM_PV_YIELD | KVM_CLOCK_STABLE)
+
+/* Linux multiplies it by the crystal's kHz in 32 bits, and that is 1,000,000 here. */
+#define TSC_NUMERATOR_MOST  4294u
 
 #define LINEAR_ADDRESS_BITS 48u /* 57 belong to five-level paging, which is not offered */
 
@@ -215,6 +219,7 @@ static void put_vendor(struct table *table)
 	highest = highest < LEAF_BASIC_LEAST ? LEAF_BASIC_LEAST : highest;
 	values.reg[CPUID_EAX] = highest > LEAF_BASIC_MOST ? LEAF_BASIC_MOST : highest;
 	table->is_intel = is_text(&values, "GenuineIntel");
+	values.reg[CPUID_EAX] = table->is_intel ? LEAF_TSC : values.reg[CPUID_EAX];
 	put(table, LEAF_VENDOR, 0, 0, values);
 }
 
@@ -291,6 +296,37 @@ static void put_xsave(struct table *table)
 	}
 }
 
+/*
+ * How fast the TSC counts, as a fraction of the crystal, which is what the APIC timer counts at (SDM
+ * 2A, leaf 15h): of all fractions that fit, the one that comes nearest. AMD has no such leaf.
+ */
+static void put_tsc_rate(struct table *table)
+{
+	uint64_t crystal = table->config->lapic_timer_hz;
+	uint64_t tsc = table->config->tsc_hz;
+	uint64_t best_error = UINT64_MAX;
+	struct cpuid_values values = { { 0, 0, (uint32_t)crystal, 0 } };
+
+	for (uint64_t below = 1; table->is_intel && crystal != 0 && below <= TSC_NUMERATOR_MOST;
+	     below++) {
+		uint64_t above = (tsc * below + crystal / 2) / crystal;
+		uint64_t error = tsc * below > above * crystal ? tsc * below - above * crystal
+		                                               : above * crystal - tsc * below;
+
+		if (above == 0 || above > TSC_NUMERATOR_MOST) {
+			continue;
+		}
+		if (best_error == UINT64_MAX || error * values.reg[CPUID_EAX] < best_error * below) {
+			best_error = error;
+			values.reg[CPUID_EAX] = (uint32_t)below;
+			values.reg[CPUID_EBX] = (uint32_t)above;
+		}
+	}
+	if (best_error != UINT64_MAX) {
+		put(table, LEAF_TSC, 0, 0, values);
+	}
+}
+
 static void put_extended(struct table *table)
 {
 	struct cpuid_values values = table->config->host(LEAF_X_VENDOR, 0);
@@ -354,6 +390,7 @@ int cpuid_table_build(const struct cpuid_config *config, struct bh_cpuid_entry *
 	put_caches(&table);
 	put_topology(&table);
 	put_xsave(&table);
+	put_tsc_rate(&table);
 	put_extended(&table);
 	put_hypervisor(&table);
 	return table.is_full ? BH_ERR_LIMIT : (int)table.count;

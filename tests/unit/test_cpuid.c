@@ -93,7 +93,7 @@ static void test_policy(void **state)
 	assert_null(find(5, 0));
 	assert_int_equal(find(0x80000007, 0)->edx, 0x100);
 	assert_int_equal(find(0x80000000, 0)->eax, 0x80000008);
-	assert_int_equal(find(0, 0)->eax, 0x14);
+	assert_int_equal(find(0, 0)->eax, 0x15);
 	assert_int_equal(find(0x80000008, 0)->eax, 48 << 8 | 40);
 }
 
@@ -158,6 +158,53 @@ static void test_hypervisor(void **state)
 	assert_int_equal(find(0x40000010, 0)->eax, 2000000);
 	assert_int_equal(find(0x40000010, 0)->ebx, 1000000);
 	assert_memory_equal(&find(0x40000100, 0)->ebx, "BulkheadHv  ", 12);
+}
+
+/* kHz of the TSC as Linux finds it by leaf 15h, in 32 bits (arch/x86/kernel/tsc.c, native_calibrate_tsc). */
+static uint32_t linux_tsc_khz(uint64_t tsc_hz)
+{
+	struct cpuid_config config = { .vcpus_count = 1,
+		                       .tsc_hz = tsc_hz,
+		                       .lapic_timer_hz = 1000000000,
+		                       .host = all_ones };
+	const struct bh_cpuid_entry *leaf;
+
+	vendor = "GenuineIntel";
+	count = cpuid_table_build(&config, entries, BH_CPUID_MAX);
+	assert_true(count > 0);
+	leaf = find(0x15, 0);
+	assert_non_null(leaf);
+	assert_int_equal(leaf->ecx, 1000000000);
+	assert_true((uint64_t)(leaf->ecx / 1000) * leaf->ebx <= UINT32_MAX);
+	return leaf->ecx / 1000 * leaf->ebx / leaf->eax;
+}
+
+static void test_tsc_rate(void **state)
+{
+	static const uint64_t odd_hz[] = { 999999937,  1996248041, 2095078125, 2399999999,
+		                           2793437512, 3312006713, 4294967291, 5199999967,
+		                           100000007,  6399999989 };
+
+	(void)state;
+	highest = 0x20;
+	assert_int_equal(linux_tsc_khz(100000000), 100000);
+	assert_int_equal(linux_tsc_khz(1000000000), 1000000);
+	assert_int_equal(linux_tsc_khz(2500000000), 2500000);
+	assert_int_equal(linux_tsc_khz(3300000000), 3300000);
+	for (uint32_t i = 0; i < sizeof(odd_hz) / sizeof(odd_hz[0]); i++) {
+		uint64_t told_hz = linux_tsc_khz(odd_hz[i]) * 1000ull;
+		uint64_t error = told_hz > odd_hz[i] ? told_hz - odd_hz[i] : odd_hz[i] - told_hz;
+
+		/* A part in a million, and the kHz that is not whole. */
+		assert_true(error <= odd_hz[i] / 1000000 + 1000);
+	}
+	assert_int_equal(find(0, 0)->eax, 0x15);
+	highest = 0xd; /* a CPU that has no such leaf */
+	assert_int_equal(linux_tsc_khz(1500000000), 1500000);
+	assert_int_equal(find(0, 0)->eax, 0x15);
+	build("AuthenticAMD", 1, 7);
+	assert_null(find(0x15, 0));
+	assert_int_equal(find(0, 0)->eax, 0x14);
 }
 
 static void test_old_host(void **state)
@@ -245,7 +292,7 @@ int main(void)
 		cmocka_unit_test(test_xsave),      cmocka_unit_test(test_topology),
 		cmocka_unit_test(test_hypervisor), cmocka_unit_test(test_old_host),
 		cmocka_unit_test(test_limit),      cmocka_unit_test(test_this_machine),
-		cmocka_unit_test(test_answers),
+		cmocka_unit_test(test_answers),    cmocka_unit_test(test_tsc_rate),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
