@@ -316,7 +316,8 @@ static void put_tsc_rate(struct table *table)
 		if (above == 0 || above > TSC_NUMERATOR_MOST) {
 			continue;
 		}
-		if (best_error == UINT64_MAX || error * values.reg[CPUID_EAX] < best_error * below) {
+		if (best_error == UINT64_MAX ||
+		    error * values.reg[CPUID_EAX] < best_error * below) {
 			best_error = error;
 			values.reg[CPUID_EAX] = (uint32_t)below;
 			values.reg[CPUID_EBX] = (uint32_t)above;

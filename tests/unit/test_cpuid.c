@@ -163,10 +163,9 @@ static void test_hypervisor(void **state)
 /* kHz of the TSC as Linux finds it by leaf 15h, in 32 bits (arch/x86/kernel/tsc.c, native_calibrate_tsc). */
 static uint32_t linux_tsc_khz(uint64_t tsc_hz)
 {
-	struct cpuid_config config = { .vcpus_count = 1,
-		                       .tsc_hz = tsc_hz,
-		                       .lapic_timer_hz = 1000000000,
-		                       .host = all_ones };
+	struct cpuid_config config = {
+		.vcpus_count = 1, .tsc_hz = tsc_hz, .lapic_timer_hz = 1000000000, .host = all_ones
+	};
 	const struct bh_cpuid_entry *leaf;
 
 	vendor = "GenuineIntel";
