@@ -9,6 +9,8 @@
 #include "mgmt/host.h"
 
 static struct bh_message message; /* that has not been sent yet */
+static uint64_t end_tsc = BH_FOREVER;
+static enum machine_end end_how;
 
 uint64_t machine_now_tsc(void)
 {
@@ -126,23 +128,30 @@ void machine_signal_root(void)
 	bh_event_signal(MGMT_HANDLE_ROOT);
 }
 
+void machine_end_at(enum machine_end how, uint64_t tsc)
+{
+	end_how = how;
+	end_tsc = tsc;
+}
+
+uint64_t machine_end_tsc(void)
+{
+	return end_tsc;
+}
+
 void machine_beat(void)
 {
 	struct root_channel *channel = machine_root_channel();
 
-	machine_store32(&channel->beat, channel->beat + 1);
-}
-
-void machine_crash(void)
-{
-	__builtin_trap();
-}
-
-void machine_hang(void)
-{
-	for (;;) {
-		__asm__ volatile("pause");
+	if (machine_now_tsc() >= end_tsc) {
+		if (end_how == MACHINE_END_CRASH) {
+			__builtin_trap();
+		}
+		for (;;) {
+			__asm__ volatile("pause");
+		}
 	}
+	machine_store32(&channel->beat, channel->beat + 1);
 }
 
 void machine_signal_vmm_command(uint32_t slot)

@@ -54,11 +54,13 @@ void machine_vm_msi_now(void);
 /* bh_event_wait() for mgmt's events. */
 int64_t machine_wait(uint64_t deadline_tsc, uint64_t bits[BH_EVENT_WORDS]);
 void machine_signal_root(void);
+/* For tests of the restart: the first beat at `tsc` or later faults, or never comes back. */
+enum machine_end { MACHINE_END_CRASH, MACHINE_END_HANG };
+void machine_end_at(enum machine_end how, uint64_t tsc);
+/* When that is; BH_FOREVER if nobody asked for it. */
+uint64_t machine_end_tsc(void);
 /* Tells root's watchdog that we live. */
 void machine_beat(void);
-/* For tests of the restart: do not return. */
-void machine_crash(void);
-void machine_hang(void);
 void machine_signal_vmm_command(uint32_t slot);
 void machine_signal_vmm_console(uint32_t slot);
 

@@ -415,13 +415,13 @@ static void end_mgmt(struct verb_call *call, struct result *result)
 			return;
 		}
 	}
-	if (call->word[0].text[0] == 'c') {
-		machine_crash();
-	} else if (call->word[0].text[0] == 'h') {
-		machine_hang();
-	} else if (partition_restart_mgmt(delay_us, result)) {
-		begin_wait(call, WAIT_MGMT, ANSWER_SECONDS, poll_mgmt);
+	if (call->word[0].text[0] != 'r') {
+		machine_end_at(call->word[0].text[0] == 'c' ? MACHINE_END_CRASH : MACHINE_END_HANG,
+		               machine_now_tsc() + delay_us * machine_tsc_hz() / 1000000);
+	} else if (!partition_restart_mgmt(delay_us, result)) {
+		return;
 	}
+	begin_wait(call, WAIT_MGMT, ANSWER_SECONDS, poll_mgmt);
 }
 
 void verb_host(struct verb_call *call, struct result *result)

@@ -14,7 +14,7 @@ $(B)/third_party/.fetched: scripts/fetch scripts/pins
 $(B)/third_party/linux-cloud/vmlinuz $(B)/third_party/linux-generic/vmlinuz \
 $(B)/third_party/busybox/busybox: $(B)/third_party/.fetched ;
 
-$(DEMO_INITRAMFS): scripts/make-initramfs $(B)/third_party/.fetched \
+$(DEMO_INITRAMFS): scripts/make-initramfs scripts/cpio.py $(B)/third_party/.fetched \
 		$(shell find guests/linux-demo -type f 2>/dev/null)
 	$(call say,CPIO)
 	$(Q)$(PYTHON) scripts/make-initramfs $@ $(B)/third_party/busybox/busybox guests/linux-demo \
@@ -26,8 +26,16 @@ $(DEBIAN_DISK): scripts/make-debian-disk scripts/tools/journal.c $(shell find gu
 	$(call say,DEBIAN)
 	$(Q)scripts/make-debian-disk $@
 
+# Programs of that disk as initramfs, for guests without a disk.
+DEBIAN_TOOLS := $(B)/debian/fio.cpio.gz $(B)/debian/iperf.cpio.gz
+$(B)/debian/fio.cpio.gz: TOOLS := fio
+$(B)/debian/iperf.cpio.gz: TOOLS := iperf iperf3
+$(DEBIAN_TOOLS): scripts/make-tools-initramfs scripts/cpio.py $(DEBIAN_DISK)
+	$(call say,CPIO)
+	$(Q)$(PYTHON) scripts/make-tools-initramfs $@ $(DEBIAN_DISK) $(TOOLS)
+
 .PHONY: demo fetch image run debian-disk
-debian-disk: $(DEBIAN_DISK)
+debian-disk: $(DEBIAN_DISK) $(DEBIAN_TOOLS)
 
 fetch: $(B)/third_party/.fetched
 demo: $(DEMO_FILES)

@@ -70,6 +70,15 @@ class Machine:
         self.expect("mgmt was started again")
         self.wait_for_shell()
 
+    def end_mgmt(self, how, seconds=60):
+        """`host HOW`, where HOW ends mgmt in one of the ways; the next one is at its prompt."""
+        starts = self.query("info")["mgmt_starts"]
+        self.drain()
+        self.send(f"host {how}\r")
+        self.expect("mgmt was started again", seconds)
+        self.wait_for_shell()
+        assert self.query("info")["mgmt_starts"] == starts + 1
+
     def drain(self, seconds=0.05):
         """Drops what was said and not waited for."""
         end = time.monotonic() + 5

@@ -16,8 +16,17 @@ from machine import BUILD, DEMO_FILES
 
 DISK = BUILD / "debian" / "debian.img"
 SSH = "dbclient -y -i /root/.ssh/id_dropbear root@10.0.0.1"
-FIO = ("fio --max-jobs=4 --name=v --filename=/dev/vdb --direct=1 --ioengine=libaio --verify=crc32c --verify_fatal=1 "
-       "--output-format=json")
+FIO = "fio --max-jobs=4 --name=v --filename=/dev/vdb --direct=1 --ioengine=libaio --verify=crc32c --verify_fatal=1"
+# Rounds of fio at three depths until /tmp/stop is there: every round writes other data and reads it back. What goes wrong is in /tmp/bad.
+FIO_ROUNDS = ("(i=0; while [ ! -e /tmp/stop ]; do for depth in 1 4 32; do i=$((i+1)); "
+              f"{FIO} --rw=randwrite --bsrange=4k-32k --size=3M --iodepth=$depth --randseed=$((seed+i)) "
+              ">/tmp/fio 2>&1 || { echo round $i; cat /tmp/fio; }; echo $i >>/tmp/rounds; done; done) >/tmp/bad 2>&1 & true")
+STREAM = "(iperf3 -c 10.0.0.1 -t 86400 --forceflush >/tmp/iperf 2>&1; echo $? >/tmp/iperf.done) & true"
+# Waits until the disk has served $1 requests more, and TCP has carried $2 bytes more; or something went wrong.
+PROGRESS = ("count() { read -r _ _ _ _ w _ </sys/block/vdb/stat; read -r r _ </sys/block/vdb/stat; io=$((r + w)); "
+            "read -r tx </sys/class/net/eth0/statistics/tx_bytes; }; "
+            "progress() { count; io_end=$((io + $1)); tx_end=$((tx + $2)); until [ $io -ge $io_end -a $tx -ge $tx_end ]; do "
+            "[ ! -s /tmp/bad -a ! -e /tmp/iperf.done ] || { tail /tmp/bad /tmp/iperf; return 1; }; sleep 0.1; count; done; }")
 
 
 def seeded():
@@ -64,9 +73,9 @@ def blank_disk(path):
     return path
 
 
-def log_in(machine, name, seconds=300):
+def log_in(machine, name, seconds=300, options=""):
     """From getty's prompt to root's."""
-    with machine.console(name) as console:
+    with machine.console(name, options) as console:
         console.send("\r")
         console.expect("login: ", seconds)
         console.send("root\r")
@@ -130,21 +139,6 @@ def debian(platform, log_folder):
             path.unlink()
 
 
-def restart_mgmt(machine, moment_us):
-    machine.drain()
-    machine.send(f"host restart-mgmt {moment_us}\r")
-    machine.expect("mgmt was started again", 60)
-    machine.wait_for_shell()
-
-
-def result_of(console, path):
-    """The JSON that a program in the background left, once it has ended well."""
-    console.read(f"until [ -s {path}.done ]; do sleep 0.2; done", 300)
-    assert console.read(f"cat {path}.done {path}.errors") == "0"
-    text = console.read(f"cat {path}")
-    return json.loads(text[text.index("{"):text.rindex("}") + 1])
-
-
 @pytest.mark.qemu_only
 def test_login_on_the_console(debian):
     with debian.console("deb") as console:
@@ -154,29 +148,66 @@ def test_login_on_the_console(debian):
 
 
 @pytest.mark.qemu_only
+def test_login_on_the_virtio_console(debian):
+    log_in(debian, "deb", options="-t virtio")
+    with debian.console("deb", "-t virtio") as console:
+        assert console.read("tty") == "/dev/hvc0"
+        console.send("logout\r")
+        console.expect("deb login: ")
+
+
+@pytest.mark.qemu_only
 def test_login_over_the_network(debian):
     with debian.console("other") as console:
         assert console.read(f"{SSH} 'hostname; id -un' 2>/dev/null", 120).split() == ["deb", "root"]
 
 
-@pytest.mark.qemu_only
-def test_fio_and_iperf3_while_mgmt_is_replaced(debian):
-    """fio reads back what it wrote, and TCP runs its time, over new mgmts at random moments."""
+def start_work(machine, seed):
+    """fio with verify on `other`, and one TCP connection from there to `deb`."""
+    with machine.console("deb") as console:
+        console.read("pgrep iperf3 >/dev/null || iperf3 -s -D")
+    with machine.console("other") as console:
+        console.read(f"rm -f /tmp/stop /tmp/bad /tmp/rounds /tmp/iperf*; seed={seed}; {PROGRESS}")
+        console.read(FIO_ROUNDS)
+        console.read(STREAM)
+        console.read("progress 100 1000000", 120)
+
+
+def end_work(machine, rounds_min):
+    """All rounds were sound, and the connection held until it was ended here."""
+    with machine.console("other") as console:
+        console.read("pkill -INT iperf3; touch /tmp/stop; until [ -e /tmp/iperf.done ]; do sleep 0.1; done; wait", 300)
+        assert console.read("cat /tmp/bad") == ""
+        assert int(console.read("tail -n 1 /tmp/rounds")) >= rounds_min
+        assert console.read("grep -i -E 'error|terminated' /tmp/iperf") == "iperf3: interrupt - the client has terminated"
+    for name in ("deb", "other"):
+        with machine.console(name) as console:
+            assert console.read("dmesg | grep -i -E 'i/o error|blocked for|needs reset|rcu.*stall' | cat") == ""
+            assert console.read("echo $((40 + 2))") == "42"
+
+
+def end_at_random(machine, ways):
+    """mgmt ends in each of the ways (0 to 300 ms after it is told) while fio verifies and TCP flows."""
     moments = seeded()
-    with debian.console("deb") as console:
-        console.read("iperf3 -s -D")
-    with debian.console("other") as console:
-        console.read(f"({FIO} --rw=randwrite --bs=4k --size=4M --loops=2 --iodepth=32 "
-                     ">/tmp/fio 2>/tmp/fio.errors; echo $? >/tmp/fio.done) & true")
-        console.read("(iperf3 -c 10.0.0.1 -t 4 -J >/tmp/iperf 2>/tmp/iperf.errors; echo $? >/tmp/iperf.done) & true")
-    for _ in range(2):
-        restart_mgmt(debian, moments.randrange(300000))
-    with debian.console("other") as console:
-        job = result_of(console, "/tmp/fio")["jobs"][0]
-        assert job["error"] == 0 and job["read"]["io_bytes"] >= 4 << 20
-        stream = result_of(console, "/tmp/iperf")
-        assert "error" not in stream and stream["end"]["sum_received"]["bytes"] > 1 << 20
-        assert console.read("dmesg | grep -i -E 'i/o error|blocked for|needs reset' | cat") == ""
+    start_work(machine, moments.randrange(1 << 30))
+    restarts = [row["restarts"] for row in machine.query("list")]
+    for way in moments.sample(ways, len(ways)):
+        machine.end_mgmt(f"{way} {moments.randrange(300000)}")
+        with machine.console("other") as console:
+            console.read("progress 100 1000000", 120)
+    end_work(machine, len(ways) // 2)
+    assert [row["restarts"] for row in machine.query("list")] == restarts
+
+
+@pytest.mark.qemu_only
+def test_mgmt_ends_under_fio_and_iperf3(debian):
+    end_at_random(debian, ["restart-mgmt"] * 3 + ["crash-mgmt"] * 2)
+
+
+@pytest.mark.long
+@pytest.mark.qemu_only
+def test_mgmt_ends_a_hundred_times_under_fio_and_iperf3(debian):
+    end_at_random(debian, ["restart-mgmt"] * 65 + ["crash-mgmt"] * 30 + ["hang-mgmt"] * 5)
 
 
 @pytest.mark.long
@@ -185,7 +216,7 @@ def test_fio_and_iperf3_while_mgmt_is_replaced(debian):
 def test_fio_at_depth(debian, depth):
     with debian.console("other") as console:
         for mode in ("randwrite", "randrw", "write"):
-            text = console.read(f"{FIO} --rw={mode} --bsrange=4k-64k --size=16M --iodepth={depth}", 600)
+            text = console.read(f"{FIO} --output-format=json --rw={mode} --bsrange=4k-64k --size=16M --iodepth={depth}", 600)
             job = json.loads(text[text.index("{"):text.rindex("}") + 1])["jobs"][0]
             assert job["error"] == 0 and job["read"]["io_bytes"] > 0, mode
 
@@ -245,7 +276,7 @@ def test_login_after_kill(debian):
         # Manuals are left out of the image.
         assert console.read("dpkg --verify tcc libc6-dev | grep -v ' /usr/share/' | cat") == ""
         assert console.read("dmesg | grep -i 'ext4-fs error' | cat") == ""
-    debian.command("stop deb -w 120", 150)
+    assert "killed" not in debian.command("stop deb -w 120", 150)
     check_file_system(debian.disk)
 
 

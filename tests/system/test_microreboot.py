@@ -48,15 +48,6 @@ def pair(platform, log_folder):
         machine.close()
 
 
-def end_mgmt(machine, how, seconds=60):
-    starts = machine.query("info")["mgmt_starts"]
-    machine.drain()
-    machine.send(f"host {how}\r")
-    machine.expect("mgmt was started again", seconds)
-    machine.wait_for_shell()
-    assert machine.query("info")["mgmt_starts"] == starts + 1
-
-
 def wait_for_more(machine, name, path, more):
     """Until the number in the last line of a guest's file has grown."""
     with machine.console(name) as console:
@@ -68,7 +59,7 @@ def wait_for_more(machine, name, path, more):
 @pytest.mark.parametrize("how, why", [("crash-mgmt", "it failed"), ("hang-mgmt", "it did not answer")])
 def test_mgmt_fails(pair, how, why):
     restarts = [row["restarts"] for row in pair.query("list")]
-    end_mgmt(pair, how)
+    pair.end_mgmt(how)
     assert why in pair.query("events")[-1]["event"]
     assert [row["restarts"] for row in pair.query("list")] == restarts
     for name in ADDRESS:
@@ -86,7 +77,7 @@ def end_at_random(machine, times):
         console.read("rm -f /tmp/stop /tmp/bad /tmp/rounds; " + DISK_WORK)
         console.read(STREAM_OUT)
     for _ in range(times):
-        end_mgmt(machine, f"restart-mgmt {moments.randrange(200000)}")
+        machine.end_mgmt(f"restart-mgmt {moments.randrange(200000)}")
         wait_for_more(machine, "beta", "/tmp/lines", 2000)
         wait_for_more(machine, "alpha", "/tmp/rounds", 1)
     with machine.console("alpha") as console:

@@ -30,6 +30,7 @@ uint32_t fake_device_signals_count;
 struct root_partition_params fake_last_params;
 bool fake_is_poweroff;
 char fake_end;
+uint64_t fake_end_tsc;
 uint32_t fake_trace_kinds;
 
 static struct bh_info kernel_info;
@@ -371,14 +372,10 @@ void machine_signal_root(void)
 {
 }
 
-void machine_crash(void)
+void machine_end_at(enum machine_end how, uint64_t tsc)
 {
-	fake_end = 'c';
-}
-
-void machine_hang(void)
-{
-	fake_end = 'h';
+	fake_end = how == MACHINE_END_CRASH ? 'c' : 'h';
+	fake_end_tsc = tsc;
 }
 
 void machine_signal_vmm_command(uint32_t slot)

@@ -32,6 +32,7 @@ extern uint32_t fake_device_signals_count;
 extern struct root_partition_params fake_last_params;
 extern bool fake_is_poweroff;
 extern char fake_end;             /* 'c' or 'h': mgmt was told to crash or hang */
+extern uint64_t fake_end_tsc;     /* and when */
 extern uint32_t fake_trace_kinds; /* what root was asked for last */
 
 /* Four pCPUs, 1 GiB, the files vmlinuz, initrd.img, broken.conf; `gone` is missing. */

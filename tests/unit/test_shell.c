@@ -230,10 +230,17 @@ static void waits_for_the_power_button(void **state)
 static void ends_mgmt(void **state)
 {
 	(void)state;
-	type("host crash-mgmt\r");
+	assert_null(strstr(type("host crash-mgmt\r"), "bulkhead> "));
 	assert_int_equal(fake_end, 'c');
-	type("host hang-mgmt\r");
+	assert_int_equal(fake_end_tsc, fake_now);
+	fake_now += 16 * FAKE_HZ;
+	assert_shows("", "root has not restarted mgmt");
+	type("host hang-mgmt 500000\r");
 	assert_int_equal(fake_end, 'h');
+	assert_int_equal(fake_end_tsc, fake_now + FAKE_HZ / 2);
+	fake_now += 16 * FAKE_HZ;
+	assert_shows("", "root has not restarted mgmt");
+	assert_shows("host hang-mgmt soon\r", "not microseconds");
 	type("host restart-mgmt 70\r");
 	assert_int_equal(machine_root_channel()->request, ROOT_REQUEST_RESTART);
 	assert_int_equal(machine_root_channel()->params.delay_ns, 70000);
