@@ -46,7 +46,6 @@ struct device {
 
 struct driver {
 	const char *name;
-	bool has_no_msix;   /* the driver does not set up what MSI-X needs of the device */
 	uint64_t dma_bytes; /* what driver_dma() may take for one device */
 	bool (*matches)(const struct pci_function *pci);
 	/* BARs are read, decoding and bus mastering are on. May end with driver_fail(). */

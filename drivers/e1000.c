@@ -26,6 +26,8 @@
 #define STATUS       0x0008u
 #define STATUS_LU    (1u << 1)
 #define STATUS_SPEED (3u << 6)
+#define CTRL_EXT     0x0018u
+#define CTRL_EXT_PBA (1u << 31) /* DS 10.2.2.3: set with MSI-X only */
 #define EERD         0x0014u
 #define EERD_START   (1u << 0)
 #define EERD_TRIES   10000u /* a word takes some 50 us */
@@ -36,6 +38,11 @@
 #define INT_RXDMT0   (1u << 4)
 #define INT_RXO      (1u << 6)
 #define INT_RXT0     (1u << 7)
+#define INT_RXQ0     (1u << 20) /* with MSI-X, DS 7.4.3: the receive queue */
+#define INT_OTHER    (1u << 24) /* and LSC or RXO */
+#define EIAC         0x00dcu    /* causes that their message clears */
+#define IVAR         0x00e4u    /* DS 10.2.4.9: RXQ0 in 3:0, other causes in 19:16; bit 3 of each: valid */
+#define IVAR_ONE     (1u << 3 | 1u << 19)
 #define RCTL         0x0100u
 #define RCTL_EN      (1u << 1)
 #define RCTL_UPE     (1u << 3) /* an uplink takes frames for every guest */
@@ -194,6 +201,42 @@ static void fill_rings(struct e1000 *e1000)
 	e1000->tx_told = 0;
 }
 
+/* Which causes interrupt. By MSI-X all of them by vector 0; a cause that has sent its message is masked until it is written here again. */
+static void enable_interrupts(struct e1000 *e1000)
+{
+	write_reg(e1000, IMS,
+	          e1000->nic.device->has_msix ? INT_RXQ0 | INT_OTHER | INT_LSC | INT_RXO
+	                                      : INT_LSC | INT_RXT0 | INT_RXDMT0 | INT_RXO);
+}
+
+static void set_up_interrupts(struct e1000 *e1000)
+{
+	bool has_msix = e1000->nic.device->has_msix;
+
+	if (e1000->is_82574) {
+		uint32_t control = read_reg(e1000, CTRL_EXT) & ~CTRL_EXT_PBA;
+
+		write_reg(e1000, CTRL_EXT, control | (has_msix ? CTRL_EXT_PBA : 0));
+		write_reg(e1000, IVAR, has_msix ? IVAR_ONE : 0);
+		write_reg(e1000, EIAC, has_msix ? INT_RXQ0 : 0);
+	}
+	read_reg(e1000, ICR);
+	write_reg(e1000, ICR, 0xffffffffu);
+	enable_interrupts(e1000);
+}
+
+/* What has happened, which is then forgotten: by reading, or with MSI-X by writing it back. */
+static uint32_t take_causes(struct e1000 *e1000)
+{
+	uint32_t causes = read_reg(e1000, ICR);
+
+	if (e1000->nic.device->has_msix && causes != 0xffffffffu) {
+		write_reg(e1000, ICR, causes);
+		enable_interrupts(e1000);
+	}
+	return causes;
+}
+
 static void write_rctl(struct e1000 *e1000)
 {
 	bool is_long = e1000->nic.frame_max > NIC_FRAME_MAX;
@@ -312,8 +355,7 @@ static void finish_reset(struct device *device, struct e1000 *e1000)
 		write_reg(e1000, MTA + 4 * i, 0);
 	}
 	set_up_rings(e1000);
-	read_reg(e1000, ICR);
-	write_reg(e1000, IMS, INT_LSC | INT_RXT0 | INT_RXDMT0 | INT_RXO);
+	set_up_interrupts(e1000);
 	e1000->step = STEP_RUNNING;
 	device->state = DEVICE_RUNNING;
 	read_link(device, e1000);
@@ -513,7 +555,7 @@ static void e1000_service(struct device *device)
 			return;
 		}
 	}
-	cause = read_reg(e1000, ICR);
+	cause = take_causes(e1000);
 	if (cause == 0xffffffffu) {
 		e1000->nic.is_link_up = false;
 		driver_nic_link(&e1000->nic);
@@ -577,7 +619,6 @@ static void e1000_start(struct device *device)
 
 const struct driver driver_e1000 = {
 	.name = "e1000",
-	.has_no_msix = true, /* 82574L: wants its own vector table filled (DS 7.4.3) */
 	.dma_bytes = 2 * 4096 + (RX_COUNT + TX_COUNT) * BUFFER_BYTES,
 	.matches = e1000_matches,
 	.start = e1000_start,

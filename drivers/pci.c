@@ -200,6 +200,21 @@ uint32_t pci_find_capability(const struct pci_function *function, uint8_t id, ui
 	return 0;
 }
 
+void pci_disable_messages(const struct pci_function *function)
+{
+	uint32_t msi = pci_find_capability(function, PCI_CAP_MSI, 0);
+	uint32_t msix = pci_find_capability(function, PCI_CAP_MSIX, 0);
+
+	if (msi != 0) {
+		pci_write(function, msi + PCI_MSI_CONTROL, 2,
+		          pci_read(function, msi + PCI_MSI_CONTROL, 2) & ~PCI_MSI_ENABLE);
+	}
+	if (msix != 0) {
+		pci_write(function, msix + PCI_MSIX_CONTROL, 2,
+		          pci_read(function, msix + PCI_MSIX_CONTROL, 2) & ~PCI_MSIX_ENABLE);
+	}
+}
+
 bool pci_enable_msi(const struct pci_function *function, uint64_t address, uint32_t data)
 {
 	uint32_t at = pci_find_capability(function, PCI_CAP_MSI, 0);

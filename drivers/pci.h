@@ -111,5 +111,8 @@ void pci_enable_msix(const struct pci_function *function, volatile uint32_t *tab
 bool pci_msix_table(const struct pci_function *function, uint32_t *bar_idx, uint32_t *offset,
                     uint32_t *entries);
 
+/* Turns MSI and MSI-X off, as firmware may have left them on. */
+void pci_disable_messages(const struct pci_function *function);
+
 /* Writes the message of vector 0 and turns MSI on; false if the function has no MSI. */
 bool pci_enable_msi(const struct pci_function *function, uint64_t address, uint32_t data);

@@ -51,6 +51,7 @@ static struct line lines[DEVICES_LINES_MAX];
 static uint32_t lines_count;
 static uint64_t bar_va = BAR_VA_BASE;
 static bool is_started;
+static uint32_t best_way; /* of the ways to interrupt */
 
 /* ---- what drivers are given ------------------------------------------------------------------ */
 
@@ -186,39 +187,67 @@ static uint32_t own_apic_id(void)
 	return ebx >> 24;
 }
 
-/* MSI-X before MSI. */
-static bool attach_message(uint32_t idx)
+static uint64_t message_address(void)
+{
+	return BH_MESSAGE_ADDRESS + ((uint64_t)own_apic_id() << 12);
+}
+
+static bool attach_msix(uint32_t idx)
 {
 	struct device *device = &devices[idx];
-	uint32_t apic_id = own_apic_id();
-	uint64_t address = BH_MESSAGE_ADDRESS + ((uint64_t)apic_id << 12);
-	volatile uint8_t *table = NULL;
+	volatile uint8_t *table;
 	uint32_t bar, offset, entries, data;
-	bool is_msix = !device->driver->has_no_msix &&
-	               pci_msix_table(device->pci, &bar, &offset, &entries);
 
-	if (apic_id > 0xfe || (!is_msix && pci_find_capability(device->pci, PCI_CAP_MSI, 0) == 0)) {
+	if (own_apic_id() > 0xfe || !pci_msix_table(device->pci, &bar, &offset, &entries)) {
 		return false;
 	}
-	if (is_msix) {
-		table = driver_map_bar(device, bar, offset + 16ull * entries);
+	table = driver_map_bar(device, bar, offset + 16ull * entries);
+	if (table == NULL) {
+		return false;
 	}
 	device_line[idx] = bind_message(&data);
 	if (device_line[idx] == 0) {
 		return false;
 	}
-	if (table != NULL) {
-		pci_set_command(device->pci, PCI_COMMAND_MEMORY, 0);
-		pci_enable_msix(device->pci, (volatile uint32_t *)(table + offset), address, data);
-		device->has_msix = true;
-		device->interrupt_kind = "MSI-X";
-		return true;
+	pci_set_command(device->pci, PCI_COMMAND_MEMORY, 0);
+	pci_enable_msix(device->pci, (volatile uint32_t *)(table + offset), message_address(),
+	                data);
+	device->has_msix = true;
+	device->interrupt_kind = "MSI-X";
+	return true;
+}
+
+static bool attach_msi(uint32_t idx)
+{
+	struct device *device = &devices[idx];
+	uint32_t data;
+
+	if (own_apic_id() > 0xfe || pci_find_capability(device->pci, PCI_CAP_MSI, 0) == 0) {
+		return false;
 	}
-	if (is_msix) {
-		return false; /* the table cannot be mapped */
-	}
+	device_line[idx] = bind_message(&data);
 	device->interrupt_kind = "MSI";
-	return pci_enable_msi(device->pci, address, data);
+	return device_line[idx] != 0 && pci_enable_msi(device->pci, message_address(), data);
+}
+
+/* What follows the word's name on a command line, or NULL. */
+static const char *find_word(const char *cmdline, const char *name)
+{
+	const char *found = NULL;
+
+	while (*cmdline != '\0') {
+		if (strncmp(cmdline, name, strlen(name)) == 0) {
+			found = cmdline + strlen(name);
+		}
+		cmdline += strcspn(cmdline, " ");
+		cmdline += strspn(cmdline, " ");
+	}
+	return found;
+}
+
+static bool is_word(const char *text, const char *word)
+{
+	return strncmp(text, word, strlen(word)) == 0 && (text[strlen(word)] | ' ') == ' ';
 }
 
 /* The line that firmware chose; functions share them. Without one the device is polled. */
@@ -236,6 +265,50 @@ static bool attach_pin(uint32_t idx)
 	device_line[idx] = i < lines_count ? i + 1 : bind_line(gsi, BH_IRQ_LEVEL | BH_IRQ_LOW);
 	devices[idx].interrupt_kind = "INTx";
 	return device_line[idx] != 0;
+}
+
+/* Ways to interrupt, the best first. */
+static const struct {
+	const char *name;
+	bool (*attach)(uint32_t idx);
+} ways[] = {
+	{ "msi-x", attach_msix },
+	{ "msi", attach_msi },
+	{ "intx", attach_pin },
+};
+#define WAYS (sizeof(ways) / sizeof(ways[0]))
+
+/* What the command line's word interrupts= allows: the best way. */
+static uint32_t first_way(void)
+{
+	const char *word = find_word(machine_info()->cmdline, "interrupts=");
+	uint32_t way = 0;
+
+	while (word != NULL && way < WAYS && !is_word(word, ways[way].name)) {
+		way++;
+	}
+	if (way == WAYS && !is_word(word, "none")) {
+		ledger_event(machine_ledger(), machine_now_tsc(), "",
+		             "command line: interrupts= is msi-x, msi, intx or none");
+		return 0;
+	}
+	return way;
+}
+
+/* The best way that the function has and may use; where one fails the next is tried. */
+static void attach(uint32_t idx)
+{
+	struct device *device = &devices[idx];
+	uint32_t way = best_way;
+
+	while (way < WAYS && !ways[way].attach(idx)) {
+		way++;
+	}
+	device->has_interrupt = way < WAYS;
+	if (!device->has_interrupt) {
+		device_line[idx] = 0;
+		device->interrupt_kind = "polled";
+	}
 }
 
 /* ---- binding --------------------------------------------------------------------------------- */
@@ -276,8 +349,8 @@ static void start_device(uint32_t idx)
 	struct device *device = &devices[idx];
 
 	pci_read_bars(device->pci);
-	device->interrupt_kind = "polled";
-	device->has_interrupt = attach_message(idx) || attach_pin(idx);
+	pci_disable_messages(device->pci);
+	attach(idx);
 	pci_set_command(device->pci, PCI_COMMAND_MEMORY | PCI_COMMAND_PORTS | PCI_COMMAND_MASTER,
 	                0);
 	if (device->has_interrupt && !lines[device_line[idx] - 1].is_message) {
@@ -313,6 +386,7 @@ void devices_init(void)
 	uint32_t i;
 	int idx;
 
+	best_way = first_way();
 	functions_count = pci_scan(&pci_ports, functions, DEVICES_PCI_MAX);
 	for (i = 0; i < functions_count; i++) {
 		const struct driver *driver = find_driver(&functions[i]);

@@ -60,6 +60,27 @@ def test_dhcp_and_ping(boot, nic):
     assert nics[0]["received_frames"] > 3 and nics[0]["errors"] == 0
 
 
+@pytest.mark.qemu_only
+@pytest.mark.parametrize("word, kinds", [("msi", {"e1000-0": "MSI", "nvme0": "INTx"}), ("intx", "INTx"), ("none", "polled"),
+                                         ("best", "MSI-X")])
+def test_ways_to_interrupt(boot, word, kinds, tmp_path):
+    """An 82574L and an NVMe disk (without MSI in QEMU) work in each way to interrupt; a word that is none is told."""
+    image = tmp_path / "disk.img"
+    image.write_bytes(bytes(1 << 20))
+    machine = boot_with_nic(boot, "e1000e", "--append", f"interrupts={word}", "--drive",
+                            f"if=none,id=d,format=raw,file={image}", "--device", "nvme,drive=d,serial=abc")
+    wait_for_address(machine)
+    before = {row["name"]: row for row in machine.query("devices") if row["name"]}
+    assert {name: row["interrupt_kind"] for name, row in before.items()} == (
+        kinds if word == "msi" else {"e1000-0": kinds, "nvme0": kinds})
+    assert before["nvme0"]["state"] == "running" and (before["nvme0"]["interrupts"] > 0) == (word != "none")
+    assert machine.query("ping 10.0.2.2 3")["summary"]["received"] == 3
+    after = next(row for row in machine.query("devices") if row["name"] == "e1000-0")
+    more = after["interrupts"] - before["e1000-0"]["interrupts"]
+    assert more == 0 if word == "none" else more >= 2
+    assert ("interrupts= is msi-x" in machine.command("events")) == (word == "best")
+
+
 def test_network_outlives_mgmt(boot, nic):
     machine = boot_with_nic(boot, nic)
     before = wait_for_address(machine)
