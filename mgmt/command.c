@@ -537,9 +537,7 @@ static void offer_arg(struct line_choices *choices, const struct verb_arg *arg, 
 		offer_list(choices, arg->choices);
 		break;
 	case VERB_ARG_ASSIGNS:
-		offer_assign(choices,
-		             arg->choices == NULL ? CONFIG_SECTION_GUEST : CONFIG_SECTION_SWITCH,
-		             word);
+		offer_assign(choices, CONFIG_SECTION_GUEST, word);
 		break;
 	case VERB_ARG_SWITCH:
 		offer_switches(choices);
@@ -548,6 +546,20 @@ static void offer_arg(struct line_choices *choices, const struct verb_arg *arg, 
 	case VERB_ARG_NEW_NAME:
 	case VERB_ARG_VCPU:
 		break;
+	}
+}
+
+/* What follows the name of a switch: keys or a change of its rules, by the word before it. words[0] is the verb. */
+static void offer_switch_word(struct line_choices *choices, const struct verb_word *words,
+                              uint32_t idx, const char *word)
+{
+	if (strcmp(words[1].text, "add") == 0 || strcmp(words[1].text, "set") == 0) {
+		offer_assign(choices, CONFIG_SECTION_SWITCH, word);
+	} else if (strcmp(words[1].text, "rules") == 0 && idx == 3) {
+		offer_list(choices, "add insert del clear");
+	} else if (strcmp(words[1].text, "rules") == 0 && strcmp(words[3].text, "add") == 0) {
+		offer_list(choices, "allow deny in out port= smac= dmac= ether= vlan= src= dst= "
+		                    "proto= sport= dport= icmp-type=");
 	}
 }
 
@@ -593,7 +605,9 @@ void command_complete(void *context, struct line_choices *choices)
 	}
 	verb = verb_find(words[0].text);
 	arg = verb != NULL ? arg_at(verb, idx - 1) : NULL;
-	if (arg != NULL) {
+	if (arg != NULL && arg->kind == VERB_ARG_ASSIGNS && arg->choices != NULL) {
+		offer_switch_word(choices, words, idx, idx < (uint32_t)count ? words[idx].text : "");
+	} else if (arg != NULL) {
 		offer_arg(choices, arg, idx < (uint32_t)count ? words[idx].text : "",
 		          words[idx - 1].text);
 	}

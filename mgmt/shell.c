@@ -41,6 +41,19 @@ static void write_result(void *context, const char *bytes, size_t size)
 	((struct shell *)context)->io.write_text(bytes, size);
 }
 
+/* True if the result of a wait has said it. */
+static bool is_told(const struct shell *shell, uint64_t event_number)
+{
+	uint32_t i;
+
+	for (i = 0; i < SHELL_TOLD_EVENTS; i++) {
+		if (shell->told_events[i] == event_number) {
+			return true;
+		}
+	}
+	return false;
+}
+
 /* Shows the events that nobody has asked for, but for those of a guest that a verb has told of. */
 static void show_news(struct shell *shell, const char *told_guest)
 {
@@ -53,7 +66,8 @@ static void show_news(struct shell *shell, const char *told_guest)
 		const struct ledger_event *event =
 			&ledger->events[shell->news_count % LEDGER_EVENTS];
 
-		if (event->guest[0] != '\0' && strcmp(event->guest, told_guest) == 0) {
+		if ((event->guest[0] != '\0' && strcmp(event->guest, told_guest) == 0) ||
+		    is_told(shell, shell->news_count + 1)) {
 			continue;
 		}
 		put(shell, "* ");
@@ -275,6 +289,7 @@ static void end_wait(struct shell *shell, const struct result *result)
 		put(shell, "\r\x1b[K");
 	}
 	show_result(shell, result, shell->wait.is_json);
+	shell->told_events[shell->told_count++ % SHELL_TOLD_EVENTS] = shell->wait.told_event;
 	if (!shell->wait.is_json && result->kind != RESULT_PARTS) {
 		show_news(shell, guest != NULL ? guest->config.name : "");
 	}

@@ -18,6 +18,7 @@
 
 #define SHELL_SECTION_SIZE 8192u
 #define SHELL_TYPED_AHEAD  4096u
+#define SHELL_TOLD_EVENTS  8u
 
 enum shell_mode {
 	SHELL_PROMPT,
@@ -41,6 +42,7 @@ struct shell_wait {
 	uint32_t kind;
 	uint64_t deadline_tsc;
 	size_t room; /* bytes that the line takes now without waiting */
+	uint64_t told_event; /* number from 1 of an event that the result tells already; 0: none */
 	bool is_json;
 };
 
@@ -71,6 +73,8 @@ struct shell {
 	uint64_t console_guest_id;
 	char held; /* a byte for the guest that its ring had no room for */
 	bool is_held;
+	uint64_t told_events[SHELL_TOLD_EVENTS]; /* of the last waits */
+	uint32_t told_count;
 	uint64_t news_count; /* events of the ledger that are shown or passed over */
 	uint32_t section_size;
 	char section[SHELL_SECTION_SIZE];

@@ -29,6 +29,26 @@ static void report(uint32_t column, const char *text, struct result *result)
 	result_error(result, where, "", "%s", text);
 }
 
+/* False with an error if the second word names a switch that is not there. */
+static bool is_there(const struct verb_call *call, struct result *result)
+{
+	uint32_t count;
+	uint32_t i;
+	const char *name;
+
+	if (call->word_count < 2) {
+		return true;
+	}
+	for (i = 0; (name = switch_name_at(i, &count, &count)) != NULL; i++) {
+		if (is_word(call, 1, name)) {
+			return true;
+		}
+	}
+	result_error(result, "switch", "'switch list' shows them", "there is no switch '%.40s'",
+	             call->word[1].text);
+	return false;
+}
+
 /* ---- list ------------------------------------------------------------------------------------ */
 
 static const struct result_column switch_columns[] = {
@@ -42,9 +62,18 @@ static const struct result_column switch_columns[] = {
 
 #define SHORT_COLUMNS 5u
 
+static void put_or_empty(struct result *result, const char *text)
+{
+	if (text[0] != '\0') {
+		result_text(result, text);
+	} else {
+		result_empty(result);
+	}
+}
+
 static void put_settings(const struct config_switch *config, struct result *result)
 {
-	char uplinks[200] = "-";
+	char uplinks[200] = "";
 	size_t used = 0;
 	uint32_t i;
 
@@ -65,8 +94,8 @@ static void put_settings(const struct config_switch *config, struct result *resu
 	result_value(result, config->settings.vlan);
 	result_value(result, config->settings.is_isolated);
 	result_value(result, config->settings.is_pinned);
-	result_text(result, config->settings.mirror[0] != '\0' ? config->settings.mirror : "-");
-	result_text(result, uplinks);
+	put_or_empty(result, config->settings.mirror);
+	put_or_empty(result, uplinks);
 }
 
 static void list_switches(const struct verb_call *call, struct result *result)
@@ -118,13 +147,16 @@ static const struct result_column port_columns[] = {
 
 static void put_port(const struct switch_port_info *info, struct result *result)
 {
-	char vlan[16];
+	char vlan[16] = "";
 
-	snprintf(vlan, sizeof(vlan), "%u", (unsigned int)info->vlan);
+	if (info->vlan != 0 || info->is_trunk) {
+		snprintf(vlan, sizeof(vlan), info->is_trunk ? "trunk" : "%u",
+		         (unsigned int)info->vlan);
+	}
 	result_text(result, info->name);
 	result_text(result, info->switch_name);
 	result_value(result, info->is_up);
-	result_text(result, info->is_trunk ? "trunk" : info->vlan != 0 ? vlan : "-");
+	put_or_empty(result, vlan);
 	result_value(result, info->is_pinned);
 	result_value(result, info->is_isolated);
 	result_value(result, info->is_mirror);
@@ -162,9 +194,9 @@ static struct config_switch *find(const struct verb_call *call, struct result *r
 
 	if (call->word_count < 2) {
 		result_error(result, "switch", "'switch list' shows them", "SWITCH is missing");
-	} else if (config == NULL) {
-		result_error(result, "switch", "'switch add NAME' defines one",
-		             "no switch '%.40s' is defined", call->word[1].text);
+	} else if (config == NULL && is_there(call, result)) {
+		result_error(result, "switch", "'switch add' gives it some",
+		             "switch %s has no settings of its own", call->word[1].text);
 	}
 	return config;
 }
@@ -240,10 +272,25 @@ static bool uplinks_can(const struct config_switch *config, struct result *resul
 	return true;
 }
 
+/* The first NIC of the switch that is not there, or NULL: it may come with another configuration of the machine. */
+static const char *missing_uplink(const struct config_switch *config)
+{
+	uint32_t i;
+
+	for (i = 0; i < CONFIG_UPLINKS_MAX; i++) {
+		if (config->uplinks[i].nic[0] != '\0' &&
+		    uplink_find(config->uplinks[i].nic) == NULL) {
+			return config->uplinks[i].nic;
+		}
+	}
+	return NULL;
+}
+
 static void define(const struct verb_call *call, bool is_new, struct result *result)
 {
 	static struct config_switch config;
 	const struct config_switch *present = NULL;
+	const char *missing;
 
 	memset(&config, 0, sizeof(config));
 	if (!is_new) {
@@ -277,8 +324,11 @@ static void define(const struct verb_call *call, bool is_new, struct result *res
 		             "there are too many switches");
 		return;
 	}
-	result_message(result, "switch %s is %s", config.settings.name,
-	               is_new ? "defined" : "changed");
+	missing = missing_uplink(&config);
+	result_message(result, "switch %s is %s%s%s", config.settings.name,
+	               is_new ? "defined" : "changed",
+	               missing != NULL ? "; this machine has no NIC " : "",
+	               missing != NULL ? missing : "");
 }
 
 /* The first port of the switch that does not leave with its settings, as uplinks do. */
@@ -476,9 +526,13 @@ void verb_switch(struct verb_call *call, struct result *result)
 	} else if (is_word(call, 0, "del")) {
 		delete (call, result);
 	} else if (is_word(call, 0, "port")) {
-		list_ports(call->word_count > 1 ? call->word[1].text : NULL, result);
+		if (is_there(call, result)) {
+			list_ports(call->word_count > 1 ? call->word[1].text : NULL, result);
+		}
 	} else if (is_word(call, 0, "rules") && call->word_count > 2) {
 		change_rules(call, result);
+	} else if (!is_there(call, result)) {
+		return;
 	} else if (is_word(call, 0, "rules")) {
 		list_rules(call, result);
 	} else {

@@ -90,6 +90,8 @@ $(B)/obj/domain/%.c.o: %.c | $(VERSION_HEADER) $(NEWLIB)/.stamp $(LWIP)/.fetched
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(DOMAIN_CFLAGS) $(DEPS_FLAGS) -c -o $@ $<
 
+# Seen through a system header, so that -MMD does not name it.
+$(LWIP_OBJECTS) $(call objects,domain,$(wildcard mgmt/net/*.c)): mgmt/net/port/lwipopts.h
 $(B)/obj/lwip/%.c.o: $(LWIP)/src/%.c | $(NEWLIB)/.stamp
 	$(call say,CC)
 	@mkdir -p $(@D)

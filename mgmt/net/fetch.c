@@ -59,6 +59,7 @@ static struct {
 	bool is_good;
 	uint8_t digest[SHA256_BYTES];
 	char why[192];
+	uint64_t event_number; /* of the event that tells the outcome, from 1 */
 } fetch;
 
 /* ---- the end --------------------------------------------------------------------------------- */
@@ -98,6 +99,7 @@ __attribute__((format(printf, 1, 2))) static void fail(const char *format, ...)
 	fetch.end_tsc = bh_tsc();
 	ledger_event(machine_ledger(), machine_now_tsc(), "", "fetch of %s failed: %.140s",
 	             fetch.order.name, fetch.why);
+	fetch.event_number = machine_ledger()->events_count;
 }
 
 static void digest_print(const uint8_t digest[SHA256_BYTES], char out[2 * SHA256_BYTES + 1])
@@ -131,6 +133,7 @@ static void finish(void)
 	fetch.end_tsc = bh_tsc();
 	ledger_event(machine_ledger(), machine_now_tsc(), "", "fetched %s, %llu bytes, sha256=%s",
 	             fetch.order.name, (unsigned long long)fetch.sink.used_bytes, text);
+	fetch.event_number = machine_ledger()->events_count;
 }
 
 /* ---- TCP ------------------------------------------------------------------------------------- */
@@ -547,6 +550,7 @@ static bool poll_wait(struct shell_wait *wait, struct result *result)
 		return false;
 	}
 	print(result);
+	wait->told_event = fetch.event_number;
 	fetch.step = STEP_IDLE;
 	return true;
 }

@@ -14,6 +14,7 @@
 #include "mgmt/ledger.h"
 #include "mgmt/machine.h"
 #include "mgmt/net/net.h"
+#include "mgmt/net/resolve.h"
 
 #define POLL_HALF_SECONDS 20u
 #define EVENT_NS          1000000000ull
@@ -142,7 +143,7 @@ static err_t accepted(void *argument, struct tcp_pcb *pcb, err_t error)
 	client->pcb = pcb;
 	client->begin_tsc = bh_tsc();
 	client->last_tsc = client->begin_tsc;
-	ipaddr_ntoa_r(&pcb->remote_ip, client->address, sizeof(client->address));
+	net_address_print(&pcb->remote_ip, client->address, sizeof(client->address));
 	tcp_arg(pcb, client);
 	tcp_recv(pcb, came);
 	tcp_err(pcb, failed);

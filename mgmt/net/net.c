@@ -22,10 +22,11 @@
 #include "lib/time.h"
 #include "mgmt/devices.h"
 #include "mgmt/machine.h"
+#include "mgmt/net/resolve.h"
 #include "mgmt/net/uplink.h"
 #include "mgmt/switch/switch.h"
 
-#define QUEUE_COUNT     64u
+#define QUEUE_COUNT     256u /* what a NIC may bring in a turn */
 #define MTU_BYTES       1500u
 
 #define FRAME_BYTES_MAX (MTU_BYTES + 18u)
@@ -248,9 +249,23 @@ void net_poll(void)
 			pbuf_free(pbuf);
 		}
 	}
+	netif_poll_all();
 	if (net.port != NULL) {
 		sys_check_timeouts();
 	}
+}
+
+/* True if packets to ourselves wait for net_poll(). */
+static bool has_looped(void)
+{
+	const struct netif *netif;
+
+	NETIF_FOREACH (netif) {
+		if (netif->loop_first != NULL) {
+			return true;
+		}
+	}
+	return false;
 }
 
 uint64_t net_deadline_tsc(void)
@@ -260,7 +275,7 @@ uint64_t net_deadline_tsc(void)
 	if (net.port == NULL) {
 		return BH_FOREVER;
 	}
-	if (net.head != net.tail) {
+	if (net.head != net.tail || has_looped()) {
 		return 1;
 	}
 	ms = sys_timeouts_sleeptime();
@@ -330,7 +345,8 @@ static void put_addresses(struct result *result)
 	}
 	result_text(result, state);
 	result_text(result, ip4addr_ntoa_r(netif_ip4_gw(&net.netif), address, sizeof(address)));
-	result_text(result, ipaddr_ntoa_r(dns_getserver(0), address, sizeof(address)));
+	net_address_print(dns_getserver(0), address, sizeof(address));
+	result_text(result, address);
 }
 
 static void put_ipv6(struct result *result, int idx)
@@ -338,8 +354,8 @@ static void put_ipv6(struct result *result, int idx)
 	char address[NET_TEXT_SIZE];
 
 	if (ip6_addr_isvalid(netif_ip6_addr_state(&net.netif, idx))) {
-		result_text(result, ip6addr_ntoa_r(netif_ip6_addr(&net.netif, idx), address,
-		                                   sizeof(address)));
+		net_address_print(netif_ip_addr6(&net.netif, idx), address, sizeof(address));
+		result_text(result, address);
 	} else {
 		result_empty(result);
 	}

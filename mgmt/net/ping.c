@@ -177,7 +177,8 @@ static void print(struct result *result)
 	}
 	result_begin(result, "summary", RESULT_RECORD, summary_columns, 4);
 	result_text(result, ping.name);
-	result_text(result, ipaddr_ntoa_r(&ping.address, text, sizeof(text)));
+	net_address_print(&ping.address, text, sizeof(text));
+	result_text(result, text);
 	result_value(result, ping.sent_count);
 	result_value(result, ping.received_count);
 	result_begin(result, "answers", RESULT_TABLE, time_columns, 2);

@@ -6,6 +6,7 @@
 
 #include <lwip/dns.h>
 #include <stdint.h>
+#include <string.h>
 
 #define RESOLVES_MAX 4u
 
@@ -43,7 +44,7 @@ void net_resolve(const char *name, net_resolve_fn *done, void *owner)
 		done(owner, NULL, "too many names are being looked up");
 		return;
 	}
-	if (ip_addr_isany(server)) {
+	if (ip_addr_isany(server) && strcmp(name, "localhost") != 0) {
 		done(owner, NULL, "no name server is known: set dns in [host], or give an address");
 		return;
 	}
@@ -54,4 +55,14 @@ void net_resolve(const char *name, net_resolve_fn *done, void *owner)
 	}
 	resolves[i].done = NULL;
 	done(owner, error == ERR_OK ? &address : NULL, "it is no host name");
+}
+
+void net_address_print(const ip_addr_t *address, char *out, size_t size)
+{
+	if (ipaddr_ntoa_r(address, out, (int)size) == NULL) {
+		out[0] = '\0';
+	}
+	for (; *out != '\0'; out++) {
+		*out = (char)(*out >= 'A' && *out <= 'F' ? *out + ('a' - 'A') : *out);
+	}
 }

@@ -4,6 +4,7 @@ network."""
 import hashlib
 import http.server
 import re
+import socket
 import subprocess
 import threading
 
@@ -312,6 +313,62 @@ def check_iperf(machine):
         console.read("wait; ! nc 10.0.2.15 5001 </dev/null 2>/dev/null", 60)
     state = machine.query("iperf")["iperf"]
     assert not state["is_on"] and state["connected"] == 0 and state["done"] == 4
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def boot_with_forward(boot, port):
+    """The machine with an 82574L, whose TCP port 5001 is the host's `port`."""
+    machine = boot("--config", str(CONFIG), "--netdev", f"user,id=n,hostfwd=tcp:127.0.0.1:{port}-:5001",
+                   "--device", "e1000e,netdev=n,romfile=")
+    machine.wait_for_shell()
+    wait_for_address(machine)
+    machine.command("iperf start")
+    return machine
+
+
+@pytest.mark.qemu_only
+def test_streams_from_outside(boot):
+    """Three streams at once lose no frame in mgmt: their windows together were more than its queue took, and each loss cost seconds."""
+    port = free_port()
+    machine = boot_with_forward(boot, port)
+
+    def send():
+        with socket.create_connection(("127.0.0.1", port), timeout=60) as stream:
+            stream.sendall(bytes(8 << 20))
+            stream.shutdown(socket.SHUT_WR)
+            stream.recv(1)
+
+    senders = [threading.Thread(target=send, daemon=True) for _ in range(3)]
+    for sender in senders:
+        sender.start()
+    for sender in senders:
+        sender.join(60)
+    state = machine.query("iperf")["iperf"]
+    assert (state["done"], state["refused"], state["bytes"]) == (3, 0, 24 << 20)
+    interface = stat(machine)["interface"]
+    assert interface["dropped_frames"] == 0 and interface["memory_errors"] == 0
+    for own in (interface["address"].split("/")[0], "localhost", "::1"):
+        assert machine.query(f"ping {own} 1")["summary"]["received"] == 1, own
+
+
+@pytest.mark.qemu_only
+@pytest.mark.long
+def test_iperf_client(boot):
+    """The client of Debian's iperf 2, alone and with three streams."""
+    port = free_port()
+    machine = boot_with_forward(boot, port)
+    for streams in (1, 3):
+        before = machine.query("iperf")["iperf"]
+        answer = subprocess.run(["iperf", "-c", "127.0.0.1", "-p", str(port), "-n", "16M", "-P", str(streams)],
+                                capture_output=True, text=True, timeout=120, check=True)
+        assert "bits/sec" in answer.stdout and "failed" not in answer.stderr
+        after = machine.query("iperf")["iperf"]
+        assert after["done"] - before["done"] == streams and after["bytes"] - before["bytes"] >= streams << 24
 
 
 @pytest.mark.long_on_bochs

@@ -364,6 +364,11 @@ static void completes(void **state)
 	assert_shows("iperf st\tar\t\r", "TCP port 5001");
 	assert_shows("iperf now\r", "not one of those meant");
 	assert_shows("iperf stop\r", "stopped\n");
+	assert_shows("switch add lan mt\t9000 po\td\t\r", "switch lan is defined\n");
+	assert_shows("switch ru\tla\tcl\t\r", "lan: the rules count from 0");
+	assert_shows("switch ru\tla\tadd de\ti\t\t\x15\r", "in          icmp-type=");
+	assert_shows("switch po\tla\tmt\t\x03", "switch port lan mt");
+	assert_shows("switch del lan\r", "forgotten");
 	assert_shows("\t\t\x03", "vcpus");
 }
 
@@ -425,7 +430,13 @@ static void defines_switches(void **state)
 	assert_shows("switch add lan\r", "error: switch: switch lan is defined already");
 	assert_shows("switch add none\r", "a new switch needs a name");
 	assert_shows("switch set lan mtu=10\r", "error: switch, column 16: mtu: '10' is not good");
-	assert_shows("switch set lan uplink=e1000-0 uplink=e1000-1,vlan=trunk\r", "is changed");
+	assert_shows("switch set lan uplink=e1000-0 uplink=e1000-1,vlan=trunk\r",
+	             "switch lan is changed; this machine has no NIC e1000-0\n");
+	assert_shows("switch list lann\r",
+	             "error: switch: there is no switch 'lann'; 'switch list' shows them\n");
+	assert_shows("switch port lann\r", "there is no switch 'lann'");
+	assert_shows("switch rules lann\r", "there is no switch 'lann'");
+	assert_shows("switch set lann mtu=1500\r", "there is no switch 'lann'");
 	assert_shows("switch set lan uplink=short-0\r",
 	             "error: switch: short-0 cannot take packets of 9000 bytes; "
 	             "mtu is at most 1500 with it");
@@ -450,7 +461,7 @@ static void defines_switches(void **state)
 	assert_shows("[switch lan]\rmtu = 2000\r\r", "errors  0");
 	assert_shows("switch list\r", "\nlan         0          0  2000      0\n");
 	assert_shows("switch del lan\r", "switch lan is forgotten");
-	assert_shows("switch del lan\r", "no switch 'lan' is defined");
+	assert_shows("switch del lan\r", "there is no switch 'lan'");
 }
 
 static void document_names_every_verb(void **state)

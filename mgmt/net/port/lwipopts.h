@@ -23,7 +23,7 @@
 #define MEMP_NUM_REASSDATA             8
 #define MEMP_NUM_ARP_QUEUE             16
 #define MEMP_NUM_ND6_QUEUE             16
-#define PBUF_POOL_SIZE                 160
+#define PBUF_POOL_SIZE                 256 /* the windows of some connections at once */
 #define PBUF_POOL_BUFSIZE              1600
 #define IP_REASS_MAX_PBUFS             32
 
@@ -70,6 +70,9 @@
 #define LWIP_NETIF_STATUS_CALLBACK     1
 #define LWIP_NETIF_LINK_CALLBACK       1
 #define LWIP_SINGLE_NETIF              0
+#define LWIP_NETIF_LOOPBACK            1 /* our own addresses answer us */
+#define LWIP_HAVE_LOOPIF               1
+#define LWIP_LOOPBACK_MAX_PBUFS        16
 #define LWIP_NETIF_TX_SINGLE_PBUF      0
 #define LWIP_CHECKSUM_CTRL_PER_NETIF   0
 
