@@ -4,6 +4,7 @@
 #include "kernel/log.h"
 #include "kernel/memory.h"
 #include "kernel/start.h"
+#include "kernel/thread.h"
 
 #define PORTS_END 0x10000u
 
@@ -69,6 +70,9 @@ int64_t call_host_control(struct call *call)
 		return cpu_start((uint32_t)call->arg[2]);
 	case BH_HOST_ADD_IOAPIC:
 		return arch_ioapic_add(call->arg[2], (uint32_t)call->arg[3]);
+	case BH_HOST_HALT_POLL:
+		message_poll_tsc = call->arg[2];
+		return BH_OK;
 	case BH_HOST_QUIESCE:
 	case BH_HOST_RESET:
 		arch_console_claimed = false;

@@ -32,6 +32,8 @@ struct cpu {
 	uint32_t idx;
 	uint32_t apic_id;
 	bool is_online;
+	uint32_t
+		is_polling; /* idle and looking at `work` itself: who sets a bit need not interrupt it; read by others */
 	/* whose frame is at the top of the kernel stack; current's in ring 3, else of whoever was there last. NULL = nobody's */
 	struct thread *frame_thread;
 
@@ -52,6 +54,7 @@ struct cpu {
 	/* timers (kernel/timer.c): sorted by deadline; the first one is in the hardware */
 	struct list timers;
 	uint64_t timer_programmed_tsc;
+	bool polls; /* the last message came so soon after the pCPU had become idle that looking for it would have paid */
 
 	/* mailbox (kernel/message.c): written by other pCPUs with atomics */
 	/* threads to wake here, linked by thread->wake_next; pushed with compare-and-swap */

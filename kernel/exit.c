@@ -50,7 +50,7 @@ void kernel_leave(void)
 		struct thread *thread = cpu->current;
 
 		if (unlikely(thread == NULL)) {
-			arch_cpu_idle();
+			message_idle(cpu);
 		} else if (thread->vcpu != NULL) {
 			if (unlikely(!fpu_is_ready(cpu, thread->vcpu))) {
 				fpu_enter_vcpu(cpu, thread->vcpu);

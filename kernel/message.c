@@ -14,6 +14,8 @@
 /* Not a queue lock: on an emulator with fewer cores than pCPUs the next in a queue is seldom the one that runs. */
 static struct spinlock kernel_lock;
 
+uint64_t message_poll_tsc;
+
 void kernel_lock_take(void)
 {
 	struct cpu *cpu = cpu_self();
@@ -35,7 +37,33 @@ void kernel_lock_drop(void)
 void message_send(struct cpu *cpu, uint32_t work)
 {
 	__atomic_or_fetch(&cpu->work, work, __ATOMIC_SEQ_CST);
-	arch_cpu_notify(cpu);
+	if (__atomic_load_n(&cpu->is_polling, __ATOMIC_SEQ_CST) == 0) {
+		arch_cpu_notify(cpu);
+	}
+}
+
+/* Interrupts are taken all the while. The sender sets `work`, then reads is_polling; here it is the other way round: one sees the other. */
+static bool message_look(struct cpu *cpu, uint64_t end)
+{
+	__atomic_store_n(&cpu->is_polling, 1, __ATOMIC_SEQ_CST);
+	while (__atomic_load_n(&cpu->work, __ATOMIC_SEQ_CST) == 0 && arch_tsc_read() < end) {
+		__builtin_ia32_pause();
+		arch_interrupts_poll();
+	}
+	__atomic_store_n(&cpu->is_polling, 0, __ATOMIC_SEQ_CST);
+	return (__atomic_load_n(&cpu->work, __ATOMIC_SEQ_CST) & CPU_WORK_MESSAGE) != 0;
+}
+
+void message_idle(struct cpu *cpu)
+{
+	uint64_t end = arch_tsc_read() + message_poll_tsc;
+
+	if (cpu->polls && message_look(cpu, end)) {
+		cpu->stats->polled++;
+		return;
+	}
+	arch_cpu_idle();
+	cpu->polls = (cpu->work & CPU_WORK_MESSAGE) != 0 && arch_tsc_read() < end;
 }
 
 void thread_wake(struct thread *thread)

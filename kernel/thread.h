@@ -78,6 +78,9 @@ void kernel_lock_take(void);
 void kernel_lock_drop(void);
 /* Answer what others asked of this pCPU: wake-ups, vCPUs to let go, safe points. */
 void message_poll(struct cpu *cpu);
+/* Nothing runs here: wait for work, for up to message_poll_tsc ticks (0: never) without halting if that paid the last time. */
+void message_idle(struct cpu *cpu);
+extern uint64_t message_poll_tsc;
 /* Set work bits of a pCPU and make it look. */
 void message_send(struct cpu *cpu, uint32_t work);
 /* Take a vCPU off whatever pCPU it is on; its FPU state is in memory then. Its thread, if any, comes back from vcpu_run with DEAD. */

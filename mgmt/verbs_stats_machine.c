@@ -119,6 +119,7 @@ static void put_pcpus(struct result *result)
 		{ "DEVICE-IRQ", "device_interrupts", RESULT_COUNT },
 		{ "TIMER-IRQ", "timer_interrupts", RESULT_COUNT },
 		{ "NOTIFY-IRQ", "notify_interrupts", RESULT_COUNT },
+		{ "POLLED", "polled_messages", RESULT_COUNT },
 		{ "SYNCS", "syncs", RESULT_COUNT },
 		{ "FLUSHES", "tlb_flushes", RESULT_COUNT },
 	};
@@ -138,6 +139,7 @@ static void put_pcpus(struct result *result)
 		result_value(result, machine_load64(&stats->interrupts[BH_CPU_INTERRUPT_DEVICE]));
 		result_value(result, machine_load64(&stats->interrupts[BH_CPU_INTERRUPT_TIMER]));
 		result_value(result, machine_load64(&stats->interrupts[BH_CPU_INTERRUPT_NOTIFY]));
+		result_value(result, machine_load64(&stats->polled));
 		result_value(result, machine_load64(&stats->syncs));
 		result_value(result, machine_load64(&stats->flushes));
 	}

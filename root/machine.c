@@ -12,6 +12,8 @@
 #define IOAPIC_USUAL_BASE 0xfec00000u
 #define COM1_PORT         0x3f8u
 #define COM2_PORT         0x2f8u
+#define HALT_POLL_NS      50000u
+#define HALT_POLL_MAX_NS  1000000000u
 
 static struct acpi_tables tables;
 static struct owned windows; /* of the tables, while they are read */
@@ -93,6 +95,23 @@ static void cpus_start(const char *cmdline)
 	         (unsigned)(listed > info->cpus_count ? listed - info->cpus_count : 0));
 }
 
+/* `halt-poll=` in nanoseconds. */
+static void halt_poll_set(const char *cmdline)
+{
+	const struct bh_info *info = (const struct bh_info *)BH_VA_INFO;
+	const char *word = word_find(cmdline, "halt-poll=");
+	char *end = NULL;
+	uint64_t ns = word != NULL ? strtoul(word, &end, 10) : HALT_POLL_NS;
+
+	if (word != NULL && (*word < '0' || *word > '9' || (*end != ' ' && *end != '\0') ||
+	                     ns > HALT_POLL_MAX_NS)) {
+		root_log("halt-poll= is not a number of nanoseconds up to %u: it is %u",
+		         HALT_POLL_MAX_NS, HALT_POLL_NS);
+		ns = HALT_POLL_NS;
+	}
+	bh_host_set(BH_HANDLE_HOST, BH_HOST_HALT_POLL, ns * (info->tsc_hz / 1000) / 1000000, 0);
+}
+
 static void ioapics_add(void)
 {
 	if (tables.ioapics_count == 0) {
@@ -120,5 +139,6 @@ uint64_t machine_start(void)
 	console_move(info->cmdline);
 	cpus_start(info->cmdline);
 	ioapics_add();
+	halt_poll_set(info->cmdline);
 	return tables.root;
 }

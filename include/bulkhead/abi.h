@@ -600,8 +600,9 @@ struct bh_cpu_stats {
 	uint64_t
 		syncs; /* pCPUs that it made pass a safe point, and waited: shoot-downs, ends of threads and memory */
 	uint64_t flushes; /* of all ring-3 translations, because another pCPU asked */
+	uint64_t polled; /* messages of other pCPUs that it found itself while idle: no interrupt */
 };
-_Static_assert(sizeof(struct bh_cpu_stats) == 56, "ABI");
+_Static_assert(sizeof(struct bh_cpu_stats) == 64, "ABI");
 
 /* ---- the machine ------------------------------------------------------------------------------------------------------ */
 
@@ -663,6 +664,8 @@ struct bh_host_info {
 #define BH_HOST_START_CPU \
 	5u /* APIC id. EXISTS: it runs; LIMIT, UNSUPPORTED; TIMEOUT: it does not answer */
 #define BH_HOST_ADD_IOAPIC 6u /* physical address, first GSI. LIMIT; INVALID: it does not answer */
+#define BH_HOST_HALT_POLL \
+	7u /* TSC ticks: how long a pCPU without work may look for messages of others before it halts */
 
 /* ---- what root finds at start (BH_VA_ROOT_INFO) ------------------------------------------------------------------------- */
 
@@ -700,6 +703,5 @@ struct bh_log {
 	uint64_t reserved[511];
 	char text[BH_LOG_BYTES];
 	struct bh_cpu_stats cpus[BH_MAX_CPUS];
-	uint8_t reserved1[16384 - BH_MAX_CPUS * sizeof(struct bh_cpu_stats)];
 };
 _Static_assert(sizeof(struct bh_log) == 4096 + BH_LOG_BYTES + 16384, "ABI");

@@ -21,6 +21,8 @@ struct cpu *fake_cpu;
 uint64_t fake_tsc;
 struct cpu fake_cpus[FAKE_CPUS];
 bool fake_has_message;
+uint64_t fake_message_tsc;
+uint32_t fake_notified;
 
 struct cpu *cpus[BH_MAX_CPUS];
 uint32_t cpus_count;
@@ -34,6 +36,7 @@ bool arch_console_claimed;
 static _Alignas(64) char stacks[FAKE_CPUS][STACK_BYTES];
 static uint64_t timer_tsc[FAKE_CPUS];
 static jmp_buf idle_jump;
+static bool is_idle;
 
 void fake_machine_init(uint32_t count)
 {
@@ -67,7 +70,9 @@ void arch_cpu_notify(struct cpu *cpu)
 {
 	struct cpu *self = fake_cpu;
 
-	if (cpu != self && (cpu->work & CPU_WORK_MESSAGE) != 0) {
+	if (is_idle) {
+		fake_notified++;
+	} else if (cpu != self && (cpu->work & CPU_WORK_MESSAGE) != 0) {
 		fake_cpu = cpu;
 		cpu->work &= ~CPU_WORK_MESSAGE;
 		message_poll(cpu);
@@ -75,10 +80,33 @@ void arch_cpu_notify(struct cpu *cpu)
 	}
 }
 
+static void message_arrive(void)
+{
+	struct cpu *cpu = fake_cpu;
+
+	if (fake_message_tsc == 0 || fake_tsc < fake_message_tsc) {
+		return;
+	}
+	fake_message_tsc = 0;
+	is_idle = true;
+	fake_cpu = &fake_cpus[0];
+	message_send(cpu, CPU_WORK_MESSAGE);
+	fake_cpu = cpu;
+	is_idle = false;
+}
+
 void arch_cpu_idle(void)
 {
 	uint64_t next = timer_tsc[fake_cpu->idx];
 
+	if (fake_cpu->work != 0) {
+		return;
+	}
+	if (fake_message_tsc != 0 && fake_message_tsc < next) {
+		fake_tsc = fake_message_tsc > fake_tsc ? fake_message_tsc : fake_tsc;
+		message_arrive();
+		return;
+	}
 	if (next == BH_FOREVER) {
 		longjmp(idle_jump, 1);
 	}
@@ -89,6 +117,14 @@ void arch_cpu_idle(void)
 
 void arch_interrupts_poll(void)
 {
+	uint64_t *timer = &timer_tsc[fake_cpu->idx];
+
+	fake_tsc += FAKE_TSC_HZ / 1000000;
+	if (*timer <= fake_tsc) {
+		*timer = BH_FOREVER;
+		fake_cpu->work |= CPU_WORK_TIMER;
+	}
+	message_arrive();
 }
 
 void arch_cpu_stop(void)

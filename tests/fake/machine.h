@@ -13,8 +13,10 @@
 #define FAKE_TSC_HZ    1000000000ull
 
 extern struct cpu fake_cpus[FAKE_CPUS];
-extern bool fake_has_message;    /* print the kernel's log */
-extern uint32_t fake_vm_flushes; /* how often a guest's translations were flushed */
+extern bool fake_has_message;     /* print the kernel's log */
+extern uint64_t fake_message_tsc; /* when another pCPU sends the idle one a message; 0 = never */
+extern uint32_t fake_notified;    /* interrupts that an idle one got for it */
+extern uint32_t fake_vm_flushes;  /* how often a guest's translations were flushed */
 
 /* RAM, pCPUs; nothing of the kernel yet. */
 void fake_machine_init(uint32_t cpus);

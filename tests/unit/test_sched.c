@@ -235,6 +235,58 @@ static void test_yield(void **state)
 	assert_ptr_equal(fake_cpus[0].current, root);
 }
 
+/* Idle until a message `after` ticks from now, or the timer's interrupt if that comes first; the work that there is then. */
+static uint32_t idle_until(struct cpu *cpu, uint64_t after)
+{
+	fake_cpu = cpu;
+	cpu->work = 0;
+	fake_notified = 0;
+	fake_message_tsc = fake_tsc + after;
+	message_idle(cpu);
+	return cpu->work;
+}
+
+/* A message that comes soon is found without an interrupt, from the second on; one that does not ends that, at the bound. */
+static void test_halt_poll(void **state)
+{
+	struct cpu *cpu = &fake_cpus[1];
+	uint64_t us = FAKE_TSC_HZ / 1000000, polled = cpu->stats->polled, before;
+
+	(void)state;
+	message_poll_tsc = 50 * us;
+	for (uint32_t i = 0; i < 4; i++) {
+		assert_int_equal(idle_until(cpu, 10 * us), CPU_WORK_MESSAGE);
+		assert_int_equal(fake_notified, i == 0);
+		assert_int_equal(cpu->stats->polled, polled + i);
+	}
+	assert_int_equal(idle_until(cpu, 1000 * us), CPU_WORK_MESSAGE);
+	assert_int_equal(fake_notified, 1);
+	assert_int_equal(idle_until(cpu, 10 * us), CPU_WORK_MESSAGE);
+	assert_int_equal(fake_notified, 1);
+	assert_int_equal(cpu->stats->polled, polled + 3);
+	/* The timer's interrupt is taken while it looks. */
+	before = fake_tsc;
+	arch_timer_set(before + 5 * us);
+	assert_int_equal(idle_until(cpu, 20 * us), CPU_WORK_TIMER);
+	assert_true(fake_tsc <= before + 6 * us);
+	assert_int_equal(cpu->stats->polled, polled + 3);
+	fake_message_tsc = 0;
+}
+
+static void test_halt_poll_off(void **state)
+{
+	struct cpu *cpu = &fake_cpus[1];
+	uint64_t polled = cpu->stats->polled;
+
+	(void)state;
+	message_poll_tsc = 0;
+	for (uint32_t i = 0; i < 4; i++) {
+		assert_int_equal(idle_until(cpu, 10), CPU_WORK_MESSAGE);
+		assert_int_equal(fake_notified, 1);
+	}
+	assert_int_equal(cpu->stats->polled, polled);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -248,6 +300,8 @@ int main(void)
 		cmocka_unit_test_setup(test_wait_after_a_wait, start),
 		cmocka_unit_test_setup(test_wait_with_a_bad_message, start),
 		cmocka_unit_test_setup(test_yield, start),
+		cmocka_unit_test_setup(test_halt_poll, start),
+		cmocka_unit_test_setup(test_halt_poll_off, start),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
