@@ -170,7 +170,15 @@ void vcpu_request(struct vcpu *vcpu, uint32_t bits)
 		thread_wake(thread);
 	} else if (__atomic_load_n(&vcpu->in_guest, __ATOMIC_SEQ_CST) != 0) {
 		cpu = __atomic_load_n(&vcpu->cpu, __ATOMIC_RELAXED);
-		if (cpu != NULL && cpu != cpu_self()) {
+		if (cpu == NULL || cpu == cpu_self()) {
+			return;
+		}
+		if (bits == VCPU_REQUEST_INTERRUPT && vcpu->lapic.is_posted &&
+		    !__atomic_load_n(&vcpu->lapic.is_tmr_new, __ATOMIC_RELAXED)) {
+			__atomic_fetch_add(&vcpu->stats->counts[BH_COUNT_POSTED], 1,
+			                   __ATOMIC_RELAXED);
+			arch_cpu_post(cpu);
+		} else {
 			arch_cpu_notify(cpu);
 		}
 	}

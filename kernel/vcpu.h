@@ -63,6 +63,7 @@ struct vlapic {
 	/* VT-x: the CPU itself moves bits of IRR and ISR. Then irr_words tells of bits that it does not know of yet, isr_words nothing. */
 	bool is_in_cpu;
 	bool is_stale;   /* it must learn all of them anew */
+	bool is_posted; /* it takes irr_remote itself while the guest runs, when notified; read by any pCPU */
 	bool is_tmr_new; /* TMR has changed; set by any pCPU before VCPU_REQUEST_INTERRUPT */
 	bool is_extint_asserted; /* the 8259's INT line; written by any pCPU before VCPU_REQUEST_EXTINT */
 	uint32_t irr_words, isr_words; /* bit i: word i of that register is not zero */
@@ -98,6 +99,14 @@ struct vm_exit {
 #define VM_EXIT_FAILED_ENTRY 65u /* the CPU refused the state; vendor_code says why */
 
 struct vcpu {
+	/*
+	 * Interrupts accepted, not yet in IRR: atomic OR, then VCPU_REQUEST_INTERRUPT. These 64 bytes are VT-x's posted-interrupt descriptor (SDM
+	 * 3C 29.6): the CPU clears bit 256 (nobody sets it: each interrupt is notified) and leaves the rest alone. Bochs wants it at a page's start.
+	 */
+	uint32_t irr_remote[8];
+	uint32_t irr_remote_notified;
+	uint32_t irr_remote_words; /* bit i: irr_remote[i] may have bits; set after them */
+	uint32_t irr_remote_reserved[6];
 	struct object object;
 	/* first cache lines: the fast path */
 	/* while out of the guest, all but RSP; on SVM's fast path RAX is in the VMCB */
@@ -140,9 +149,6 @@ struct vcpu {
 	uint8_t answer;       /* VCPU_ANSWER_*: what the next vcpu_run takes out of the run page */
 	bool is_triple_fault; /* a fault in the delivery of #DF: shut down before the next entry */
 
-	/* interrupts accepted, not yet in IRR: atomic OR, then VCPU_REQUEST_INTERRUPT */
-	uint32_t irr_remote[8];
-	uint32_t irr_remote_words; /* bit i: irr_remote[i] has bits; set after them */
 	struct vlapic lapic;
 	struct vm_exit exit; /* the exit being handled */
 	uint64_t exited_tsc; /* when the last exit left the fast path, or the last halt ended */
@@ -152,6 +158,7 @@ struct vcpu {
 	uint64_t hvm_private[48]; /* vendor's own small state */
 };
 _Static_assert(sizeof(struct vcpu) <= PAGE_SIZE, "a vCPU is one page");
+_Static_assert(offsetof(struct vcpu, object) == 64, "the descriptor's size");
 
 static inline struct vm *vm_of(struct object *object)
 {

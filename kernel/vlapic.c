@@ -96,6 +96,8 @@ static inline void trigger_mode_set(struct vcpu *vcpu, uint32_t vector, bool is_
 	if (unlikely(is_level != was_level)) {
 		__atomic_fetch_xor(tmr, vector_bit(vector), __ATOMIC_RELAXED);
 		__atomic_store_n(&vcpu->lapic.is_tmr_new, true, __ATOMIC_RELEASE);
+		/* Before it can have the interrupt, a CPU that delivers must know whose EOI is wanted. */
+		vcpu_request(vcpu, VCPU_REQUEST_INTERRUPT);
 	}
 }
 

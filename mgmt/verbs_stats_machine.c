@@ -315,6 +315,7 @@ static void put_interrupts(const struct sums *sums, struct result *result)
 		{ "ipi-sent", sums->counts[BH_COUNT_IPI] },
 		{ "device-message", sums->counts[BH_COUNT_MESSAGE] },
 		{ "from-other-pcpu", sums->counts[BH_COUNT_REMOTE] },
+		{ "posted", sums->counts[BH_COUNT_POSTED] },
 		{ "injected", sums->injections[0] > by_cpu ? sums->injections[0] - by_cpu : 0 },
 		{ "delivered-by-cpu", by_cpu },
 		{ "nmi", sums->injections[2] },

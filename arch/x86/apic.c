@@ -192,6 +192,7 @@ void apic_interrupt(uint32_t vector)
 		apic_eoi();
 		timer_check(cpu, true);
 		break;
+	case VECTOR_POSTED: /* not in the guest any more: the request word says it, too */
 	case VECTOR_NOTIFY:
 		cpu->stats->interrupts[BH_CPU_INTERRUPT_NOTIFY]++;
 		apic_eoi();
@@ -214,6 +215,11 @@ void apic_interrupt(uint32_t vector)
 void arch_cpu_notify(struct cpu *cpu)
 {
 	apic_ipi_send(cpu->apic_id, APIC_IPI_FIXED | APIC_IPI_ASSERT | VECTOR_NOTIFY);
+}
+
+void arch_cpu_post(struct cpu *cpu)
+{
+	apic_ipi_send(cpu->apic_id, APIC_IPI_FIXED | APIC_IPI_ASSERT | VECTOR_POSTED);
 }
 
 void arch_interrupts_poll(void)

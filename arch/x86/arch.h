@@ -36,6 +36,8 @@ void arch_timer_set(uint64_t tsc);
 /* ---- other pCPUs ---- */
 /* Interrupt that pCPU so that it looks at its work word: it leaves a guest, ring 3 or HLT for the kernel's exit path. */
 void arch_cpu_notify(struct cpu *cpu);
+/* The same for irr_remote of the vCPU that runs there, without an exit: of one with lapic.is_posted. */
+void arch_cpu_post(struct cpu *cpu);
 /* Idle: interrupts on, halt, interrupts off. Returns after any interrupt. Must not lose one that sets cpu->work before the HLT. */
 void arch_cpu_idle(void);
 /* Let pending interrupts be taken now (sti; nop; cli), after a guest exit by an external interrupt. */

@@ -39,7 +39,8 @@
 	X(VMX_INVPCID, "vinvpcid", 0, 0, EAX, 0)                         \
 	X(VMX_RDTSCP, "vrdtscp", 0, 0, EAX, 0)                           \
 	X(VMX_PAUSE_LOOP, "ple", 0, 0, EAX, 0)                           \
-	X(VMX_APICV, "apicv", 0, 0, EAX, 0)
+	X(VMX_APICV, "apicv", 0, 0, EAX, 0)                              \
+	X(VMX_POSTED, "posted", 0, 0, EAX, 0)
 
 #define FEATURE_ENUMERATOR(symbol, name, leaf, subleaf, reg, bit) FEATURE_##symbol,
 enum feature {

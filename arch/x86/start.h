@@ -75,6 +75,7 @@ void fpu_cpu_init(struct cpu *cpu);
 #define VECTOR_GSI_FIRST     0x30u /* machine interrupts, given out upwards */
 #define VECTOR_GSI_LAST      0xdfu
 #define VECTOR_NET           0xe0u /* QEMU's lost interrupts: see apic.c */
+#define VECTOR_POSTED        0xe1u /* the CPU that runs a guest takes it itself; below VECTOR_NOTIFY */
 #define VECTOR_TIMER         0xf0u
 #define VECTOR_NOTIFY        0xf1u
 #define VECTOR_ERROR         0xf2u

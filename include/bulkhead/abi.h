@@ -549,6 +549,7 @@ enum bh_count {
 	BH_COUNT_CPU,    /* interrupts that the CPU delivered by itself when they could be taken */
 	BH_COUNT_FLUSH,  /* its translations were forgotten because guest-physical memory changed */
 	BH_COUNT_MESSAGE, /* messages of devices (vm_msi) that named it */
+	BH_COUNT_POSTED,  /* of those from another pCPU, which its CPU took while it ran: no exit */
 	BH_COUNT_COUNT,
 };
 

@@ -30,7 +30,7 @@ def pytest_generate_tests(metafunc):
 
 def pytest_collection_modifyitems(config, items):
     is_bochs, is_all = config.getoption("--platform") == "bochs", config.getoption("--all")
-    marks = ({"qemu_only"} if is_bochs else set()) | (set() if is_all else {"long"}) | \
+    marks = ({"qemu_only"} if is_bochs else {"bochs_only"}) | (set() if is_all else {"long"}) | \
         ({"long_on_bochs"} if is_bochs and not is_all else set())
     dropped = [item for item in items if marks & {mark.name for mark in item.iter_markers()}]
     items[:] = [item for item in items if item not in dropped]

@@ -8,6 +8,7 @@ from machine import GUESTS
 
 # guest -> further keys; folders that are not in this table run with the usual ones
 KEYS = {"smp": ["vcpus=4", "cmdline=vcpus=4"], "ipi": ["vcpus=4"],
+        "posted": ["vcpus=2"],
         "spin": ["vcpus=2", 'cpus="0 shared"', "on-poweroff=preserve"]}
 # not a test of behaviour: measured by scripts/bench, or run by a test of its own
 OTHERS = ("bench", "linuxboot", "virtio")
@@ -67,6 +68,35 @@ def test_verdict_elsewhere(boot, variant):
         assert variant[1][len("mask="):] not in machine.query("info")["features"].split()
     for name in names:
         verify(machine, name)
+
+
+# What interrupts cost between pCPUs, with what this CPU has and without: posted ones make no exit where the target runs, and a target
+# that is idle for a moment looks itself.
+@pytest.mark.bochs_only
+@pytest.mark.parametrize("append, is_cut", [("mask=", True), ("mask=posted halt-poll=0", False)], ids=["cut", "plain"])
+def test_interrupts_between_pcpus(boot, append, is_cut):
+    names = ("posted", "bench")
+    machine = boot("--cpus", "3", "--append", append,
+                   *(word for name in names for word in ("--file", f"{name}={GUESTS / name}.elf")))
+    machine.wait_for_shell()
+    assert ("posted" in machine.query("info")["features"].split()) == is_cut
+    _, text = run_guest(machine, "posted", "vcpus=2", "cpus=1-2", "on-poweroff=preserve")
+    assert "posted: PASS" in text, text
+    exits = next(row for row in machine.query("exits posted") if row["reason"] == "interrupt")["vcpu1"]
+    counts = {row["kind"]: row["count"] for row in machine.query("stats posted")["interrupts"]}
+    assert counts["from-other-pcpu"] > 250
+    assert counts["posted"] > 200 if is_cut else counts["posted"] == 0
+    assert exits < 20 if is_cut else exits > 200
+    machine.command("delete posted")
+    before = machine.query("stats")["pcpus"]
+    machine.command('create bench memory=32M kernel=bench debug-exit=yes vcpus=2 cpus=1-2 on-crash=preserve '
+                    'cmdline="cpus=2 only=wake.cross-ipi"')
+    machine.command("start bench")
+    assert machine.wait_for_state("bench", ("off", "crashed"))["state"] == "off"
+    after = machine.query("stats")["pcpus"]
+    for column, is_saved in (("notify_interrupts", is_cut), ("polled_messages", not is_cut)):
+        for old, new in list(zip(before, after))[1:]:
+            assert (new[column] - old[column] < 50) == is_saved, (column, before, after)
 
 
 @pytest.mark.parametrize("end", ["triple", "delivery", "jump"])

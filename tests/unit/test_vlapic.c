@@ -70,6 +70,47 @@ static void priorities_decide(void **state)
 	assert_int_equal(processor_priority(vcpu), 0xa0);
 }
 
+/* What others send lies where VT-x takes it itself (SDM 3C 29.6), and what the CPU has taken by then is not taken again. */
+static void the_cpu_can_take_what_others_send(void **state)
+{
+	struct vcpu *vcpu = fake(0);
+	uint8_t descriptor[64];
+
+	(void)state;
+	assert_true(vlapic_accept(vcpu, 0x51, false));
+	assert_true(vlapic_accept(vcpu, 0xf3, false));
+	memcpy(descriptor, vcpu, sizeof(descriptor));
+	assert_int_equal(descriptor[0x51 / 8], 1 << 0x51 % 8);
+	assert_int_equal(descriptor[0xf3 / 8], 1 << 0xf3 % 8);
+	assert_int_equal(vlapic_reg(vcpu, APIC_IRR + 0xf3 / 32 * 0x10), 0);
+	vcpu->lapic.is_in_cpu = true;
+	vcpu->lapic.irr_words = 0;
+	memset(vcpu, 0, 32);
+	vcpu->lapic.regs[(APIC_ISR + 0xf3 / 32 * 0x10) / 4] = 1u << 0xf3 % 32; /* taken, and going on */
+	assert_int_equal(vlapic_update(vcpu), 0);
+	assert_true(vlapic_accept(vcpu, 0x42, false));
+	assert_int_equal(vlapic_update(vcpu), 0x42);
+	assert_int_equal(vlapic_reg(vcpu, APIC_IRR + 0x42 / 32 * 0x10), 1u << 0x42 % 32);
+	memcpy(descriptor, vcpu, sizeof(descriptor));
+	assert_int_equal(descriptor[0x42 / 8], 0);
+}
+
+/* The CPU is told whose EOI is wanted before it can have the first interrupt of the kind. */
+static void a_change_of_trigger_mode_comes_first(void **state)
+{
+	struct vcpu *vcpu = fake(0);
+
+	(void)state;
+	vcpu->lapic.is_tmr_new = false;
+	fake_vcpus[0].requests_count = 0;
+	assert_true(vlapic_accept(vcpu, 0x61, true));
+	assert_int_equal(fake_vcpus[0].requests_count, 2);
+	assert_int_equal(fake_vcpus[0].remote_at_first, 0);
+	assert_true(vcpu->lapic.is_tmr_new);
+	assert_true(vlapic_accept(vcpu, 0x61, true));
+	assert_int_equal(fake_vcpus[0].requests_count, 3);
+}
+
 static void level_interrupts_report_their_end(void **state)
 {
 	struct vcpu *vcpu = fake(0);
@@ -477,6 +518,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(priorities_decide),
+		TEST(the_cpu_can_take_what_others_send),
+		TEST(a_change_of_trigger_mode_comes_first),
 		TEST(level_interrupts_report_their_end),
 		TEST(disabled_takes_nothing),
 		TEST(physical_destinations),

@@ -52,14 +52,17 @@ void timer_cancel(struct timer *timer)
 	fake_armed = fake_armed == timer ? NULL : fake_armed;
 }
 
-void vcpu_request(struct vcpu *vcpu, uint32_t bits)
-{
-	vcpu->requests |= bits;
-}
-
 static struct fake_vcpu *of(struct vcpu *vcpu)
 {
 	return container_of(vcpu, struct fake_vcpu, vcpu);
+}
+
+void vcpu_request(struct vcpu *vcpu, uint32_t bits)
+{
+	if (of(vcpu)->requests_count++ == 0) {
+		of(vcpu)->remote_at_first = vcpu->irr_remote_words;
+	}
+	vcpu->requests |= bits;
 }
 
 static uint64_t get(struct vcpu *vcpu, enum hvm_register reg)

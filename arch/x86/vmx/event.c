@@ -142,6 +142,9 @@ void vmx_choose_delivery(struct vcpu *vcpu)
 	}
 	vcpu->lapic.is_in_cpu = is_on;
 	vcpu->lapic.is_stale = vcpu->lapic.is_tmr_new = true;
+	vcpu->lapic.is_posted = is_on && feature_has(FEATURE_VMX_POSTED);
+	vmcs_write(VMCS_PIN_CONTROLS,
+	           vmx_caps.controls[VMX_PIN] | (vcpu->lapic.is_posted ? PIN_POSTED : 0));
 	vmcs_write(VMCS_CPU_CONTROLS2, controls);
 	vmcs_write(VMCS_MSR_BITMAP, image_to_phys(vmx_msr_bitmaps[is_on]).raw);
 	(void)vmx_offer_interrupt(vcpu, vlapic_update(vcpu));

@@ -5,6 +5,7 @@
  */
 #include "arch/x86/asm.h"
 #include "arch/x86/reg/cr.h"
+#include "arch/x86/start.h"
 #include "arch/x86/vmx/vmx.h"
 #include "kernel/vcpu_exit.h"
 #include "kernel/vlapic.h"
@@ -161,6 +162,16 @@ static void decode_rest(struct vcpu *vcpu, struct vm_exit *exit, uint32_t reason
 	}
 }
 
+/* Acknowledged by the exit, so the IDT is not gone through for it. */
+static void take_interrupt(void)
+{
+	uint32_t event = vmcs_read32(VMCS_EXIT_EVENT);
+
+	if ((event & BH_INJECT_VALID) != 0) {
+		apic_interrupt(event & HVM_EVENT_VECTOR);
+	}
+}
+
 static void decode(struct vcpu *vcpu, struct vm_exit *exit)
 {
 	struct vmx_vcpu *x = vmx_of(vcpu);
@@ -173,6 +184,9 @@ static void decode(struct vcpu *vcpu, struct vm_exit *exit)
 	/* Those two can come in the middle of an event's delivery and do it themselves. */
 	if (reason != VMX_REASON_EXCEPTION && reason != VMX_REASON_EPT_VIOLATION) {
 		(void)vmx_event_settle(vcpu, 0);
+	}
+	if (reason == VMX_REASON_INTERRUPT) {
+		take_interrupt();
 	}
 	if (reason == VMX_REASON_IO) {
 		decode_io(exit, x->qualification);

@@ -24,6 +24,7 @@
 
 /* ---- 16-bit fields ---- */
 #define VMCS_VPID              0x0000
+#define VMCS_POSTED_VECTOR     0x0002
 #define VMCS_GUEST_ES_SELECTOR 0x0800 /* ES CS SS DS FS GS LDTR TR: step 2 */
 #define VMCS_GUEST_INTERRUPT   0x0810 /* highest in IRR; << 8: in ISR */
 #define VMCS_HOST_ES_SELECTOR  0x0c00
@@ -34,6 +35,7 @@
 #define VMCS_MSR_BITMAP             0x2004
 #define VMCS_TSC_OFFSET             0x2010
 #define VMCS_VIRTUAL_APIC_PAGE      0x2012
+#define VMCS_POSTED_DESCRIPTOR      0x2016
 #define VMCS_EPT_POINTER            0x201a
 #define VMCS_EOI_EXIT0              0x201c /* four, step 2 */
 #define VMCS_XSS_EXITING_BITMAP     0x202c
@@ -119,6 +121,7 @@
 #define PIN_NMI_EXITING       0x8u
 #define PIN_VIRTUAL_NMI       0x20u
 #define PIN_PREEMPTION_TIMER  0x40u
+#define PIN_POSTED            0x80u
 
 /* Processor-based controls (SDM 3C 24.6.2). */
 #define CPU_INTERRUPT_WINDOW 0x4u
@@ -150,6 +153,7 @@
 /* Exit and entry controls (SDM 3C 24.7, 24.8). */
 #define EXIT_SAVE_DEBUG   0x4u
 #define EXIT_HOST_64      0x200u
+#define EXIT_ACKNOWLEDGE  0x8000u
 #define EXIT_SAVE_PAT     0x40000u
 #define EXIT_LOAD_PAT     0x80000u
 #define EXIT_SAVE_EFER    0x100000u

@@ -8,6 +8,7 @@
 
 #include "arch/x86/reg/cr.h"
 #include "arch/x86/reg/msr.h"
+#include "arch/x86/start.h"
 #include "kernel/string.h"
 #include "kernel/vcpu_exit.h"
 
@@ -106,6 +107,10 @@ static void vmx_vcpu_init(struct vcpu *vcpu)
 	vmcs_write(VMCS_VIRTUAL_APIC_PAGE, vcpu_page(vcpu, BH_VCPU_PAGE_LAPIC).raw);
 	vmcs_write(VMCS_EPT_POINTER, vmx_ept_pointer(vcpu->vm));
 	vmcs_write(VMCS_LINK_POINTER, ~0ull);
+	if (feature_has(FEATURE_VMX_POSTED)) {
+		vmcs_write(VMCS_POSTED_VECTOR, VECTOR_POSTED);
+		vmcs_write(VMCS_POSTED_DESCRIPTOR, virt_to_phys(vcpu->irr_remote).raw);
+	}
 	if ((vmx_caps.controls[VMX_CPU2] & CPU2_XSAVES) != 0) {
 		vmcs_write(VMCS_XSS_EXITING_BITMAP, 0);
 	}
