@@ -62,7 +62,7 @@ struct vlapic {
 	struct timer timer;
 	/* VT-x: the CPU itself moves bits of IRR and ISR. Then irr_words tells of bits that it does not know of yet, isr_words nothing. */
 	bool is_in_cpu;
-	bool is_stale;   /* it must learn all of them anew */
+	bool is_stale; /* it must learn all of them anew */
 	bool is_posted; /* it takes irr_remote itself while the guest runs, when notified; read by any pCPU */
 	bool is_tmr_new; /* TMR has changed; set by any pCPU before VCPU_REQUEST_INTERRUPT */
 	bool is_extint_asserted; /* the 8259's INT line; written by any pCPU before VCPU_REQUEST_EXTINT */

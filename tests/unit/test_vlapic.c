@@ -86,7 +86,8 @@ static void the_cpu_can_take_what_others_send(void **state)
 	vcpu->lapic.is_in_cpu = true;
 	vcpu->lapic.irr_words = 0;
 	memset(vcpu, 0, 32);
-	vcpu->lapic.regs[(APIC_ISR + 0xf3 / 32 * 0x10) / 4] = 1u << 0xf3 % 32; /* taken, and going on */
+	vcpu->lapic.regs[(APIC_ISR + 0xf3 / 32 * 0x10) / 4] =
+		1u << 0xf3 % 32; /* taken, and going on */
 	assert_int_equal(vlapic_update(vcpu), 0);
 	assert_true(vlapic_accept(vcpu, 0x42, false));
 	assert_int_equal(vlapic_update(vcpu), 0x42);

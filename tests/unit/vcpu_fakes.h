@@ -23,7 +23,7 @@ struct fake_vcpu {
 	struct bh_vcpu_stats stats;
 	struct bh_run run;
 	uint64_t registers[HVM_REGISTER_COUNT];
-	uint32_t offered; /* by offer_interrupt */
+	uint32_t offered;         /* by offer_interrupt */
 	uint32_t requests_count;  /* calls of vcpu_request */
 	uint32_t remote_at_first; /* irr_remote_words at the first of them */
 };
