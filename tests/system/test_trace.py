@@ -52,19 +52,32 @@ SMALL = [
 
 
 def check_shape(trace):
-    """Every event is whole, and the slices of a thread follow each other in time."""
-    ends = {}
+    """Every event is whole, and the slices of a thread follow each other in time. Perfetto binds an arrow to what has begun last on
+    its thread in the order of the file, so that must be the signal, and the slice of the thread that it woke."""
+    ends, begun, arrows, named = {}, {}, {}, set()
+    now = 0
     for event in trace["traceEvents"]:
         assert {"ph", "pid", "tid", "name"} <= event.keys()
         assert isinstance(event["name"], str)
+        assert event["ph"] in "MXisf" and isinstance(event["pid"], int) and isinstance(event["tid"], int)
+        key = (event["pid"], event["tid"])
         if event["ph"] == "M":
+            named |= {event["pid"]} if event["name"] == "process_name" else {key}
             continue
-        assert event["ts"] >= 0
+        assert event["ts"] >= now and key in named and event["pid"] in named
+        now = event["ts"]
+        if event["ph"] in "Xi":
+            begun[key] = event
         if event["ph"] == "X":
-            key = (event["pid"], event["tid"])
             assert event["ts"] >= ends.get(key, 0) - 0.002, (key, event)
             assert event["dur"] >= 0
             ends[key] = event["ts"] + event["dur"]
+        if event["ph"] == "s":
+            assert begun[key]["ts"] == now and event["id"] not in arrows, event
+            arrows[event["id"]] = event["name"], event["cat"]
+        if event["ph"] == "f":
+            assert begun[key]["ts"] == now and event["bp"] == "e", event
+            assert arrows[event["id"]] == (event["name"], event["cat"])
 
 
 def exits_of(trace, guest):
