@@ -397,7 +397,13 @@ static void enter(struct vcpu *vcpu)
 	time_add(&stats->time[vcpu->time_slot], now - vcpu->exited_tsc);
 	stats->guest_tsc -= now;
 	trace(BH_TRACE_ENTER, TRACE_VCPU(vcpu), vcpu->time_slot);
+	if (unlikely(vcpu->lapic.isr_words != 0)) {
+		vlapic_eoi_arm(vcpu);
+	}
 	hvm->enter(vcpu, &vcpu->exit);
+	if (unlikely(vcpu->lapic.eoi_byte != 0)) {
+		vlapic_eoi_settle(vcpu);
+	}
 	trace(BH_TRACE_EXIT, TRACE_VCPU(vcpu), vcpu->exit.reason);
 	now = arch_tsc_read();
 	stats->guest_tsc += now;

@@ -67,6 +67,8 @@ struct vlapic {
 	bool is_tmr_new; /* TMR has changed; set by any pCPU before VCPU_REQUEST_INTERRUPT */
 	bool is_extint_asserted; /* the 8259's INT line; written by any pCPU before VCPU_REQUEST_EXTINT */
 	uint32_t irr_words, isr_words; /* bit i: word i of that register is not zero */
+	uint64_t
+		eoi_byte; /* the guest runs and may end what is in service by clearing this byte of its VMM's; 0: it may not */
 	uint64_t eoi_level[4]; /* level-triggered vectors whose EOI the VMM has not been told yet */
 };
 

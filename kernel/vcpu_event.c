@@ -100,7 +100,7 @@ bool vcpu_deliver_fast(struct vcpu *vcpu)
 	uint32_t wanted = VCPU_REQUEST_INTERRUPT;
 
 	if (cpu_self()->work != 0 || vcpu->lapic.is_extint_asserted ||
-	    (vcpu->inject | vcpu->nmi_pending) != 0 ||
+	    (vcpu->inject | vcpu->nmi_pending | vcpu->lapic.eoi_byte) != 0 ||
 	    !__atomic_compare_exchange_n(&vcpu->requests, &wanted, 0, false, __ATOMIC_SEQ_CST,
 	                                 __ATOMIC_RELAXED)) {
 		return false;

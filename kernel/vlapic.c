@@ -200,6 +200,31 @@ void vlapic_eoi(struct vcpu *vcpu)
 	look_again(vcpu);
 }
 
+void vlapic_eoi_arm(struct vcpu *vcpu)
+{
+	const struct vlapic *lapic = &vcpu->lapic;
+	uint32_t words = lapic->isr_words, i = highest_bit(words),
+		 bits = lapic->regs[APIC_ISR / 4 + i * 4];
+	uint64_t at = vcpu->run->eoi_byte;
+
+	/* Level-triggered ones end at the I/O APIC, too. */
+	if (at != 0 && !lapic->is_in_cpu && ((words & (words - 1)) | (bits & (bits - 1))) == 0 &&
+	    (lapic->irr_words | vcpu->irr_remote_words) == 0 &&
+	    (lapic->regs[APIC_TMR / 4 + i * 4] & bits) == 0 &&
+	    arch_user_exchange(HVA(at), 1) >= 0) {
+		vcpu->lapic.eoi_byte = at;
+	}
+}
+
+void vlapic_eoi_settle(struct vcpu *vcpu)
+{
+	/* Memory that is gone counts as an end. */
+	if (arch_user_exchange(HVA(vcpu->lapic.eoi_byte), 0) <= 0) {
+		vlapic_eoi(vcpu);
+	}
+	vcpu->lapic.eoi_byte = 0;
+}
+
 bool vlapic_extint_pending(const struct vcpu *vcpu)
 {
 	uint32_t lint0 = vlapic_reg(vcpu, APIC_LVT_LINT0);

@@ -58,6 +58,12 @@ void vlapic_set_base(struct vcpu *vcpu, uint64_t value);
 void vlapic_restore(struct vcpu *vcpu, uint64_t guest_deadline_tsc);
 /* End of interrupt: highest in-service vector. */
 void vlapic_eoi(struct vcpu *vcpu);
+/*
+ * Around a stay in the guest: the one interrupt in service may end by the byte at run.eoi_byte, if nobody waits for that; and whether it did.
+ * In between IRR gets nothing, and ISR is not to be relied upon.
+ */
+void vlapic_eoi_arm(struct vcpu *vcpu);
+void vlapic_eoi_settle(struct vcpu *vcpu);
 /* That was one whose source the VMM must tell. */
 void vlapic_eoi_level(struct vcpu *vcpu, uint64_t vector);
 

@@ -67,13 +67,14 @@
 #define KVM_NO_IO_DELAY  BIT(1)
 #define KVM_CLOCK        BIT(3)
 #define KVM_STEAL_TIME   BIT(5)
+#define KVM_PV_EOI       BIT(6)
 #define KVM_PV_UNHALT    BIT(7)
 #define KVM_PV_SEND_IPI  BIT(11)
 #define KVM_PV_YIELD     BIT(13)
 #define KVM_CLOCK_STABLE BIT(24)
-#define KVM_FEATURES                                                                    \
-	(KVM_CLOCK_OLD | KVM_NO_IO_DELAY | KVM_CLOCK | KVM_STEAL_TIME | KVM_PV_UNHALT | \
-	 KVM_PV_SEND_IPI | KVM_PV_YIELD | KVM_CLOCK_STABLE)
+#define KVM_FEATURES                                                                 \
+	(KVM_CLOCK_OLD | KVM_NO_IO_DELAY | KVM_CLOCK | KVM_STEAL_TIME | KVM_PV_EOI | \
+	 KVM_PV_UNHALT | KVM_PV_SEND_IPI | KVM_PV_YIELD | KVM_CLOCK_STABLE)
 
 /* Linux multiplies it by the crystal's kHz in 32 bits, and that is 1,000,000 here. */
 #define TSC_NUMERATOR_MOST  4294u

@@ -42,6 +42,7 @@ struct msr_row {
 #define MSR_KVM_WALL_CLOCK        0x4b564d00u
 #define MSR_KVM_SYSTEM_TIME       0x4b564d01u
 #define MSR_KVM_STEAL_TIME        0x4b564d03u
+#define MSR_KVM_PV_EOI            0x4b564d04u
 
 #define FEATURE_CONTROL_LOCKED    1u
 #define UCODE_REVISION            (1ull << 32)
@@ -54,6 +55,9 @@ struct msr_row {
 #define MISC_ENABLE_RESET         0x1801u    /* fast strings; no branch trace store, no PEBS */
 #define HWCR_TSC_FREQ_SEL         (1u << 24) /* the TSC counts at P0's rate: Linux asks */
 #define DE_CFG_LFENCE_SERIALIZING (1u << 1)
+#define PV_EOI_ON                 1ull
+#define PV_EOI_RESERVED           2ull
+#define PV_EOI_BYTES              4u
 #define VM_CR_OFF                 0x18u /* locked, SVM disabled */
 
 /* First match counts. */
@@ -90,7 +94,7 @@ static const struct msr_row rows[] = {
 	{ 0x38d, 0x390, POLICY_IGNORE, 0 }, /* fixed counter control */
 	{ 0x400, 0x47f, POLICY_IGNORE, 0 }, /* machine check banks */
 	{ MSR_KVM_WALL_CLOCK, MSR_KVM_SYSTEM_TIME, POLICY_KEEP, 0 },
-	{ MSR_KVM_STEAL_TIME, MSR_KVM_STEAL_TIME, POLICY_KEEP, 0 },
+	{ MSR_KVM_STEAL_TIME, MSR_KVM_PV_EOI, POLICY_KEEP, 0 },
 	{ 0xc00000e7, 0xc00000e8, POLICY_IGNORE, 0 }, /* read-only MPERF, APERF */
 	{ 0xc0010000, 0xc0010007, POLICY_IGNORE, 0 }, /* K7 performance counters */
 	{ 0xc0010010, 0xc0010010, POLICY_IGNORE, 0 }, /* SYSCFG */
@@ -110,6 +114,20 @@ static const struct msr_row rows[] = {
 	{ 0xc001102a, 0xc001102d, POLICY_IGNORE, 0 },
 };
 
+int msr_pv_eoi_set(struct msr_state *msrs, uint64_t value)
+{
+	if ((value & PV_EOI_RESERVED) != 0) {
+		return BH_ERR_INVALID;
+	}
+	msrs->pv_eoi = value;
+	msrs->run->eoi_byte = 0;
+	if ((value & PV_EOI_ON) != 0) {
+		msrs->run->eoi_byte = (uint64_t)guest_memory_at(msrs->steal.memory,
+		                                                value & ~PV_EOI_ON, PV_EOI_BYTES);
+	}
+	return BH_OK;
+}
+
 void msr_reset(struct msr_state *msrs)
 {
 	memset(msrs->mtrr_variable, 0, sizeof(msrs->mtrr_variable));
@@ -119,6 +137,7 @@ void msr_reset(struct msr_state *msrs)
 	msrs->clock.system_time = 0;
 	msrs->clock.wall_clock = 0;
 	msrs->steal.value = 0;
+	(void)msr_pv_eoi_set(msrs, 0);
 }
 
 static const struct msr_row *find(uint32_t number)
@@ -143,6 +162,8 @@ static uint64_t *field(struct msr_state *msrs, uint32_t number)
 		return &msrs->clock.system_time;
 	case MSR_KVM_STEAL_TIME:
 		return &msrs->steal.value;
+	case MSR_KVM_PV_EOI:
+		return &msrs->pv_eoi;
 	case MSR_MISC_ENABLE:
 		return &msrs->misc_enable;
 	case MSR_MTRR_DEF_TYPE:
@@ -210,6 +231,8 @@ static int keep(struct msr_state *msrs, uint32_t number, uint64_t value)
 		return BH_OK;
 	case MSR_KVM_STEAL_TIME:
 		return steal_set(&msrs->steal, value);
+	case MSR_KVM_PV_EOI:
+		return msr_pv_eoi_set(msrs, value);
 	default:
 		if (number != MSR_MISC_ENABLE && !is_mtrr_valid(number, value)) {
 			return BH_ERR_INVALID;

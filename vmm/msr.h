@@ -22,6 +22,7 @@ struct msr_state {
 	uint64_t mtrr_def_type;
 	uint64_t misc_enable;
 	uint64_t tsc_adjust;
+	uint64_t pv_eoi; /* as the guest wrote it */
 	struct bh_run *run;
 	struct kvmclock clock;
 	struct steal steal;
@@ -29,6 +30,9 @@ struct msr_state {
 
 /* As after power-on, with memory types set as firmware leaves them. */
 void msr_reset(struct msr_state *msrs);
+
+/* PV_EOI_EN: where the guest has its word (bit 0: on). INVALID: reserved bits are set. An address that is not RAM is ignored. */
+int msr_pv_eoi_set(struct msr_state *msrs, uint64_t value);
 
 /*
  * BH_ERR_NOT_FOUND: there is no such register. BH_ERR_INVALID: this value is refused. Either is

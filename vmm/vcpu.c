@@ -518,6 +518,7 @@ static void handle_restart(struct vcpu_thread *vcpu)
 {
 	int error;
 
+	(void)msr_pv_eoi_set(&vcpu->msrs, 0);
 	machine_lock(); /* one at a time: the record is shared */
 	error = vcpu->run->exit == BH_EXIT_INIT
 	                ? vcpu_state_init(vcpu->idx)

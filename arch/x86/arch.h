@@ -74,6 +74,8 @@ void arch_xcr0_load(uint64_t xcr0); /* compare before writing */
 /* ---- user memory of the current domain (SMAP-safe; a fault on the way returns BH_ERR_ADDRESS) ---- */
 int arch_copy_from_user(void *to, hva_t from, size_t size) must_check;
 int arch_copy_to_user(hva_t to, const void *from, size_t size) must_check;
+/* Put a byte into ring 3's memory; the one that was there, or ADDRESS. */
+int arch_user_exchange(hva_t at, uint8_t value) must_check;
 
 /* ---- machine interrupts ---- */
 /* Take an I/O APIC into use: all its pins are masked. LIMIT; INVALID: nothing answers there, or it is RAM. Under kernel_lock. */

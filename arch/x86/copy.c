@@ -55,6 +55,29 @@ int arch_copy_to_user(hva_t to, const void *from, size_t size)
 	return copy_user((void *)to.raw, from, to, size);
 }
 
+int arch_user_exchange(hva_t at, uint8_t value)
+{
+	bool has_smap = feature_has(FEATURE_SMAP);
+	int result = BH_ERR_ADDRESS;
+
+	if (at.raw >= USER_END) {
+		return result;
+	}
+	if (has_smap) {
+		__asm__ volatile("stac" : : : "memory");
+	}
+	__asm__ volatile("1:\txchgb %[value], (%[at])\n\t"
+	                 "movzbl %[value], %[result]\n"
+	                 "2:\n\t" FIXUP("1b", "2b")
+	                 : [value] "+q"(value), [result] "+r"(result)
+	                 : [at] "r"(at.raw)
+	                 : "memory");
+	if (has_smap) {
+		__asm__ volatile("clac" : : : "memory");
+	}
+	return result;
+}
+
 int msr_read_safe(uint32_t msr, uint64_t *value)
 {
 	uint32_t low = 0, high = 0;

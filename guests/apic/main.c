@@ -2,7 +2,7 @@
 /*
  * Interrupts of the local APIC, each taken exactly once and in its order, whatever delivers them: the hypervisor by injection or the CPU
  * itself. Priorities by class, by CR8 and by what is in service; the shadow of STI; HLT; the registers in a handler; end of interrupt.
- * By memory-mapped registers, then the same by the x2APIC's MSRs.
+ * By memory-mapped registers, then the same by the x2APIC's MSRs; both with and without PV EOI.
  */
 #include "guests/lib/guest.h"
 
@@ -25,8 +25,11 @@
 #define APIC_BASE_X2  (1u << 10)
 #define X2APIC_FIRST  0x800u
 #define CPUID_X2APIC  (1u << 21)
+#define MSR_PV_EOI    0x4b564d04u
+#define PV_EOI_ON     1u
 
 static bool is_x2apic;
+static volatile uint32_t word __attribute__((aligned(4)));
 static volatile uint32_t counts[256];
 static volatile uint32_t order; /* the vectors taken, a byte each, the last one lowest */
 static void (*inside)(uint32_t vector);
@@ -70,6 +73,15 @@ static bool has_bit(uint32_t base, uint32_t vector)
 	return (get(base + vector / 32 * 16) >> vector % 32 & 1) != 0;
 }
 
+/* PV EOI's word: set where no EOI is needed. */
+static bool word_take(void)
+{
+	bool was_set;
+
+	__asm__ volatile("btrl $0, %0" : "+m"(word), "=@ccc"(was_set) : : "memory");
+	return was_set;
+}
+
 static void on_interrupt(struct trap_frame *frame)
 {
 	uint32_t vector = (uint32_t)frame->vector;
@@ -79,7 +91,9 @@ static void on_interrupt(struct trap_frame *frame)
 	if (inside != NULL) {
 		inside(vector);
 	}
-	set(APIC_EOI, 0);
+	if (!word_take()) {
+		set(APIC_EOI, 0);
+	}
 }
 
 static void clear(void)
@@ -286,10 +300,15 @@ void guest_main(const struct multiboot_info *info)
 	}
 	apic_enable();
 	test_all();
+	wrmsr(MSR_PV_EOI, (uint64_t)&word | PV_EOI_ON);
+	test_all();
 	cpuid(1, 0, registers);
 	if ((registers[2] & CPUID_X2APIC) != 0) {
 		wrmsr(MSR_APIC_BASE, rdmsr(MSR_APIC_BASE) | APIC_BASE_X2);
 		is_x2apic = true;
+		test_all();
+		wrmsr(MSR_PV_EOI, 0);
+		word = 0;
 		test_all();
 	}
 	guest_exit("apic");

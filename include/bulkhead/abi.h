@@ -507,6 +507,11 @@ struct bh_run {
 	uint32_t lapic_offset; /* bytes from the APIC page, 16-aligned */
 	uint32_t lapic_value;  /* as the register takes it: reserved bits are the VMM's business */
 	uint64_t inject_cr2;   /* with an injected #PF */
+	/*
+	 * KVM's PV EOI: address in the VMM's domain of a byte that the guest has too; 0: none. The kernel sets it to 1 before the guest runs with
+	 * one interrupt in service, of edge, and none waiting; if it is 0 after the guest's stay, that interrupt has ended. 0 outside vcpu_run().
+	 */
+	uint64_t eoi_byte;
 	struct bh_cpu_state state;
 };
 _Static_assert(sizeof(struct bh_run) <= 4096, "ABI");

@@ -234,6 +234,15 @@ int arch_copy_to_user(hva_t to, const void *from, size_t size)
 	return user_copy(to.raw, (void *)(uintptr_t)from, size, true) ? BH_OK : BH_ERR_ADDRESS;
 }
 
+int arch_user_exchange(hva_t at, uint8_t value)
+{
+	uint8_t old;
+
+	return user_copy(at.raw, &old, 1, false) && user_copy(at.raw, &value, 1, true)
+	               ? old
+	               : BH_ERR_ADDRESS;
+}
+
 bool fake_user_write(uint64_t va, const void *data, size_t size)
 {
 	return user_copy(va, (void *)(uintptr_t)data, size, true);

@@ -154,7 +154,7 @@ static void test_hypervisor(void **state)
 	leaf = find(0x40000000, 0);
 	assert_int_equal(leaf->eax, 0x40000010);
 	assert_memory_equal(&leaf->ebx, "KVMKVMKVM\0\0\0", 12);
-	assert_int_equal(find(0x40000001, 0)->eax & 0x01000029, 0x01000029);
+	assert_int_equal(find(0x40000001, 0)->eax & 0x01000069, 0x01000069);
 	assert_int_equal(find(0x40000010, 0)->eax, 2000000);
 	assert_int_equal(find(0x40000010, 0)->ebx, 1000000);
 	assert_memory_equal(&find(0x40000100, 0)->ebx, "BulkheadHv  ", 12);

@@ -513,6 +513,96 @@ static void timer_that_is_due_fires_at_once(void **state)
 	assert_int_equal(vlapic_update(vcpu), 0);
 }
 
+static uint8_t eoi_byte;
+
+static uint32_t in_service(struct vcpu *vcpu, uint8_t vector, bool is_level)
+{
+	assert_true(vlapic_accept(vcpu, vector, is_level));
+	vlapic_take(vcpu, vlapic_update(vcpu));
+	return vlapic_in_service(vcpu);
+}
+
+/* A stay in the guest, which ends its interrupt by the byte if it may and wants to. */
+static bool stay(struct vcpu *vcpu, bool wants_to_end)
+{
+	vlapic_eoi_arm(vcpu);
+	bool is_armed = vcpu->lapic.eoi_byte != 0;
+
+	assert_int_equal(eoi_byte, is_armed ? 1 : 0);
+	if (is_armed) {
+		eoi_byte = wants_to_end ? 0 : 1;
+		vlapic_eoi_settle(vcpu);
+	}
+	assert_int_equal(eoi_byte, 0);
+	assert_int_equal(vcpu->lapic.eoi_byte, 0);
+	return is_armed;
+}
+
+static void end_without_exit(void **state)
+{
+	struct vcpu *vcpu = fake(0);
+
+	(void)state;
+	eoi_byte = 0;
+	assert_int_equal(in_service(vcpu, 0x50, false), 0x50);
+	assert_false(stay(vcpu, true)); /* no byte */
+	vcpu->run->eoi_byte = (uint64_t)&eoi_byte;
+	assert_true(stay(vcpu, false));
+	assert_int_equal(vlapic_in_service(vcpu), 0x50);
+	assert_true(stay(vcpu, true));
+	assert_int_equal(vlapic_in_service(vcpu), 0);
+	/* of level */
+	assert_int_equal(in_service(vcpu, 0x51, true), 0x51);
+	assert_false(stay(vcpu, true));
+	vlapic_eoi(vcpu);
+	assert_int_equal(vcpu->lapic.eoi_level[1], 1ull << 0x11);
+	/* nested, in one word and in two */
+	for (uint8_t outer = 0x4f; outer >= 0x3f; outer = (uint8_t)(outer - 0x10)) {
+		(void)in_service(vcpu, outer, false);
+		assert_int_equal(in_service(vcpu, 0x5f, false), 0x5f);
+		assert_false(stay(vcpu, true));
+		vlapic_eoi(vcpu);
+		assert_true(stay(vcpu, true));
+		assert_int_equal(vlapic_in_service(vcpu), 0);
+	}
+	/* one waits, here or sent by another pCPU */
+	(void)in_service(vcpu, 0x50, false);
+	vlapic_accept_self(vcpu, 0x40);
+	assert_false(stay(vcpu, true));
+	vlapic_eoi(vcpu);
+	(void)fake_take_irr(0, NULL);
+	(void)in_service(vcpu, 0x50, false);
+	__atomic_fetch_or(&vcpu->irr_remote_words, 1u, __ATOMIC_RELAXED);
+	assert_false(stay(vcpu, true));
+	vcpu->irr_remote_words = 0;
+	/* the CPU has the registers */
+	vcpu->lapic.is_in_cpu = true;
+	assert_false(stay(vcpu, true));
+	vcpu->lapic.is_in_cpu = false;
+	/* what it ends by the register meanwhile ends once */
+	vlapic_eoi_arm(vcpu);
+	vlapic_eoi(vcpu);
+	vlapic_eoi_settle(vcpu);
+	assert_int_equal(vlapic_in_service(vcpu), 0);
+}
+
+/* The VMM's memory may be gone before, and in between. */
+static void end_in_memory_that_is_gone(void **state)
+{
+	struct vcpu *vcpu = fake(0);
+
+	(void)state;
+	vcpu->run->eoi_byte = FAKE_BAD_ADDRESS;
+	(void)in_service(vcpu, 0x50, false);
+	vlapic_eoi_arm(vcpu);
+	assert_int_equal(vcpu->lapic.eoi_byte, 0);
+	assert_int_equal(vlapic_in_service(vcpu), 0x50);
+	vcpu->lapic.eoi_byte = FAKE_BAD_ADDRESS;
+	vlapic_eoi_settle(vcpu);
+	assert_int_equal(vlapic_in_service(vcpu), 0);
+	assert_int_equal(vcpu->lapic.eoi_byte, 0);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, fake_setup, fake_teardown)
 
 int main(void)
@@ -538,6 +628,8 @@ int main(void)
 		TEST(every_offset_is_harmless),
 		TEST(software_disable_masks),
 		TEST(external_interrupt_line),
+		TEST(end_without_exit),
+		TEST(end_in_memory_that_is_gone),
 		TEST(timer_arithmetic),
 		TEST(timer_modes),
 		TEST(timer_period_is_bounded),

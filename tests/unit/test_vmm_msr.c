@@ -26,6 +26,7 @@
 #define KVM_WALL      0x4b564d00u
 #define KVM_TIME      0x4b564d01u
 #define KVM_STEAL     0x4b564d03u
+#define KVM_PV_EOI    0x4b564d04u
 #define APIC_BASE     0x1bu
 #define EFER          0xc0000080u
 #define XAPIC         (GUEST_LAPIC_BASE | 0x800u)
@@ -306,6 +307,24 @@ static void stolen_time_is_reached(void **state)
 	assert_int_equal(ram[0x208], 2);
 }
 
+static void pv_eoi_names_the_guests_byte(void **state)
+{
+	(void)state;
+	assert_int_equal(write(KVM_PV_EOI, 0x305), BH_OK);
+	assert_int_equal(read(KVM_PV_EOI), 0x305);
+	assert_ptr_equal((void *)run.eoi_byte, &ram[0x304]);
+	assert_int_equal(write(KVM_PV_EOI, 0x307), BH_ERR_INVALID);
+	assert_ptr_equal((void *)run.eoi_byte, &ram[0x304]);
+	assert_int_equal(write(KVM_PV_EOI, 0x304), BH_OK); /* off */
+	assert_int_equal(run.eoi_byte, 0);
+	assert_int_equal(write(KVM_PV_EOI, 0x1001), BH_OK); /* no RAM */
+	assert_int_equal(run.eoi_byte, 0);
+	assert_int_equal(write(KVM_PV_EOI, 0x305), BH_OK);
+	msr_reset(&msrs);
+	assert_int_equal(run.eoi_byte, 0);
+	assert_int_equal(read(KVM_PV_EOI), 0);
+}
+
 static void what_is_not_there_is_refused(void **state)
 {
 	uint64_t value = 1;
@@ -347,6 +366,7 @@ int main(void)
 		cmocka_unit_test_setup(apic_registers_by_msr, setup),
 		cmocka_unit_test_setup(registers_of_the_cpu, setup),
 		cmocka_unit_test_setup(stolen_time_is_reached, setup),
+		cmocka_unit_test_setup(pv_eoi_names_the_guests_byte, setup),
 		cmocka_unit_test_setup(what_is_not_there_is_refused, setup),
 		cmocka_unit_test_setup(every_number_is_harmless, setup),
 	};

@@ -41,6 +41,19 @@ void log_print_limited(const char *format, ...)
 	(void)format;
 }
 
+int arch_user_exchange(hva_t at, uint8_t value)
+{
+	uint8_t *byte = (uint8_t *)at.raw;
+	uint8_t old;
+
+	if (at.raw == FAKE_BAD_ADDRESS) {
+		return BH_ERR_ADDRESS;
+	}
+	old = *byte;
+	*byte = value;
+	return old;
+}
+
 void timer_arm(struct timer *timer, uint64_t deadline_tsc)
 {
 	timer->deadline_tsc = deadline_tsc;

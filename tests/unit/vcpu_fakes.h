@@ -15,7 +15,8 @@
 #include "arch/x86/hvm.h"
 #include "kernel/vcpu.h"
 
-#define FAKE_VCPUS 10u
+#define FAKE_VCPUS       10u
+#define FAKE_BAD_ADDRESS 8u /* of ring 3: nothing is mapped there */
 
 struct fake_vcpu {
 	struct vcpu vcpu;
