@@ -47,6 +47,7 @@ struct cpu {
 	/* scheduler (kernel/sched.c) */
 	struct list run_queue; /* of ready threads, by virtual time; not the current one */
 	bool is_yielding;      /* current asked for the next one to run */
+	bool is_kicking;       /* current's guest is at a doorbell: who wakes by it goes first */
 	uint64_t virtual_time_min;
 	uint64_t slice_start_tsc;
 	uint64_t slice_end_tsc;

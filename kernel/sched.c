@@ -115,7 +115,10 @@ static uint64_t virtual_ticks(const struct thread *thread, uint64_t ticks)
 	return ticks * SCHED_WEIGHT_USUAL / thread->weight;
 }
 
-/* A wake-up asks for the scheduler only where it would choose anew: the usual one costs current no more than the end of its slice. */
+/*
+ * A wake-up asks for the scheduler only where it would choose anew: the usual one costs current no more than the end of its slice. One by a
+ * guest's kick is a hand-over: the guest most likely waits for what it asked for, and goes on with the answer.
+ */
 void sched_enqueue(struct cpu *cpu, struct thread *thread)
 {
 	uint64_t now = arch_tsc_read(), slice_end = now + SLICE_US * ticks_per_us;
@@ -123,6 +126,13 @@ void sched_enqueue(struct cpu *cpu, struct thread *thread)
 
 	virtual_time_clamp(cpu, thread);
 	thread->state = THREAD_READY;
+	if (cpu->is_kicking && thread->cap_percent == 0) {
+		thread->ready_tsc = now;
+		list_insert_before(cpu->run_queue.next, &thread->run_node);
+		cpu->is_yielding = true;
+		cpu_ask_self(CPU_WORK_SCHEDULE);
+		return;
+	}
 	queue_insert(cpu, thread, now);
 	if (current == NULL || thread->cap_percent != 0 ||
 	    thread->virtual_time + GRANULARITY_US * ticks_per_us <
@@ -150,7 +160,7 @@ static uint64_t cap_left(struct thread *thread, uint64_t now)
 }
 
 /* The time since the last look belongs to current. */
-static void sched_account(struct cpu *cpu, uint64_t now)
+static inline void sched_account(struct cpu *cpu, uint64_t now)
 {
 	struct thread *thread = cpu->current;
 	uint64_t ran = now > cpu->slice_start_tsc ? now - cpu->slice_start_tsc : 0;
@@ -215,7 +225,7 @@ static void slice_begin(struct cpu *cpu, bool is_new, uint64_t renewal, uint64_t
 	timer_program(cpu);
 }
 
-static void sched_switch(struct cpu *cpu, struct thread *next)
+static inline void sched_switch(struct cpu *cpu, struct thread *next)
 {
 	cpu->stats->switches++;
 	cpu->stats->idle_tsc += cpu->current == NULL ? cpu->slice_start_tsc : 0;
@@ -238,7 +248,44 @@ static void sched_switch(struct cpu *cpu, struct thread *next)
 	arch_thread_load(next->domain->space.root, next->fs_base);
 }
 
-static void sched_choose(struct cpu *cpu)
+/*
+ * The usual turn, of two that work for each other, such as a guest and its backend: current waits, or has run ahead of the first that is ready,
+ * which goes on. Does what sched_choose() would. False: that must look, since somebody has a cap, dies, or comes to a slice's end.
+ */
+static bool sched_pass_on(struct cpu *cpu)
+{
+	struct list *first = cpu->run_queue.next;
+	struct thread *last = cpu->current, *next = list_entry(first, struct thread, run_node);
+	uint64_t now = arch_tsc_read();
+
+	if (first == &cpu->run_queue || last == NULL ||
+	    (last->cap_percent | next->cap_percent) != 0 || now >= cpu->slice_end_tsc ||
+	    __atomic_load_n(&last->object.is_dying, __ATOMIC_ACQUIRE) != 0) {
+		return false;
+	}
+	sched_account(cpu, now);
+	if (last->state == THREAD_RUNNING && !cpu->is_yielding &&
+	    next->virtual_time + GRANULARITY_US * ticks_per_us >= last->virtual_time) {
+		return false;
+	}
+	list_remove(first);
+	virtual_time_clamp(cpu, next);
+	if (next->virtual_time > cpu->virtual_time_min) {
+		cpu->virtual_time_min = next->virtual_time;
+	}
+	if (last->state == THREAD_RUNNING) {
+		last->state = THREAD_READY;
+		queue_insert(cpu, last, now);
+	}
+	cpu->is_yielding = false;
+	sched_switch(cpu, next);
+	cpu->slice_end_tsc = list_is_empty(&cpu->run_queue) ? BH_FOREVER
+	                                                    : now + SLICE_US * ticks_per_us;
+	timer_program(cpu);
+	return true;
+}
+
+static out_of_line void sched_choose(struct cpu *cpu)
 {
 	uint64_t now = arch_tsc_read(), renewal = BH_FOREVER;
 	const struct thread *last = cpu->current;
@@ -272,7 +319,9 @@ static void sched_choose(struct cpu *cpu)
 void sched_run(struct cpu *cpu)
 {
 	do {
-		sched_choose(cpu);
+		if (!sched_pass_on(cpu)) {
+			sched_choose(cpu);
+		}
 	} while (cpu->current != NULL && cpu->current->waits_on != NULL &&
 	         event_wait_step(cpu->current) == 0);
 }

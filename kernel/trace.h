@@ -18,12 +18,13 @@ extern uint32_t trace_kinds;
 /* A record with this time, whether wanted or not. */
 void trace_write(uint64_t tsc, enum bh_trace_kind kind, uint32_t who, uint64_t argument);
 
-static inline void trace(enum bh_trace_kind kind, uint32_t who, uint64_t argument)
-{
-	if (unlikely((trace_kinds & 1u << kind) != 0)) {
-		trace_write(arch_tsc_read(), kind, who, argument);
-	}
-}
+/* Its arguments are looked at only if it is wanted. */
+#define trace(kind, who, argument)                                         \
+	do {                                                               \
+		if (unlikely((trace_kinds & 1u << (kind)) != 0)) {         \
+			trace_write(arch_tsc_read(), kind, who, argument); \
+		}                                                          \
+	} while (0)
 
 /* The number of a thread. */
 #define TRACE_THREAD(thread) ((thread) != NULL ? virt_to_phys(thread).raw >> PAGE_SHIFT : 0)

@@ -389,8 +389,8 @@ static void halt_ended(struct vcpu *vcpu)
 	vcpu->exited_tsc = now;
 }
 
-/* Into the guest until an exit leaves the fast path. */
-static void enter(struct vcpu *vcpu)
+/* Into the guest until an exit leaves the fast path. False: it left no more to do. */
+static bool enter(struct vcpu *vcpu)
 {
 	struct bh_vcpu_stats *stats = vcpu->stats;
 	uint64_t now = arch_tsc_read();
@@ -412,9 +412,10 @@ static void enter(struct vcpu *vcpu)
 	if (likely(vcpu->exit.reason < BH_REASON_COUNT)) {
 		stats->exits[vcpu->exit.reason]++;
 		vcpu->time_slot = 2 * vcpu->exit.reason;
-	} else {
-		vcpu->time_slot = 2 * BH_REASON_OTHER;
+		return true;
 	}
+	vcpu->time_slot = 2 * BH_REASON_OTHER;
+	return vcpu->exit.reason != VM_EXIT_NONE;
 }
 
 /* Nothing to execute: wait for a request. False when one came meanwhile. */
@@ -481,8 +482,7 @@ void vcpu_enter(struct vcpu *vcpu)
 		if (!prepare(vcpu, cpu)) {
 			break;
 		}
-		enter(vcpu);
-	} while (vcpu_exit_handle(vcpu, &vcpu->exit));
+	} while (!enter(vcpu) || vcpu_exit_handle(vcpu, &vcpu->exit));
 	vcpu->in_guest = 0;
 	hvm->leave(vcpu);
 }

@@ -17,6 +17,8 @@
 
 #define DFR_FLAT                   0xffffffffu
 
+#define MSI_DESTINATION(address)   ((uint32_t)field_get(GENMASK(19, 12), address))
+
 static uint32_t *reg(struct vcpu *vcpu, uint32_t offset)
 {
 	return &vcpu->lapic.regs[offset / 4];
@@ -396,33 +398,37 @@ static void send(struct vcpu *vcpu, uint32_t icr, uint32_t destination)
 	}
 }
 
-int vm_msi_deliver(struct vm *vm, uint64_t address, uint32_t data)
+static out_of_line int msi_deliver_any(struct vm *vm, uint64_t address, uint32_t icr)
 {
-	uint32_t icr = data & (uint32_t)(APIC_ICR_TRIGGER_LEVEL | APIC_ICR_MODE | 0xff);
-	uint32_t destination = (uint32_t)field_get(GENMASK(19, 12), address);
-
-	if ((address & ~0xfffffull) != APIC_BASE_RESET) {
-		return BH_ERR_INVALID;
-	}
-	/* The usual one: a vector of one vCPU. */
-	struct vcpu *vcpu = vm_vcpu(vm, destination);
-
-	if (vcpu != NULL && (address & BIT(2)) == 0 && icr >= 16 && icr <= 0xff) {
-		__atomic_fetch_add(&vcpu->stats->counts[BH_COUNT_MESSAGE], 1, __ATOMIC_RELAXED);
-		(void)vlapic_accept(vcpu, (uint8_t)icr, false);
-		return BH_OK;
-	}
-	struct apic_message message = { .icr = icr, .destination = destination };
+	struct apic_message message = { .icr = icr, .destination = MSI_DESTINATION(address) };
 
 	if ((address & BIT(2)) != 0) {
 		message.icr |= (uint32_t)APIC_ICR_LOGICAL;
 		/* redirection hint (SDM 3A 11.11.1) */
 		if ((address & BIT(3)) != 0 &&
-		    field_get(APIC_ICR_MODE, data) == APIC_DELIVERY_FIXED) {
+		    field_get(APIC_ICR_MODE, icr) == APIC_DELIVERY_FIXED) {
 			message.icr |= APIC_DELIVERY_LOWEST << 8;
 		}
 	}
 	return vlapic_deliver(vm, &message);
+}
+
+int vm_msi_deliver(struct vm *vm, uint64_t address, uint32_t data)
+{
+	uint32_t icr = data & (uint32_t)(APIC_ICR_TRIGGER_LEVEL | APIC_ICR_MODE | 0xff);
+
+	if ((address & ~0xfffffull) != APIC_BASE_RESET) {
+		return BH_ERR_INVALID;
+	}
+	/* The usual one: a vector of one vCPU. */
+	struct vcpu *vcpu = vm_vcpu(vm, MSI_DESTINATION(address));
+
+	if (vcpu == NULL || (address & BIT(2)) != 0 || icr < 16 || icr > 0xff) {
+		return msi_deliver_any(vm, address, icr);
+	}
+	__atomic_fetch_add(&vcpu->stats->counts[BH_COUNT_MESSAGE], 1, __ATOMIC_RELAXED);
+	(void)vlapic_accept(vcpu, (uint8_t)icr, false);
+	return BH_OK;
 }
 
 /* ---- registers ---- */

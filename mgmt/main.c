@@ -133,11 +133,11 @@ static void take_up(void)
 static uint64_t next_deadline(void)
 {
 	uint64_t deadline = tick_tsc;
-	uint64_t others[] = { serial_deadline_tsc(),        partition_deadline_tsc(),
-		              shell_deadline_tsc(&shell),   devices_deadline_tsc(),
-		              net_deadline_tsc(),           fetch_deadline_tsc(),
-		              guest_devices_deadline_tsc(), chunks_deadline_tsc(),
-		              machine_end_tsc() };
+	uint64_t others[] = {
+		serial_deadline_tsc(),        partition_deadline_tsc(), shell_deadline_tsc(&shell),
+		devices_deadline_tsc(),       net_deadline_tsc(),       fetch_deadline_tsc(),
+		guest_devices_deadline_tsc(), chunks_deadline_tsc(),    machine_end_tsc()
+	};
 	uint32_t i;
 
 	for (i = 0; i < sizeof(others) / sizeof(others[0]); i++) {

@@ -41,7 +41,7 @@ struct shell_wait {
 	uint32_t slot;
 	uint32_t kind;
 	uint64_t deadline_tsc;
-	size_t room; /* bytes that the line takes now without waiting */
+	size_t room;         /* bytes that the line takes now without waiting */
 	uint64_t told_event; /* number from 1 of an event that the result tells already; 0: none */
 	bool is_json;
 };

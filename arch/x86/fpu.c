@@ -73,20 +73,23 @@ void arch_fpu_set_trap(bool is_on)
 
 void arch_fpu_swap(void *save, const void *restore)
 {
-	arch_fpu_set_trap(false);
-	arch_xcr0_load(arch_xcr0_supported);
-	if (likely(feature_has(FEATURE_XSAVE))) {
+	struct cpu *cpu = cpu_self();
+
+	if (unlikely(cpu->fpu_traps)) {
+		arch_fpu_set_trap(false);
+	}
+	if (cpu->xcr0 != arch_xcr0_supported) {
+		arch_xcr0_load(arch_xcr0_supported);
+	}
+	if (unlikely(!feature_has(FEATURE_XSAVE))) {
 		if (save != NULL) {
-			__asm__ volatile("xsave64 (%0)"
-			                 :
-			                 : "r"(save), "a"(~0u), "d"(~0u)
-			                 : "memory");
+			__asm__ volatile("fxsave64 (%0)" : : "r"(save) : "memory");
 		}
-		__asm__ volatile("xrstor64 (%0)" : : "r"(restore), "a"(~0u), "d"(~0u) : "memory");
+		__asm__ volatile("fxrstor64 (%0)" : : "r"(restore) : "memory");
 		return;
 	}
 	if (save != NULL) {
-		__asm__ volatile("fxsave64 (%0)" : : "r"(save) : "memory");
+		__asm__ volatile("xsave64 (%0)" : : "r"(save), "a"(~0u), "d"(~0u) : "memory");
 	}
-	__asm__ volatile("fxrstor64 (%0)" : : "r"(restore) : "memory");
+	__asm__ volatile("xrstor64 (%0)" : : "r"(restore), "a"(~0u), "d"(~0u) : "memory");
 }

@@ -89,7 +89,9 @@ void hvm_event_again(struct vcpu *vcpu, uint32_t event, uint32_t error_code)
 
 bool hvm_fast_ring(struct vcpu *vcpu, struct event *event)
 {
+	cpu_self()->is_kicking = true;
 	event_signal(event);
+	cpu_self()->is_kicking = false;
 	return hvm_fast_go_on(vcpu);
 }
 

@@ -80,7 +80,9 @@ static uint64_t batch_run(void)
 		while (left > 0 && queue_take(&queues[2 + RECEIVE]) >= 0) {
 			left--;
 		}
-		start_tsc = bench_start();
+		if (left > 0) {
+			start_tsc = bench_start();
+		}
 	}
 	while (queue_take(&queues[SEND]) >= 0) {
 	}

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Drives every virtio device that it finds, first as it should be, then with broken rings. `need=blk,rng,net` on the command line
- * (any part of it) says what must be there; `bench=yes`, `exits`, `restart` and `repeat=` only
+ * (any part of it) says what must be there; `bench=yes`, `exits`, `kicks`, `restart` and `repeat=` only
  * measure the first disk (bench.c), `bench=net` two interfaces (bench_net.c); `bad=N` says which of its sectors cannot be read; `break=no` leaves the broken rings out; `rounds=N` is the number of writes and reads of
  * a disk for each kind of ring.
  */
@@ -81,6 +81,7 @@ static _Noreturn void bench(const char *cmdline)
 	struct device device;
 	enum bench_part part = has_word(cmdline, "repeat=")         ? BENCH_REPEAT
 	                       : has_word(cmdline, "bench=exits")   ? BENCH_EXITS
+	                       : has_word(cmdline, "bench=kicks")   ? BENCH_KICKS
 	                       : has_word(cmdline, "bench=restart") ? BENCH_RESTART
 	                                                            : BENCH_ALL;
 	bool is_there = device_find(TYPE_BLOCK, 0, &device);

@@ -129,6 +129,7 @@ void broken_plain_test(const struct device *device, uint16_t queue, uint32_t hea
 enum bench_part {
 	BENCH_ALL,
 	BENCH_EXITS,
+	BENCH_KICKS,
 	BENCH_RESTART,
 	BENCH_REPEAT
 };

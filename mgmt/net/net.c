@@ -260,7 +260,8 @@ static bool has_looped(void)
 {
 	const struct netif *netif;
 
-	NETIF_FOREACH (netif) {
+	NETIF_FOREACH(netif)
+	{
 		if (netif->loop_first != NULL) {
 			return true;
 		}

@@ -402,11 +402,25 @@ enum blk_step {
 	BLK_STEP_FULL, /* all requests are under way */
 };
 
+/* What has ended and has none before it in its queue goes back at once. */
+static inline void give_or_append(struct blk_disk *disk, struct virtqueue *queue,
+                                  struct blk_request *request)
+{
+	struct blk_queue *order = &disk->queues[request->queue_idx];
+
+	if (request->is_done && order->first == NULL && disk->device->is_running) {
+		virtqueue_give(queue, &request->chain, request->in_bytes);
+		free_request(disk, request);
+	} else {
+		append(order, request);
+		give_ended(disk, request->queue_idx);
+	}
+}
+
 /* Takes the next chain of a queue and begins it. */
-static enum blk_step run_one(struct blk_disk *disk, uint32_t queue_idx)
+static enum blk_step run_one(struct blk_disk *disk, struct virtqueue *queue, uint32_t queue_idx)
 {
 	struct virtio_device *device = disk->device;
-	struct virtqueue *queue = &device->queues[queue_idx];
 	struct blk_request *request;
 
 	if (virtqueue_is_empty(queue)) {
@@ -428,9 +442,8 @@ static enum blk_step run_one(struct blk_disk *disk, uint32_t queue_idx)
 	}
 	request->queue_idx = queue_idx;
 	request->start_tsc = disk->turn_tsc;
-	append(&disk->queues[queue_idx], request);
 	run(request);
-	give_ended(disk, queue_idx);
+	give_or_append(disk, queue, request);
 	return BLK_STEP_DONE;
 }
 
@@ -447,7 +460,7 @@ static bool work_queue(struct blk_disk *disk, uint32_t queue_idx)
 	}
 	virtqueue_kicks_off(queue);
 	for (; left > 0 && step == BLK_STEP_DONE && disk->turn_bytes < BLK_TURN_BYTES; left--) {
-		step = run_one(disk, queue_idx);
+		step = run_one(disk, queue, queue_idx);
 	}
 	if (!device->is_running || virtio_device_check_queue(device, queue)) {
 		return false;
@@ -463,6 +476,8 @@ static bool work_queue(struct blk_disk *disk, uint32_t queue_idx)
 static bool work(struct virtio_device *device)
 {
 	struct blk_disk *disk = device->own;
+	uint32_t count = device->queues_count;
+	uint32_t idx = disk->first_queue + 1 < count ? disk->first_queue + 1 : 0;
 	bool is_more = false;
 	uint32_t i;
 
@@ -474,13 +489,12 @@ static bool work(struct virtio_device *device)
 		device->kick_tsc = 0;
 	}
 	/* Each turn begins with another queue: what a turn may do is theirs together. */
-	disk->first_queue = (disk->first_queue + 1) % device->queues_count;
-	for (i = 0; i < device->queues_count && device->is_running; i++) {
-		uint32_t idx = (disk->first_queue + i) % device->queues_count;
-
+	disk->first_queue = idx;
+	for (i = 0; i < count && device->is_running; i++) {
 		if (device->queues[idx].size != 0) {
 			is_more |= work_queue(disk, idx);
 		}
+		idx = idx + 1 < count ? idx + 1 : 0;
 	}
 	disk->is_working = false;
 	return is_more && device->is_running;

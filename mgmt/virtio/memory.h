@@ -109,6 +109,14 @@ static __attribute__((noinline, unused)) void *guest_memory_find(const struct gu
 	return memory->base + gpa;
 }
 
+/* How many bytes from GUEST_HOLE_END on are RAM that is there for good: nearly all of a guest without a balloon. */
+static inline uint64_t guest_memory_plain_bytes(const struct guest_memory *memory)
+{
+	return memory->chunks == NULL && memory->low_bytes > GUEST_HOLE_END
+	               ? memory->low_bytes - GUEST_HOLE_END
+	               : 0;
+}
+
 /* NULL unless all of [gpa, gpa + bytes) is in one run of RAM; bytes may be 0. Nearly everything is between the hole and 3 GiB. */
 static inline void *guest_memory_at(const struct guest_memory *memory, uint64_t gpa, uint64_t bytes)
 {

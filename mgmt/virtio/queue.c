@@ -153,14 +153,20 @@ void virtqueue_give_all(struct virtqueue *queue, const struct virtqueue_done *do
 	}
 }
 
+static __attribute__((noinline)) void give_packed(struct virtqueue *queue,
+                                                  const struct virtqueue_chain *chain,
+                                                  uint32_t bytes)
+{
+	queue_packed_give(queue, &(struct virtqueue_done){ chain->id, chain->slots, bytes }, 1);
+}
+
 void virtqueue_give(struct virtqueue *queue, const struct virtqueue_chain *chain, uint32_t bytes)
 {
 	if (queue->broken != NULL) {
 		return;
 	}
 	if (queue->is_packed) {
-		queue_packed_give(queue, &(struct virtqueue_done){ chain->id, chain->slots, bytes },
-		                  1);
+		give_packed(queue, chain, bytes);
 	} else {
 		queue_split_give_one(queue, chain->id, bytes);
 	}

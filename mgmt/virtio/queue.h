@@ -77,7 +77,11 @@ bool virtqueue_split_has_chain(struct virtqueue *queue);
 /* True: virtqueue_take() would find no chain. To know it sooner where taking one needs preparation. */
 static inline bool virtqueue_is_empty(struct virtqueue *queue)
 {
-	return !queue->is_packed && queue->available == queue->next_available &&
+	if (queue->is_packed || queue->available != queue->next_available) {
+		return false;
+	}
+	/* An index that has not moved has been checked. */
+	return __atomic_load_n(&queue->driver->idx, __ATOMIC_ACQUIRE) == queue->available ||
 	       !virtqueue_split_has_chain(queue);
 }
 

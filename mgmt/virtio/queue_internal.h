@@ -34,6 +34,11 @@ static inline struct queue_desc queue_read_desc(const void *at)
 	return desc;
 }
 
+static inline uint16_t queue_load16(const uint16_t *at)
+{
+	return __atomic_load_n(at, __ATOMIC_ACQUIRE);
+}
+
 /* True if the step from `old` to `now` passes `event` (virtio 1.2 2.7.7.1). */
 static inline bool queue_passes(uint16_t event, uint16_t now, uint16_t old)
 {
@@ -90,10 +95,6 @@ const uint8_t *queue_indirect_table(struct virtqueue *queue, const struct queue_
 void queue_split_resume(struct virtqueue *queue);
 bool queue_split_take(struct virtqueue *queue, struct virtqueue_chain *chain);
 void queue_split_give(struct virtqueue *queue, const struct virtqueue_done *done, uint32_t count);
-void queue_split_give_one(struct virtqueue *queue, uint16_t id, uint32_t bytes);
-bool queue_split_needs_interrupt(struct virtqueue *queue);
-void queue_split_kicks_off(struct virtqueue *queue);
-bool queue_split_kicks_on(struct virtqueue *queue);
 
 void queue_packed_resume(struct virtqueue *queue);
 bool queue_packed_take(struct virtqueue *queue, struct virtqueue_chain *chain);
@@ -101,3 +102,56 @@ void queue_packed_give(struct virtqueue *queue, const struct virtqueue_done *don
 bool queue_packed_needs_interrupt(struct virtqueue *queue);
 void queue_packed_kicks_off(struct virtqueue *queue);
 bool queue_packed_kicks_on(struct virtqueue *queue);
+
+/* ---- split, what every request passes ---- */
+
+static inline uint16_t *queue_used_event(const struct virtqueue *queue)
+{
+	return &queue->driver->ring[queue->size];
+}
+
+static inline uint16_t *queue_avail_event(const struct virtqueue *queue)
+{
+	return (uint16_t *)(void *)&queue->device->ring[queue->size];
+}
+
+static inline void queue_split_give_one(struct virtqueue *queue, uint16_t id, uint32_t bytes)
+{
+	uint16_t next = queue->next_used;
+	struct virtq_used_elem *to = &queue->device->ring[next & (queue->size - 1u)];
+
+	to->id = id;
+	to->bytes = bytes;
+	queue->next_used = ++next;
+	queue->added++;
+	__atomic_store_n(&queue->device->idx, next, __ATOMIC_RELEASE);
+}
+
+static inline bool queue_split_needs_interrupt(struct virtqueue *queue)
+{
+	if (queue->has_event_idx) {
+		return queue_passes(queue_load16(queue_used_event(queue)), queue->next_used,
+		                    (uint16_t)(queue->next_used - queue->added));
+	}
+	return (queue_load16(&queue->driver->flags) & VIRTQ_AVAIL_NO_INTERRUPT) == 0;
+}
+
+static inline void queue_split_kicks_off(struct virtqueue *queue)
+{
+	/* With EVENT_IDX the index that was asked for is passed already: no kick comes. */
+	if (!queue->has_event_idx) {
+		__atomic_store_n(&queue->device->flags, VIRTQ_USED_NO_NOTIFY, __ATOMIC_RELAXED);
+	}
+}
+
+static inline bool queue_split_kicks_on(struct virtqueue *queue)
+{
+	if (queue->has_event_idx) {
+		__atomic_store_n(queue_avail_event(queue), queue->next_available, __ATOMIC_RELAXED);
+	} else {
+		__atomic_store_n(&queue->device->flags, 0, __ATOMIC_RELAXED);
+	}
+	/* The driver looks at this after it has stored its index; we look at its index after this. */
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	return virtqueue_split_has_chain(queue);
+}

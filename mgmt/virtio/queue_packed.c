@@ -10,11 +10,6 @@
 
 #define WRAP_BIT 0x8000u
 
-static uint16_t load16(const uint16_t *at)
-{
-	return __atomic_load_n(at, __ATOMIC_ACQUIRE);
-}
-
 static uint16_t pack(uint16_t slot, bool is_wrap)
 {
 	return (uint16_t)(slot | (is_wrap ? WRAP_BIT : 0));
@@ -57,7 +52,7 @@ void queue_packed_resume(struct virtqueue *queue)
 		at = before;
 		/* Died while a chain was given back: had its flags been stored? */
 		if (before != after && slot < queue->size &&
-		    !is_available(load16(&queue->packed[slot].flags), is_wrap)) {
+		    !is_available(queue_load16(&queue->packed[slot].flags), is_wrap)) {
 			at = after;
 		}
 	}
@@ -75,7 +70,7 @@ void queue_packed_resume(struct virtqueue *queue)
 
 static bool has_chain(const struct virtqueue *queue)
 {
-	return is_available(load16(&queue->packed[queue->next_available].flags),
+	return is_available(queue_load16(&queue->packed[queue->next_available].flags),
 	                    queue->is_wrap_available);
 }
 
@@ -192,14 +187,14 @@ void queue_packed_give(struct virtqueue *queue, const struct virtqueue_done *don
 
 bool queue_packed_needs_interrupt(struct virtqueue *queue)
 {
-	uint16_t flags = load16(&queue->driver_event->flags) & 3u;
+	uint16_t flags = queue_load16(&queue->driver_event->flags) & 3u;
 	uint16_t off_wrap;
 	uint16_t event;
 
 	if (flags != VIRTQ_EVENT_DESC || !queue->has_event_idx) {
 		return flags != VIRTQ_EVENT_DISABLE;
 	}
-	off_wrap = load16(&queue->driver_event->off_wrap);
+	off_wrap = queue_load16(&queue->driver_event->off_wrap);
 	event = off_wrap & (WRAP_BIT - 1);
 	if (((off_wrap & WRAP_BIT) != 0) != queue->is_wrap_used) {
 		event = (uint16_t)(event - queue->size);

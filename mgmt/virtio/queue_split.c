@@ -7,24 +7,9 @@
  */
 #include "mgmt/virtio/queue_internal.h"
 
-static uint16_t load16(const uint16_t *at)
-{
-	return __atomic_load_n(at, __ATOMIC_ACQUIRE);
-}
-
-static uint16_t *used_event(const struct virtqueue *queue)
-{
-	return &queue->driver->ring[queue->size];
-}
-
-static uint16_t *avail_event(const struct virtqueue *queue)
-{
-	return (uint16_t *)(void *)&queue->device->ring[queue->size];
-}
-
 void queue_split_resume(struct virtqueue *queue)
 {
-	queue->next_used = load16(&queue->device->idx);
+	queue->next_used = queue_load16(&queue->device->idx);
 	queue->next_available = queue->next_used;
 	queue->available = queue->next_used;
 }
@@ -34,7 +19,7 @@ bool virtqueue_split_has_chain(struct virtqueue *queue)
 	if (queue->available != queue->next_available) {
 		return true;
 	}
-	queue->available = load16(&queue->driver->idx);
+	queue->available = queue_load16(&queue->driver->idx);
 	if ((uint16_t)(queue->available - queue->next_used) > queue->size) {
 		virtqueue_break(queue, "the available ring holds more than the queue's size");
 		return false;
@@ -118,48 +103,50 @@ static inline bool take_single(const struct virtqueue *queue, struct virtqueue_c
 }
 
 /*
- * A chain of several as it should be, which nearly all of a disk's are. False: walk_direct() must look; it reads all of them but the first
- * anew, and nothing of what was read here counts.
+ * A chain of several as it should be, which nearly all of a disk's are, in memory that is there for good. False: walk_direct() must look; it
+ * reads all of them but the first anew, and nothing of what was read here counts.
  */
 static __attribute__((noinline)) bool take_plain(const struct virtqueue *queue,
                                                  struct virtqueue_chain *chain,
                                                  struct queue_desc desc)
 {
 	const struct guest_memory *memory = queue->memory;
-	uint64_t out_bytes = 0;
-	uint64_t in_bytes = 0;
+	struct block_piece *piece = chain->pieces;
+	uint64_t ram = guest_memory_plain_bytes(memory);
+	uint64_t bytes[2] = { 0, 0 }; /* readable, writable */
 	uint32_t out_count = 0;
-	uint32_t count = 0;
 
 	for (;;) {
-		uint8_t *address = guest_memory_at(memory, desc.address, desc.bytes);
+		uint64_t at = desc.address - GUEST_HOLE_END;
 
-		if (address == NULL || desc.bytes == 0 || count == VIRTQUEUE_PIECES_MAX) {
+		/* Not empty, and where no further look is needed. */
+		if (at >= ram || desc.bytes - 1ull >= ram - at ||
+		    piece == &chain->pieces[VIRTQUEUE_PIECES_MAX]) {
 			return false;
 		}
-		chain->pieces[count++] = (struct block_piece){ address, desc.bytes };
+		*piece++ = (struct block_piece){ memory->base + desc.address, desc.bytes };
 		if ((desc.flags & VIRTQ_DESC_WRITE) != 0) {
-			in_bytes += desc.bytes;
-		} else if (in_bytes == 0) {
-			out_bytes += desc.bytes;
+			bytes[1] += desc.bytes;
+		} else if (bytes[1] == 0) {
+			bytes[0] += desc.bytes;
 			out_count++;
 		} else {
 			return false;
 		}
-		if ((desc.flags & (VIRTQ_DESC_NEXT | VIRTQ_DESC_INDIRECT)) == 0) {
+		if ((desc.flags & (VIRTQ_DESC_NEXT | VIRTQ_DESC_INDIRECT)) != VIRTQ_DESC_NEXT ||
+		    desc.next >= queue->size) {
 			break;
-		}
-		if ((desc.flags & VIRTQ_DESC_INDIRECT) != 0 || desc.next >= queue->size) {
-			return false;
 		}
 		desc = queue_read_desc(&queue->descriptors[desc.next]);
 	}
 	chain->slots = 0;
 	chain->out_count = out_count;
-	chain->in_count = count - out_count;
-	chain->out_bytes = (uint32_t)out_bytes;
-	chain->in_bytes = (uint32_t)in_bytes;
-	return ((out_bytes | in_bytes) >> 32) == 0;
+	chain->in_count = (uint32_t)(piece - chain->pieces) - out_count;
+	chain->out_bytes = (uint32_t)bytes[0];
+	chain->in_bytes = (uint32_t)bytes[1];
+	/* It ended as a chain does, and its length can be told. */
+	return (desc.flags & (VIRTQ_DESC_NEXT | VIRTQ_DESC_INDIRECT)) == 0 &&
+	       ((bytes[0] | bytes[1]) >> 32) == 0;
 }
 
 bool queue_split_take(struct virtqueue *queue, struct virtqueue_chain *chain)
@@ -170,7 +157,7 @@ bool queue_split_take(struct virtqueue *queue, struct virtqueue_chain *chain)
 	if (queue->available == queue->next_available && !virtqueue_split_has_chain(queue)) {
 		return false;
 	}
-	head = load16(&queue->driver->ring[queue->next_available & (queue->size - 1)]);
+	head = queue_load16(&queue->driver->ring[queue->next_available & (queue->size - 1)]);
 	if (head >= queue->size) {
 		virtqueue_break(queue, "the available ring names a descriptor that does not exist");
 		return false;
@@ -201,45 +188,4 @@ void queue_split_give(struct virtqueue *queue, const struct virtqueue_done *done
 	queue->next_used = next;
 	queue->added = (uint16_t)(queue->added + count);
 	__atomic_store_n(&queue->device->idx, next, __ATOMIC_RELEASE);
-}
-
-void queue_split_give_one(struct virtqueue *queue, uint16_t id, uint32_t bytes)
-{
-	uint16_t next = queue->next_used;
-	struct virtq_used_elem *to = &queue->device->ring[next & (queue->size - 1u)];
-
-	to->id = id;
-	to->bytes = bytes;
-	queue->next_used = ++next;
-	queue->added++;
-	__atomic_store_n(&queue->device->idx, next, __ATOMIC_RELEASE);
-}
-
-bool queue_split_needs_interrupt(struct virtqueue *queue)
-{
-	if (queue->has_event_idx) {
-		return queue_passes(load16(used_event(queue)), queue->next_used,
-		                    (uint16_t)(queue->next_used - queue->added));
-	}
-	return (load16(&queue->driver->flags) & VIRTQ_AVAIL_NO_INTERRUPT) == 0;
-}
-
-void queue_split_kicks_off(struct virtqueue *queue)
-{
-	/* With EVENT_IDX the index that was asked for is passed already: no kick comes. */
-	if (!queue->has_event_idx) {
-		__atomic_store_n(&queue->device->flags, VIRTQ_USED_NO_NOTIFY, __ATOMIC_RELAXED);
-	}
-}
-
-bool queue_split_kicks_on(struct virtqueue *queue)
-{
-	if (queue->has_event_idx) {
-		__atomic_store_n(avail_event(queue), queue->next_available, __ATOMIC_RELAXED);
-	} else {
-		__atomic_store_n(&queue->device->flags, 0, __ATOMIC_RELAXED);
-	}
-	/* The driver looks at this after it has stored its index; we look at its index after this. */
-	__atomic_thread_fence(__ATOMIC_SEQ_CST);
-	return virtqueue_split_has_chain(queue);
 }

@@ -3,6 +3,8 @@
 import re
 import time
 
+import pytest
+
 from machine import Machine, clean
 
 OPTIONS = "memory=16M kernel=virtio debug-exit=yes on-crash=preserve on-reboot=preserve " \
@@ -106,6 +108,32 @@ def test_restarts_of_mgmt(lab):
     spans = {row["where"]: row for row in lab.query("latency steady") if row["reason"] == "blk0"}
     assert spans["service"]["count"] >= 2 * count and spans["queue"]["count"] > 0, spans
     remove(lab, "steady")
+
+
+def exits(machine: Machine, name):
+    return {row["reason"]: row["total"] for row in machine.query(f"exits {name}")}
+
+
+def test_kicks_hand_over(lab):
+    """A guest on mgmt's pCPU kicks for each request: mgmt runs at once, and the answer is there when the guest goes on."""
+    start(lab, "kicker", "bench=kicks rounds=1000", "disk=ram:1M", 'cpus="0 shared"')
+    lab.wait_for_state("kicker", ("off", "crashed"), 60)
+    counts = exits(lab, "kicker")
+    assert counts["doorbell"] >= 990, counts  # the first may be the slow path's
+    assert counts.get("hlt", 0) < 500, counts
+    remove(lab, "kicker")
+
+
+@pytest.mark.qemu_only  # on Bochs the neighbour takes minutes
+def test_kicks_without_end(lab):
+    """It does nothing else for ever; its neighbour on the same pCPU does its work, and mgmt answers."""
+    start(lab, "kicker", "repeat=blk.qd1", "disk=ram:1M", 'cpus="0 shared"')
+    start(lab, "other", "need=blk break=no rounds=20", "disk=ram:1M", 'cpus="0 shared"')
+    end(lab, "other")
+    before = exits(lab, "kicker")["doorbell"]
+    remove(lab, "other")
+    assert exits(lab, "kicker")["doorbell"] > before > 0
+    remove(lab, "kicker")
 
 
 def test_no_devices(lab):

@@ -287,6 +287,147 @@ static void test_halt_poll_off(void **state)
 	assert_int_equal(cpu->stats->polled, polled);
 }
 
+/* ---- kicks: a server that waits for events of one set, and clients that signal them ---- */
+
+struct service {
+	struct thread *server;
+	uint64_t set, event;
+	uint64_t answers;
+};
+
+/* As a guest at a doorbell does. */
+static void kick(uint32_t cpu, uint64_t event)
+{
+	fake_cpus[cpu].is_kicking = true;
+	fake_call(cpu, BH_CALL_EVENT_SIGNAL, (uint64_t[4]){ event });
+	fake_cpus[cpu].is_kicking = false;
+}
+
+static void serve_wait(const struct service *service)
+{
+	fake_call(0, BH_CALL_EVENT_WAIT, (uint64_t[4]){ service->set, BH_FOREVER, SCRATCH });
+}
+
+/* root's thread is the server; it waits when this returns. `weight` of the first client. */
+static struct service service_start(struct thread **client, uint32_t weight)
+{
+	struct service service = { .server = fake_cpus[0].current };
+
+	service.set = (uint64_t)fake_call(0, BH_CALL_EVENT_SET_CREATE, (uint64_t[4]){ 0 });
+	service.event = (uint64_t)fake_call(0, BH_CALL_EVENT_CREATE,
+	                                    (uint64_t[4]){ service.set, 3 });
+	*client = thread_add(0, weight, 0);
+	while (fake_cpus[0].current != service.server) {
+		run_for(0, MS);
+	}
+	serve_wait(&service);
+	assert_ptr_equal(fake_cpus[0].current, *client);
+	return service;
+}
+
+/* The server has had more than its share: a signal would let it wait. A kick hands over at once, and the wait hands back. */
+static void test_kick_hands_over(void **state)
+{
+	struct thread *client;
+	struct service service = service_start(&client, 256);
+	uint64_t switches, delay;
+
+	(void)state;
+	service.server->virtual_time = client->virtual_time + 1 * MS;
+	fake_call(0, BH_CALL_EVENT_SIGNAL, (uint64_t[4]){ service.event });
+	assert_ptr_equal(fake_cpus[0].current, client);
+	while (fake_cpus[0].current != service.server) {
+		run_for(0, MS);
+	}
+	serve_wait(&service);
+	service.server->virtual_time = client->virtual_time + 1 * MS;
+	switches = fake_cpus[0].stats->switches;
+	delay = client->delay_tsc;
+	kick(0, service.event);
+	assert_ptr_equal(fake_cpus[0].current, service.server);
+	assert_int_equal(arch_user_frame(&fake_cpus[0])->rax, 1);
+	assert_int_equal(client->state, THREAD_READY);
+	fake_tsc += 10;
+	serve_wait(&service);
+	assert_ptr_equal(fake_cpus[0].current, client);
+	assert_int_equal(client->state, THREAD_RUNNING);
+	assert_int_equal(service.server->state, THREAD_WAITING);
+	assert_int_equal(fake_cpus[0].stats->switches, switches + 2);
+	assert_true(client->delay_tsc >= delay + 10);
+	assert_false(fake_cpus[0].is_yielding);
+	/* Nobody else is there: no slice to end. */
+	assert_int_equal(fake_cpus[0].slice_end_tsc, BH_FOREVER);
+}
+
+/* One client kicks without end, and the server works long for each; the other one only computes, and has its share all the same. */
+static void test_kicks_starve_nobody(void **state)
+{
+	struct thread *client, *other;
+	struct service service = service_start(&client, 256);
+	uint64_t end = fake_tsc + 4000 * MS, kicks = 0, start;
+
+	(void)state;
+	service.server->weight = 1024;
+	other = thread_add(0, 256, 0);
+	start = other->run_tsc;
+	while (fake_tsc < end) {
+		const struct thread *current = fake_cpus[0].current;
+
+		if (current == client) {
+			fake_tsc += MS / 1000;
+			kick(0, service.event);
+			kicks++;
+		} else if (current == service.server) {
+			fake_tsc += MS / 10;
+			serve_wait(&service);
+		} else {
+			assert_ptr_equal(current, other);
+			run_for(0, MS / 10);
+		}
+	}
+	assert_true(kicks > 10000);
+	/* By weight a sixth of 4 s would be its own, if all three wanted it. */
+	assert_true(other->run_tsc - start > 4000 * MS / 8);
+	assert_true(service.server->run_tsc > 4000 * MS / 4);
+}
+
+/* Whoever is handed over to may have been killed in the meantime, or its set may die: the kicker goes on. */
+static void test_kick_of_the_dying(void **state)
+{
+	struct thread *client;
+	struct service service = service_start(&client, 256);
+
+	(void)state;
+	fake_cpus[0].is_kicking = true;
+	event_signal(event_of(handle_object(handle_entry(root_domain, service.event))));
+	fake_cpus[0].is_kicking = false;
+	assert_int_equal(service.server->state, THREAD_READY);
+	__atomic_store_n(&service.server->object.is_dying, 1, __ATOMIC_RELEASE);
+	thread_wake_here(service.server);
+	assert_true(thread_is_dead(service.server));
+	assert_true(fake_leave(0));
+	assert_ptr_equal(fake_cpus[0].current, client);
+	assert_true(list_is_empty(&fake_cpus[0].run_queue));
+	assert_false(fake_cpus[0].is_yielding);
+}
+
+/* A kicker that is killed with its kick does not run again, and the server does. */
+static void test_kick_by_the_dying(void **state)
+{
+	struct thread *client;
+	struct service service = service_start(&client, 256);
+
+	(void)state;
+	fake_cpus[0].is_kicking = true;
+	event_signal(event_of(handle_object(handle_entry(root_domain, service.event))));
+	fake_cpus[0].is_kicking = false;
+	__atomic_store_n(&client->object.is_dying, 1, __ATOMIC_RELEASE);
+	assert_true(fake_leave(0));
+	assert_ptr_equal(fake_cpus[0].current, service.server);
+	assert_true(thread_is_dead(client));
+	assert_true(list_is_empty(&fake_cpus[0].run_queue));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -302,6 +443,10 @@ int main(void)
 		cmocka_unit_test_setup(test_yield, start),
 		cmocka_unit_test_setup(test_halt_poll, start),
 		cmocka_unit_test_setup(test_halt_poll_off, start),
+		cmocka_unit_test_setup(test_kick_hands_over, start),
+		cmocka_unit_test_setup(test_kicks_starve_nobody, start),
+		cmocka_unit_test_setup(test_kick_of_the_dying, start),
+		cmocka_unit_test_setup(test_kick_by_the_dying, start),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -170,15 +170,22 @@ static out_of_line void decode_any(struct vcpu *vcpu, struct vm_exit *exit)
 	}
 }
 
+/* Nothing is under way but the exit itself. */
+static inline bool is_plain(struct vcpu *vcpu, const struct vmcb *vmcb)
+{
+	return likely((svm_private(vcpu)->attention | (uint32_t)vmcb->interrupt_shadow |
+	               (vmcb->exit_int_info & BH_INJECT_VALID)) == 0);
+}
+
 void svm_exit_decode(struct vcpu *vcpu, struct vm_exit *exit)
 {
 	struct vmcb *vmcb = svm_vmcb(vcpu);
 
 	vmcb->event_inject = 0;
-	if (likely(vmcb->exit_code == SVM_EXIT_IOIO) &&
-	    likely((svm_private(vcpu)->attention | (uint32_t)vmcb->interrupt_shadow |
-	            (vmcb->exit_int_info & BH_INJECT_VALID)) == 0)) {
+	if (likely(vmcb->exit_code == SVM_EXIT_IOIO) && is_plain(vcpu, vmcb)) {
 		decode_io(vmcb, exit); /* the most frequent of those that take long already */
+	} else if (vmcb->exit_code == SVM_EXIT_DONE && is_plain(vcpu, vmcb)) {
+		exit->reason = VM_EXIT_NONE;
 	} else {
 		decode_any(vcpu, exit);
 	}

@@ -31,13 +31,16 @@ static inline __attribute__((always_inline)) uint64_t advance(struct vcpu *vcpu,
 	return vcpu->hvm_page.raw;
 }
 
+/* Finished, and there is something else to look at before the guest goes on. */
+static inline uint64_t look_elsewhere(struct vcpu *vcpu)
+{
+	svm_vmcb(vcpu)->exit_code = SVM_EXIT_DONE;
+	return 0;
+}
+
 static out_of_line uint64_t finish_doorbell(struct vcpu *vcpu, struct event *event)
 {
-	if (!hvm_fast_ring(vcpu, event)) {
-		svm_vmcb(vcpu)->exit_code = SVM_EXIT_DONE;
-		return 0;
-	}
-	return vcpu->hvm_page.raw;
+	return hvm_fast_ring(vcpu, event) ? vcpu->hvm_page.raw : look_elsewhere(vcpu);
 }
 
 /* What was offered may have gone in: IRR and ISR must say so before anything looks at them. */
@@ -54,8 +57,7 @@ static uint64_t deliver(struct vcpu *vcpu)
 	if ((svm_private(vcpu)->attention & SVM_ATTENTION_SLOW) == 0 && vcpu_deliver_fast(vcpu)) {
 		return vcpu->hvm_page.raw;
 	}
-	svm_vmcb(vcpu)->exit_code = SVM_EXIT_DONE;
-	return 0;
+	return look_elsewhere(vcpu);
 }
 
 static out_of_line uint64_t finish_msr(struct vcpu *vcpu)
@@ -91,7 +93,7 @@ static out_of_line uint64_t finish_hlt(struct vcpu *vcpu)
 	     vcpu->lapic.is_extint_asserted) != 0) {
 		vcpu_request_self(vcpu, VCPU_REQUEST_INTERRUPT);
 	}
-	return deliver(vcpu);
+	return vcpu->requests != 0 ? deliver(vcpu) : look_elsewhere(vcpu);
 }
 
 static inline __attribute__((always_inline)) uint64_t finish_io(struct vcpu *vcpu)
