@@ -86,6 +86,16 @@ void timer_run(struct cpu *cpu)
 	timer_program(cpu);
 }
 
+/* A guest that asks whether its vCPU was taken off its pCPU; the thread's domain is loaded. */
+static void preempted_tell(const struct thread *thread, uint8_t is_preempted)
+{
+	uint64_t at = thread->vcpu != NULL ? thread->vcpu->run->preempted_byte : 0;
+
+	if (unlikely(at != 0)) {
+		(void)!arch_user_exchange(HVA(at), is_preempted);
+	}
+}
+
 /* Behind all that have the same virtual time. */
 static void queue_insert(struct cpu *cpu, struct thread *thread, uint64_t now)
 {
@@ -185,6 +195,7 @@ static struct thread *sched_keep(struct cpu *cpu, uint64_t now)
 		thread_stop_here(thread);
 	}
 	if (thread->state == THREAD_RUNNING && cap_left(thread, now) == 0) {
+		preempted_tell(thread, 1);
 		thread->state = THREAD_READY;
 		queue_insert(cpu, thread, now);
 	}
@@ -246,6 +257,7 @@ static inline void sched_switch(struct cpu *cpu, struct thread *next)
 		vcpu_request_self(next->vcpu, VCPU_REQUEST_KICK);
 	}
 	arch_thread_load(next->domain->space.root, next->fs_base);
+	preempted_tell(next, 0);
 }
 
 /*
@@ -306,6 +318,7 @@ static out_of_line void sched_choose(struct cpu *cpu)
 		cpu->virtual_time_min = next->virtual_time;
 	}
 	if (running != NULL && next != running) {
+		preempted_tell(running, 1);
 		running->state = THREAD_READY;
 		queue_insert(cpu, running, now);
 	}

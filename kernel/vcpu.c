@@ -267,23 +267,9 @@ static void take_injection(struct vcpu *vcpu, uint32_t inject)
 	}
 }
 
-static out_of_line void take_tsc_and_base(struct vcpu *vcpu, uint32_t dirty)
-{
-	if ((dirty & BH_STATE_TSC) != 0) {
-		vcpu->tsc_offset = vcpu->run->tsc_offset;
-		hvm_set(vcpu, HVM_TSC_OFFSET, vcpu->tsc_offset);
-	}
-	if ((dirty & BH_STATE_APIC_BASE) != 0) {
-		vlapic_set_base(vcpu, vcpu->run->apic_base);
-	}
-}
-
-/* What the VMM left in the run page that is not there in the usual case. Each field is read once. */
-static int take_answers(struct vcpu *vcpu)
+static out_of_line int take_state(struct vcpu *vcpu, uint32_t dirty)
 {
 	struct bh_run *run = vcpu->run;
-	uint32_t dirty = __atomic_load_n(&run->state_dirty, __ATOMIC_RELAXED);
-	uint32_t inject = __atomic_load_n(&run->inject, __ATOMIC_RELAXED);
 
 	if (dirty == BH_STATE_WANTED) {
 		run->state_dirty = 0;
@@ -294,17 +280,30 @@ static int take_answers(struct vcpu *vcpu)
 	if ((dirty & ~(uint32_t)BH_STATE_RUN) != 0) {
 		return BH_ERR_INVALID;
 	}
-	if ((dirty & (BH_STATE_TSC | BH_STATE_APIC_BASE)) != 0) {
-		take_tsc_and_base(vcpu, dirty);
+	if ((dirty & BH_STATE_TSC) != 0) {
+		vcpu->tsc_offset = run->tsc_offset;
+		hvm_set(vcpu, HVM_TSC_OFFSET, vcpu->tsc_offset);
 	}
-	if (dirty != 0) {
-		struct bh_cpu_state state = run->state; /* a copy: the page may change under us */
-		int error = vcpu_cpu_state_set(vcpu, dirty, &state);
+	if ((dirty & BH_STATE_APIC_BASE) != 0) {
+		vlapic_set_base(vcpu, run->apic_base);
+	}
+	struct bh_cpu_state state = run->state; /* a copy: the page may change under us */
+	int error = vcpu_cpu_state_set(vcpu, dirty, &state);
 
-		if (error != BH_OK) {
-			return error;
-		}
-		run->state_dirty = 0;
+	run->state_dirty = error == BH_OK ? 0 : dirty;
+	return error;
+}
+
+/* What the VMM left in the run page that is not there in the usual case. Each field is read once. */
+static out_of_line int take_answers(struct vcpu *vcpu)
+{
+	struct bh_run *run = vcpu->run;
+	uint32_t dirty = __atomic_load_n(&run->state_dirty, __ATOMIC_RELAXED);
+	uint32_t inject = __atomic_load_n(&run->inject, __ATOMIC_RELAXED);
+	int error = dirty != 0 ? take_state(vcpu, dirty) : BH_OK;
+
+	if (error != BH_OK) {
+		return error;
 	}
 	if (run->lapic_write != 0) {
 		run->lapic_write = 0;

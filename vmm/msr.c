@@ -136,7 +136,7 @@ void msr_reset(struct msr_state *msrs)
 	msrs->misc_enable = MISC_ENABLE_RESET;
 	msrs->clock.system_time = 0;
 	msrs->clock.wall_clock = 0;
-	msrs->steal.value = 0;
+	(void)steal_set(&msrs->steal, 0);
 	(void)msr_pv_eoi_set(msrs, 0);
 }
 

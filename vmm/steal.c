@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * The record of stolen time (see steal.h). `preempted` stays 0: nobody could set it while the vCPU does not run.
+ * The record of stolen time (see steal.h). `preempted` is the kernel's to set, where steal_set() says.
  */
 #include "vmm/steal.h"
 
@@ -22,12 +22,27 @@ struct steal_record {
 };
 _Static_assert(sizeof(struct steal_record) == RECORD_BYTES, "KVM's ABI");
 
+/* NULL: it is off, or there is no RAM. */
+static struct steal_record *record_of(const struct steal *steal)
+{
+	return (steal->value & ENABLED) != 0
+	               ? guest_memory_at(steal->memory,
+	                                 steal->value & ~(uint64_t)(RECORD_BYTES - 1), RECORD_BYTES)
+	               : NULL;
+}
+
+static uint64_t preempted_at(const struct steal *steal)
+{
+	struct steal_record *record = record_of(steal);
+
+	return record != NULL ? (uint64_t)&record->preempted : 0;
+}
+
 static void record_write(struct steal *steal, uint64_t now_tsc)
 {
-	struct steal_record *record = guest_memory_at(
-		steal->memory, steal->value & ~(uint64_t)(RECORD_BYTES - 1), RECORD_BYTES);
+	struct steal_record *record = record_of(steal);
 
-	if ((steal->value & ENABLED) == 0 || record == NULL) {
+	if (record == NULL) {
 		return;
 	}
 	steal->told_tsc = now_tsc;
@@ -48,6 +63,7 @@ int steal_set(struct steal *steal, uint64_t value)
 		steal->base_tsc = __atomic_load_n(steal->steal_tsc, __ATOMIC_RELAXED);
 	}
 	steal->value = value;
+	*steal->preempted_byte = preempted_at(steal);
 	record_write(steal, __atomic_load_n(steal->steal_tsc, __ATOMIC_RELAXED));
 	return BH_OK;
 }

@@ -16,6 +16,7 @@ struct steal {
 	const struct guest_memory *memory;
 	const struct bh_info *info;
 	const uint64_t *steal_tsc; /* in the statistics page */
+	uint64_t *preempted_byte;  /* in the run page */
 	uint64_t value;            /* the register as the guest wrote it */
 	uint64_t base_tsc;         /* *steal_tsc when it was turned on: the guest counts from 0 */
 	uint64_t told_tsc;         /* *steal_tsc at the last record */

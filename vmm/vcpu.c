@@ -626,6 +626,7 @@ static void thread_init(struct vcpu_thread *vcpu, uint32_t vcpu_idx)
 	vcpu->msrs.clock.tsc_offset = &vcpu->run->tsc_offset;
 	vcpu->msrs.steal.memory = &machine.memory;
 	vcpu->msrs.steal.info = bh_info();
+	vcpu->msrs.steal.preempted_byte = &vcpu->run->preempted_byte;
 	vcpu->msrs.steal.steal_tsc = &((const struct bh_vcpu_stats *)map_page(
 					       vcpu, BH_VCPU_PAGE_STATS, va + VCPU_VA_STATS,
 					       BH_MAP_READ))

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Stolen time (Linux Documentation/virt/kvm/x86/msr.rst): the register is offered and checked, the record has its form and only grows. With
- * `wait` on the command line, for a pCPU that others use too: it waits until some has been stolen.
+ * `wait` on the command line, for a pCPU that others use too: it waits until some has been stolen. With `p`, on one pCPU with a second vCPU: it
+ * sees that one preempted, and never itself.
  */
 #include "guests/lib/guest.h"
 
@@ -22,10 +23,45 @@ struct record {
 };
 
 static volatile struct record record __attribute__((aligned(64)));
+static volatile struct record other __attribute__((aligned(64)));
+static volatile bool is_over;
 
 static void write_reserved(void *bit)
 {
 	wrmsr(MSR_STEAL_TIME, (uint64_t)&record | 1 | 1ull << (uint64_t)bit);
+}
+
+/* The second vCPU, on the same pCPU: it spins, without an exit, until it has been told to end. */
+void ap_main(uint32_t apic_id)
+{
+	(void)apic_id;
+	wrmsr(MSR_STEAL_TIME, (uint64_t)&other | 1);
+	while (!is_over) {
+		__asm__ volatile("" : : : "memory");
+	}
+}
+
+static uint64_t patience_end(void)
+{
+	uint32_t frequencies[4];
+
+	cpuid(LEAF_FREQUENCIES, 0, frequencies);
+	return rdtsc() + frequencies[0] * 1000ull * PATIENCE_SECONDS;
+}
+
+/* Who runs is not preempted; the other is, as soon as its time slice has ended. */
+static void look_at_the_other(void)
+{
+	uint64_t end = patience_end();
+	uint32_t own = 0;
+
+	check(smp_start(1, 1000000000) == 1, "no second vCPU");
+	while (other.preempted == 0 && rdtsc() < end) {
+		own |= record.preempted;
+	}
+	check(other.preempted == 1, "the other one has never been preempted");
+	check(own == 0 && record.preempted == 0, "preempted while it runs");
+	is_over = true;
 }
 
 /* As Linux reads it. */
@@ -57,11 +93,8 @@ static bool has_word(const struct multiboot_info *info, char first)
 
 static void wait_for_some(void)
 {
-	uint32_t frequencies[4];
-	uint64_t last = 0, now, end;
+	uint64_t last = 0, now, end = patience_end();
 
-	cpuid(LEAF_FREQUENCIES, 0, frequencies);
-	end = rdtsc() + frequencies[0] * 1000ull * PATIENCE_SECONDS;
 	do {
 		now = stolen_ns();
 		check(now >= last, "stolen time went from %lu to %lu", last, now);
@@ -88,6 +121,10 @@ void guest_main(const struct multiboot_info *info)
 	check(record.flags == 0 && record.preempted == 0, "flags %x", record.flags);
 	if (has_word(info, 'w')) {
 		wait_for_some();
+	}
+	if (has_word(info, 'p')) {
+		apic_enable();
+		look_at_the_other();
 	}
 	wrmsr(MSR_STEAL_TIME, 0);
 	guest_exit("steal");

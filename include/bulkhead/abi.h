@@ -512,6 +512,8 @@ struct bh_run {
 	 * one interrupt in service, of edge, and none waiting; if it is 0 after the guest's stay, that interrupt has ended. 0 outside vcpu_run().
 	 */
 	uint64_t eoi_byte;
+	/* The same way: a byte that is 1 while another thread has taken the pCPU from the guest. It is set in vcpu_run() only, not in a HLT. */
+	uint64_t preempted_byte;
 	struct bh_cpu_state state;
 };
 _Static_assert(sizeof(struct bh_run) <= 4096, "ABI");

@@ -8,6 +8,7 @@ from machine import GUESTS
 
 # guest -> further keys; folders that are not in this table run with the usual ones
 KEYS = {"smp": ["vcpus=4", "cmdline=vcpus=4"], "ipi": ["vcpus=4"],
+        "steal": ["vcpus=2", 'cpus="0 shared"', "cmdline=p"],
         "posted": ["vcpus=2"],
         "spin": ["vcpus=2", 'cpus="0 shared"', "on-poweroff=preserve"]}
 # not a test of behaviour: measured by scripts/bench, or run by a test of its own

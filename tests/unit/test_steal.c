@@ -20,7 +20,7 @@
 static _Alignas(4096) uint8_t ram[4096];
 static struct guest_memory memory;
 static struct bh_info info;
-static uint64_t steal_tsc;
+static uint64_t steal_tsc, preempted_byte;
 static struct steal steal;
 
 static int setup(void **state)
@@ -31,7 +31,10 @@ static int setup(void **state)
 		                        .slots_count = 1 };
 	info.tsc_hz = 2000000000;
 	steal_tsc = 5000;
-	steal = (struct steal){ .memory = &memory, .info = &info, .steal_tsc = &steal_tsc };
+	steal = (struct steal){ .memory = &memory,
+		                .info = &info,
+		                .steal_tsc = &steal_tsc,
+		                .preempted_byte = &preempted_byte };
 	return 0;
 }
 

@@ -56,7 +56,10 @@ static int setup(void **state)
 	msrs.clock = (struct kvmclock){ .memory = &memory,
 		                        .info = &info,
 		                        .tsc_offset = &run.tsc_offset };
-	msrs.steal = (struct steal){ .memory = &memory, .info = &info, .steal_tsc = &steal_tsc };
+	msrs.steal = (struct steal){ .memory = &memory,
+		                     .info = &info,
+		                     .steal_tsc = &steal_tsc,
+		                     .preempted_byte = &run.preempted_byte };
 	msr_reset(&msrs);
 	return 0;
 }
@@ -300,8 +303,10 @@ static void stolen_time_is_reached(void **state)
 	assert_int_equal(write(KVM_STEAL, 0x201), BH_OK);
 	assert_int_equal(read(KVM_STEAL), 0x201);
 	assert_int_equal(ram[0x208], 2); /* the record's version */
+	assert_ptr_equal((void *)run.preempted_byte, &ram[0x210]);
 	msr_reset(&msrs);
 	assert_int_equal(read(KVM_STEAL), 0);
+	assert_int_equal(run.preempted_byte, 0);
 	steal_tsc += 1000;
 	steal_update(&msrs.steal);
 	assert_int_equal(ram[0x208], 2);
