@@ -55,7 +55,10 @@ void machine_vm_msi_now(void);
 int64_t machine_wait(uint64_t deadline_tsc, uint64_t bits[BH_EVENT_WORDS]);
 void machine_signal_root(void);
 /* For tests of the restart: the first beat at `tsc` or later faults, or never comes back. */
-enum machine_end { MACHINE_END_CRASH, MACHINE_END_HANG };
+enum machine_end {
+	MACHINE_END_CRASH,
+	MACHINE_END_HANG
+};
 void machine_end_at(enum machine_end how, uint64_t tsc);
 /* When that is; BH_FOREVER if nobody asked for it. */
 uint64_t machine_end_tsc(void);

@@ -21,7 +21,7 @@ DEMO_FILES = ("--file", f"vmlinuz={BUILD / 'third_party/linux-cloud/vmlinuz'}",
 PROMPT = "bulkhead> "
 ESCAPE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b[()][A-Z0-9]|\x1b[=>78]|\x07")
 GUEST_PROMPT = r"{}:[^ \r\n]*# "
-GUEST_DEATH = r"end Kernel panic"
+GUEST_DEATH = r"end Kernel panic|the guest has crashed"
 SLOW = {"qemu": 1, "bochs": 3}
 LEAVE_KEY = "\x1d"
 
