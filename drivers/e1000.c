@@ -41,7 +41,7 @@
 #define INT_RXQ0     (1u << 20) /* with MSI-X, DS 7.4.3: the receive queue */
 #define INT_OTHER    (1u << 24) /* and LSC or RXO */
 #define EIAC         0x00dcu    /* causes that their message clears */
-#define IVAR         0x00e4u    /* DS 10.2.4.9: RXQ0 in 3:0, other causes in 19:16; bit 3 of each: valid */
+#define IVAR         0x00e4u /* DS 10.2.4.9: RXQ0 in 3:0, other causes in 19:16; bit 3 of each: valid */
 #define IVAR_ONE     (1u << 3 | 1u << 19)
 #define RCTL         0x0100u
 #define RCTL_EN      (1u << 1)

@@ -606,7 +606,8 @@ void command_complete(void *context, struct line_choices *choices)
 	verb = verb_find(words[0].text);
 	arg = verb != NULL ? arg_at(verb, idx - 1) : NULL;
 	if (arg != NULL && arg->kind == VERB_ARG_ASSIGNS && arg->choices != NULL) {
-		offer_switch_word(choices, words, idx, idx < (uint32_t)count ? words[idx].text : "");
+		offer_switch_word(choices, words, idx,
+		                  idx < (uint32_t)count ? words[idx].text : "");
 	} else if (arg != NULL) {
 		offer_arg(choices, arg, idx < (uint32_t)count ? words[idx].text : "",
 		          words[idx - 1].text);

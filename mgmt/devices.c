@@ -17,6 +17,8 @@
 #include "bulkhead/protocol.h"
 #include "lib/call.h"
 #include "lib/time.h"
+#include "mgmt/aml.h"
+#include "mgmt/host.h"
 #include "mgmt/kept.h"
 #include "mgmt/ledger.h"
 #include "mgmt/machine.h"
@@ -50,6 +52,10 @@ static uint32_t device_line[DEVICES_MAX]; /* index in lines + 1; 0: none */
 static struct line lines[DEVICES_LINES_MAX];
 static uint32_t lines_count;
 static uint64_t bar_va = BAR_VA_BASE;
+static struct {
+	bool is_known;
+	struct acpi_line line;
+} routes[DEVICES_MAX];
 static bool is_started;
 static uint32_t best_way; /* of the ways to interrupt */
 
@@ -250,21 +256,59 @@ static bool is_word(const char *text, const char *word)
 	return strncmp(text, word, strlen(word)) == 0 && (text[strlen(word)] | ' ') == ' ';
 }
 
-/* The line that firmware chose; functions share them. Without one the device is polled. */
-static bool attach_pin(uint32_t idx)
+/* By the interrupt-line register: an ISA interrupt, as a pin of PCI unless MADT says more of it. */
+static bool read_line_register(const struct pci_function *pci, struct acpi_line *line)
 {
-	const struct pci_function *pci = devices[idx].pci;
-	uint32_t gsi = pci->interrupt_line;
-	uint32_t i;
+	static struct acpi_machine machine;
 
-	if (pci->interrupt_pin == 0 || gsi == 0 || gsi == 0xff) {
+	if (pci->interrupt_line == 0 || pci->interrupt_line == 0xff) {
 		return false;
 	}
-	for (i = 0; i < lines_count && (lines[i].gsi != gsi || lines[i].is_message); i++) {
+	machine_acpi(&machine);
+	*line = acpi_isa_line(&machine, pci->interrupt_line);
+	line->is_low = !line->is_level || line->is_low;
+	return true;
+}
+
+/* Functions share lines. */
+static bool attach_line(uint32_t idx, const struct acpi_line *line)
+{
+	uint32_t i;
+
+	for (i = 0; i < lines_count && (lines[i].gsi != line->gsi || lines[i].is_message); i++) {
 	}
-	device_line[idx] = i < lines_count ? i + 1 : bind_line(gsi, BH_IRQ_LEVEL | BH_IRQ_LOW);
+	device_line[idx] = i < lines_count
+	                           ? i + 1
+	                           : bind_line(line->gsi,
+	                                       BH_IRQ_LEVEL | (line->is_low ? BH_IRQ_LOW : 0));
 	devices[idx].interrupt_kind = "INTx";
 	return device_line[idx] != 0;
+}
+
+/* What _PRT says, else the line that firmware chose. Without one the device is polled. */
+static bool attach_pin(uint32_t idx)
+{
+	struct acpi_line line;
+
+	if (devices[idx].pci->interrupt_pin == 0) {
+		return false;
+	}
+	return (routes[idx].is_known && attach_line(idx, &routes[idx].line)) ||
+	       (read_line_register(devices[idx].pci, &line) && attach_line(idx, &line));
+}
+
+/* Asks the firmware's AML where the pins of all devices arrive. */
+static void find_routes(void)
+{
+	struct aml_space *aml = devices_count != 0 ? host_open_aml() : NULL;
+	uint32_t i;
+
+	for (i = 0; aml != NULL && i < devices_count; i++) {
+		routes[i].is_known = devices[i].pci->interrupt_pin != 0 &&
+		                     aml_route(aml, devices[i].pci, functions, functions_count,
+		                               &routes[i].line);
+	}
+	aml_close(aml);
 }
 
 /* Ways to interrupt, the best first. */
@@ -399,6 +443,7 @@ void devices_init(void)
 	if (bytes == 0) {
 		return;
 	}
+	find_routes();
 	idx = kept_find(KEPT_DMA, NULL);
 	if (idx >= 0 && kept_bytes((uint32_t)idx) >= bytes) {
 		start_all(NULL, idx, "");
@@ -512,6 +557,14 @@ const struct device *devices_of(const struct pci_function *pci)
 		}
 	}
 	return NULL;
+}
+
+bool devices_gsi(const struct device *device, uint32_t *gsi)
+{
+	uint32_t line = device_line[device - devices];
+
+	*gsi = line != 0 ? lines[line - 1].gsi : 0;
+	return line != 0 && !lines[line - 1].is_message;
 }
 
 /* PCI Code and ID Assignment 1.11, 1: by class and subclass, else by class. */

@@ -29,4 +29,7 @@ bool devices_are_settled(void);
 uint32_t devices_pci_count(void);
 const struct pci_function *devices_pci(uint32_t idx);
 const struct device *devices_of(const struct pci_function *pci);
+/* The global system interrupt that the device's pin arrives at; false if it uses none. */
+bool devices_gsi(const struct device *device, uint32_t *gsi);
+
 const char *devices_class_name(uint32_t class_code);

@@ -11,6 +11,8 @@
 #include "lib/call.h"
 #include "lib/time.h"
 #include "mgmt/acpi.h"
+#include "mgmt/aml.h"
+#include "mgmt/pci.h"
 #include "mgmt/serial.h"
 
 /* ACPI 6.4, table 4.13: PM1 control */
@@ -70,6 +72,21 @@ static bool find_power(struct acpi_power *power)
 void host_read_acpi(struct acpi_machine *machine)
 {
 	acpi_read_machine(acpi_root(), read_physical, NULL, machine);
+}
+
+static uint32_t read_any_port(void *context, uint16_t port, uint32_t width)
+{
+	(void)context;
+	return (uint32_t)bh_port_read(MGMT_HANDLE_HOST, port, width);
+}
+
+struct aml_space *host_open_aml(void)
+{
+	const struct aml_machine machine = { .read = read_physical,
+		                             .read_port = read_any_port,
+		                             .pci = &pci_ports };
+
+	return aml_open(acpi_root(), &machine);
 }
 
 static void pause_ms(uint64_t ms)

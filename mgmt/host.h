@@ -4,6 +4,8 @@
  */
 #pragma once
 
+struct aml_space;
+
 #include "mgmt/acpi.h"
 
 /* All zero without ACPI. */
@@ -12,3 +14,6 @@ void host_read_acpi(struct acpi_machine *machine);
 /* Both return only if nothing worked. */
 void host_poweroff(void);
 void host_reset(void);
+
+/* The firmware's AML (aml.h), to be closed; NULL if there is none. */
+struct aml_space *host_open_aml(void);

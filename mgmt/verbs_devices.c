@@ -12,8 +12,9 @@ static const struct result_column device_columns[] = {
 	{ "PCI", "address", RESULT_TEXT },        { "ID", "id", RESULT_TEXT },
 	{ "CLASS", "class", RESULT_TEXT },        { "DRIVER", "driver", RESULT_TEXT },
 	{ "NAME", "name", RESULT_TEXT },          { "STATE", "state", RESULT_TEXT },
-	{ "IRQ", "interrupt_kind", RESULT_TEXT }, { "IRQS", "interrupts", RESULT_COUNT },
-	{ "RESETS", "resets", RESULT_COUNT },     { "ABOUT", "about", RESULT_TEXT },
+	{ "IRQ", "interrupt_kind", RESULT_TEXT }, { "GSI", "gsi", RESULT_COUNT },
+	{ "IRQS", "interrupts", RESULT_COUNT },   { "RESETS", "resets", RESULT_COUNT },
+	{ "ABOUT", "about", RESULT_TEXT },
 };
 
 static const char *state_name(const struct device *device)
@@ -25,10 +26,17 @@ static const char *state_name(const struct device *device)
 
 static void put_device(struct result *result, const struct device *device)
 {
+	uint32_t gsi;
+
 	result_text(result, device->driver->name);
 	result_text(result, device->name);
 	result_text(result, state_name(device));
 	result_text(result, device->interrupt_kind != NULL ? device->interrupt_kind : "");
+	if (devices_gsi(device, &gsi)) {
+		result_value(result, gsi);
+	} else {
+		result_empty(result);
+	}
 	result_value(result, device->interrupts_count);
 	result_value(result, device->resets_count);
 	result_text(result, device->state == DEVICE_FAILED ? device->reason : device->about);

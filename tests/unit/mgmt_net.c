@@ -27,6 +27,11 @@ const struct device *devices_of(const struct pci_function *pci)
 	return NULL;
 }
 
+bool devices_gsi(const struct device *device, uint32_t *gsi)
+{
+	return false;
+}
+
 const char *devices_class_name(uint32_t class_code)
 {
 	return "other";
