@@ -113,8 +113,15 @@ struct aml_object *aml_value(struct aml_reader *reader);
 /* What the node is: a method is called. */
 struct aml_object *aml_evaluate(struct aml_space *space, struct aml_node *node,
                                 struct aml_object *const *arguments, uint32_t count);
-bool aml_integer(const struct aml_object *object, uint64_t *value);
 
+
+/* aml_data.c */
+bool aml_integer(const struct aml_object *object, uint64_t *value);
+bool aml_take_integer(struct aml_reader *reader, uint64_t *value);
+struct aml_object *aml_new_buffer(struct aml_space *space, uint64_t bytes);
+struct aml_object *aml_new_package(struct aml_space *space, uint64_t count);
+/* The object that begins with this byte, which is read. */
+struct aml_object *aml_data(struct aml_reader *reader, uint8_t op);
 /* What an item of a package is, whose name may be defined after it. NULL: nothing. */
 struct aml_object *aml_item(struct aml_space *space, struct aml_object *item);
 

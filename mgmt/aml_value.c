@@ -90,24 +90,6 @@ static struct aml_object *integer(struct aml_reader *reader, uint64_t value)
 	return aml_new(reader->space, AML_INTEGER, 0, value);
 }
 
-bool aml_integer(const struct aml_object *object, uint64_t *value)
-{
-	if (object == NULL || (object->type != AML_INTEGER && object->type != AML_BUFFER)) {
-		return false;
-	}
-	*value = object->value;
-	if (object->type == AML_BUFFER) {
-		*value = 0;
-		memcpy(value, object->bytes, object->count < 8 ? object->count : 8);
-	}
-	return true;
-}
-
-static bool take_integer(struct aml_reader *reader, uint64_t *value)
-{
-	return aml_integer(aml_value(reader), value);
-}
-
 /* ---- what names and variables hold ----------------------------------------------------------- */
 
 static struct aml_object *call(struct aml_space *space, struct aml_node *node,
@@ -190,142 +172,6 @@ static struct aml_object **variable(const struct aml_reader *reader, uint8_t op)
 	return reader->variables == NULL ? NULL : &reader->variables[op - OP_LOCAL0];
 }
 
-/* ---- data ------------------------------------------------------------------------------------- */
-
-static struct aml_object *take_constant(struct aml_reader *reader, uint32_t bytes)
-{
-	uint64_t value;
-
-	return aml_take(reader, bytes, &value) ? integer(reader, value) : NULL;
-}
-
-static struct aml_object *take_string(struct aml_reader *reader)
-{
-	const uint8_t *end = memchr(reader->at, 0, (size_t)(reader->end - reader->at));
-	struct aml_object *object;
-
-	if (end == NULL || end - reader->at > 0xffff) {
-		return NULL;
-	}
-	object = aml_new(reader->space, AML_STRING, (uint32_t)(end - reader->at), 0);
-	if (object != NULL) {
-		object->bytes = aml_allocate(reader->space, object->count + 1);
-		if (object->bytes == NULL) {
-			return NULL;
-		}
-		memcpy(object->bytes, reader->at, object->count);
-	}
-	reader->at = end + 1;
-	return object;
-}
-
-static struct aml_object *new_buffer(struct aml_space *space, uint64_t bytes)
-{
-	struct aml_object *object = aml_new(space, AML_BUFFER, (uint32_t)bytes, 0);
-
-	if (object == NULL || bytes > AML_BUFFER_MAX) {
-		return NULL;
-	}
-	object->bytes = aml_allocate(space, (uint32_t)bytes + 1);
-	return object->bytes != NULL ? object : NULL;
-}
-
-static struct aml_object *take_buffer(struct aml_reader *reader)
-{
-	struct aml_object *object;
-	const uint8_t *end;
-	uint64_t bytes, given;
-
-	if (!aml_take_package(reader, &end) || !take_integer(reader, &bytes) || reader->at > end) {
-		return NULL;
-	}
-	given = (uint64_t)(end - reader->at);
-	object = new_buffer(reader->space, bytes > given ? bytes : given);
-	if (object != NULL) {
-		memcpy(object->bytes, reader->at, given);
-	}
-	reader->at = end;
-	return object;
-}
-
-static struct aml_object *new_package(struct aml_space *space, uint64_t count)
-{
-	struct aml_object *object = aml_new(space, AML_PACKAGE, (uint32_t)count, 0);
-
-	if (object == NULL || count > AML_ITEMS_MAX) {
-		return NULL;
-	}
-	object->items = aml_allocate(space, (uint32_t)(count + 1) * sizeof(*object->items));
-	return object->items != NULL ? object : NULL;
-}
-
-struct aml_object *aml_item(struct aml_space *space, struct aml_object *item)
-{
-	struct aml_reader reader = { .space = space };
-	struct aml_name name;
-	struct aml_node *node;
-
-	if (item == NULL || item->type != AML_LATER) {
-		return item;
-	}
-	reader.at = item->code;
-	reader.end = item->code + item->count;
-	if (!aml_take_name(&reader, &name)) {
-		return NULL;
-	}
-	node = aml_find(space, &space->nodes[item->value], &name);
-	return node != NULL && (node->object == NULL || node->object->type != AML_METHOD)
-	               ? aml_evaluate(space, node, NULL, 0)
-	               : NULL;
-}
-
-/* An item that is a name stands for what it names, data or a device; it may be defined later. */
-static struct aml_object *take_item(struct aml_reader *reader)
-{
-	uint8_t first = *reader->at;
-	struct aml_object *item;
-	const uint8_t *begin = reader->at;
-	struct aml_name name;
-
-	if ((first < 'A' || first > 'Z') && first != '_' && first != 0x5c && first != 0x5e &&
-	    first != 0x2e && first != 0x2f) {
-		return aml_value(reader);
-	}
-	if (!aml_take_name(reader, &name)) {
-		return NULL;
-	}
-	item = aml_new(reader->space, AML_LATER, (uint32_t)(reader->at - begin),
-	               (uint64_t)(reader->scope - reader->space->nodes));
-	if (item != NULL) {
-		item->code = begin;
-	}
-	return item;
-}
-
-static struct aml_object *take_package(struct aml_reader *reader, bool is_variable)
-{
-	struct aml_object *object;
-	const uint8_t *outer = reader->end;
-	const uint8_t *end;
-	uint64_t count;
-	uint32_t i;
-
-	if (!aml_take_package(reader, &end) ||
-	    !(is_variable ? take_integer(reader, &count) : aml_take(reader, 1, &count)) ||
-	    reader->at > end) {
-		return NULL;
-	}
-	object = new_package(reader->space, count);
-	reader->end = end;
-	for (i = 0; object != NULL && i < count && reader->at < end; i++) {
-		object->items[i] = take_item(reader);
-		object = object->items[i] != NULL ? object : NULL;
-	}
-	reader->end = outer;
-	reader->at = end;
-	return object;
-}
-
 /* ---- stores ----------------------------------------------------------------------------------- */
 
 /* Bytes and items are copied; what they hold is not changed in place. */
@@ -334,12 +180,12 @@ static struct aml_object *copy_of(struct aml_space *space, struct aml_object *ob
 	struct aml_object *copy = object;
 
 	if (object->type == AML_BUFFER) {
-		copy = new_buffer(space, object->count);
+		copy = aml_new_buffer(space, object->count);
 		if (copy != NULL) {
 			memcpy(copy->bytes, object->bytes, object->count);
 		}
 	} else if (object->type == AML_PACKAGE) {
-		copy = new_package(space, object->count);
+		copy = aml_new_package(space, object->count);
 		if (copy != NULL) {
 			memcpy(copy->items, object->items, object->count * sizeof(*copy->items));
 		}
@@ -446,7 +292,7 @@ static struct aml_object *step(struct aml_reader *reader, uint64_t change)
 	const uint8_t *begin = reader->at;
 	uint64_t value;
 
-	if (!take_integer(reader, &value)) {
+	if (!aml_take_integer(reader, &value)) {
 		return NULL;
 	}
 	reader->at = begin;
@@ -497,7 +343,7 @@ static struct aml_object *calculate(struct aml_reader *reader, uint8_t op)
 {
 	uint64_t a, b;
 
-	if (!take_integer(reader, &a) || !take_integer(reader, &b)) {
+	if (!aml_take_integer(reader, &a) || !aml_take_integer(reader, &b)) {
 		return NULL;
 	}
 	return op >= OP_LAND ? integer(reader, combine(op, a, b))
@@ -508,7 +354,7 @@ static struct aml_object *divide(struct aml_reader *reader)
 {
 	uint64_t a, b;
 
-	if (!take_integer(reader, &a) || !take_integer(reader, &b) || b == 0 ||
+	if (!aml_take_integer(reader, &a) || !aml_take_integer(reader, &b) || b == 0 ||
 	    put_integer(reader, a % b) == NULL) {
 		return NULL;
 	}
@@ -519,7 +365,7 @@ static struct aml_object *change_one(struct aml_reader *reader, uint8_t op)
 {
 	uint64_t value;
 
-	if (!take_integer(reader, &value)) {
+	if (!aml_take_integer(reader, &value)) {
 		return NULL;
 	}
 	switch (op) {
@@ -544,7 +390,7 @@ static struct aml_object *take_index(struct aml_reader *reader)
 	struct target target;
 	uint64_t idx;
 
-	if (whole == NULL || !take_integer(reader, &idx) || idx >= whole->count ||
+	if (whole == NULL || !aml_take_integer(reader, &idx) || idx >= whole->count ||
 	    (whole->type != AML_PACKAGE && whole->type != AML_BUFFER)) {
 		return NULL;
 	}
@@ -591,7 +437,7 @@ static struct aml_object *create_field(struct aml_reader *reader, uint32_t bits)
 	struct aml_node *node;
 	uint64_t at;
 
-	if (buffer == NULL || buffer->type != AML_BUFFER || !take_integer(reader, &at) ||
+	if (buffer == NULL || buffer->type != AML_BUFFER || !aml_take_integer(reader, &at) ||
 	    !aml_take_name(reader, &name)) {
 		return NULL;
 	}
@@ -635,7 +481,7 @@ static struct aml_object *define_region(struct aml_reader *reader)
 	uint64_t space, base, bytes;
 
 	if (!aml_take_name(reader, &name) || !aml_take(reader, 1, &space) ||
-	    !take_integer(reader, &base) || !take_integer(reader, &bytes)) {
+	    !aml_take_integer(reader, &base) || !aml_take_integer(reader, &bytes)) {
 		return NULL;
 	}
 	node = aml_make(reader->space, reader->scope, &name);
@@ -684,7 +530,7 @@ static struct aml_object *take_extended(struct aml_reader *reader)
 		return pass_over(reader, (uint8_t)op);
 	case EXT_SLEEP - 1: /* Stall */
 	case EXT_SLEEP:
-		return take_integer(reader, &value) ? integer(reader, 0) : NULL;
+		return aml_take_integer(reader, &value) ? integer(reader, 0) : NULL;
 	case EXT_REVISION:
 		return integer(reader, 2);
 	case EXT_REGION:
@@ -699,8 +545,8 @@ static struct aml_object *notify(struct aml_reader *reader)
 	struct target target;
 	uint64_t value;
 
-	return take_target(reader, &target) && take_integer(reader, &value) ? integer(reader, 0)
-	                                                                    : NULL;
+	return take_target(reader, &target) && aml_take_integer(reader, &value) ? integer(reader, 0)
+	                                                                        : NULL;
 }
 
 static struct aml_object *take_operator(struct aml_reader *reader, uint8_t op)
@@ -764,22 +610,16 @@ static struct aml_object *take_one(struct aml_reader *reader)
 	case OP_ONES:
 		return integer(reader, UINT64_MAX);
 	case OP_BYTE:
-		return take_constant(reader, 1);
 	case OP_WORD:
-		return take_constant(reader, 2);
 	case OP_DWORD:
-		return take_constant(reader, 4);
 	case OP_QWORD:
-		return take_constant(reader, 8);
-	case OP_NAME:
-		return define_name(reader);
 	case OP_STRING:
-		return take_string(reader);
 	case OP_BUFFER:
-		return take_buffer(reader);
 	case OP_PACKAGE:
 	case OP_VAR_PACKAGE:
-		return take_package(reader, op == OP_VAR_PACKAGE);
+		return aml_data(reader, op);
+	case OP_NAME:
+		return define_name(reader);
 	case OP_EXTENDED:
 		return take_extended(reader);
 	default:
@@ -813,7 +653,8 @@ static bool run_if(struct aml_reader *reader)
 	const uint8_t *end;
 	uint64_t value;
 
-	if (!aml_take_package(reader, &end) || !take_integer(reader, &value) || reader->at > end) {
+	if (!aml_take_package(reader, &end) || !aml_take_integer(reader, &value) ||
+	    reader->at > end) {
 		return false;
 	}
 	if (value != 0 && !run_list(reader, end)) {
@@ -841,7 +682,7 @@ static bool run_while(struct aml_reader *reader)
 	for (begin = reader->at; reader->flow == AML_ON || reader->flow == AML_CONTINUE;) {
 		reader->flow = AML_ON;
 		reader->at = begin;
-		if (!take_integer(reader, &value) || reader->at > end) {
+		if (!aml_take_integer(reader, &value) || reader->at > end) {
 			return false;
 		}
 		if (value == 0) {
