@@ -99,7 +99,7 @@ struct aml_object *aml_new_package(struct aml_space *space, uint64_t count)
 	if (object == NULL || count > AML_ITEMS_MAX) {
 		return NULL;
 	}
-	object->items = aml_allocate(space, (uint32_t)(count + 1) * sizeof(*object->items));
+	object->items = aml_allocate(space, (uint32_t)(count + 1) * AML_ITEM_BYTES);
 	return object->items != NULL ? object : NULL;
 }
 

@@ -10,6 +10,7 @@
 #define AML_STEPS_MAX   300000u /* of loading, and of all questions together */
 #define AML_DEPTH_MAX   48u
 #define AML_ITEMS_MAX   255u
+#define AML_ITEM_BYTES  8u /* a pointer */
 #define AML_BUFFER_MAX  4096u
 #define AML_LOCALS      8u
 #define AML_ARGS        7u
@@ -113,7 +114,6 @@ struct aml_object *aml_value(struct aml_reader *reader);
 /* What the node is: a method is called. */
 struct aml_object *aml_evaluate(struct aml_space *space, struct aml_node *node,
                                 struct aml_object *const *arguments, uint32_t count);
-
 
 /* aml_data.c */
 bool aml_integer(const struct aml_object *object, uint64_t *value);

@@ -187,7 +187,7 @@ static struct aml_object *copy_of(struct aml_space *space, struct aml_object *ob
 	} else if (object->type == AML_PACKAGE) {
 		copy = aml_new_package(space, object->count);
 		if (copy != NULL) {
-			memcpy(copy->items, object->items, object->count * sizeof(*copy->items));
+			memcpy(copy->items, object->items, object->count * AML_ITEM_BYTES);
 		}
 	}
 	return copy;
