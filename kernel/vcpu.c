@@ -7,7 +7,6 @@
 
 #include "arch/x86/hvm.h"
 #include "kernel/cpuid.h"
-#include "kernel/thread.h"
 #include "kernel/trace.h"
 #include "kernel/vcpu_exit.h"
 #include "kernel/vcpu_state.h"
@@ -440,16 +439,8 @@ static bool halt(struct vcpu *vcpu)
 static bool prepare(struct vcpu *vcpu, struct cpu *cpu)
 {
 	for (;;) {
-		uint32_t timer = CPU_WORK_TIMER;
-
 		if (unlikely(__atomic_load_n(&cpu->work, __ATOMIC_ACQUIRE) != 0)) {
-			/* A timer alone, mostly the guest's own: its registers stay. */
-			if (!__atomic_compare_exchange_n(&cpu->work, &timer, 0, false,
-			                                 __ATOMIC_ACQ_REL, __ATOMIC_RELAXED)) {
-				return false;
-			}
-			timer_run(cpu);
-			continue;
+			return false;
 		}
 		if (unlikely(__atomic_load_n(&vcpu->requests, __ATOMIC_ACQUIRE) != 0) &&
 		    !vcpu_requests_handle(vcpu)) {

@@ -7,6 +7,7 @@
 #include "arch/x86/hvm.h"
 #include "arch/x86/reg/msr.h"
 #include "kernel/hypercall.h"
+#include "kernel/thread.h"
 #include "kernel/vlapic.h"
 #include "kernel/xcr0.h"
 
@@ -115,6 +116,19 @@ static bool exit_pause(struct vcpu *vcpu)
 	return true;
 }
 
+/* A timer alone, mostly the guest's own, needs no way out of the guest and back. */
+static bool exit_interrupt(struct vcpu *vcpu)
+{
+	uint32_t timer = CPU_WORK_TIMER;
+
+	arch_interrupts_poll();
+	if (__atomic_compare_exchange_n(&vcpu->cpu->work, &timer, 0, false, __ATOMIC_ACQ_REL,
+	                                __ATOMIC_RELAXED)) {
+		timer_run(vcpu->cpu);
+	}
+	return true;
+}
+
 static bool exit_failed_entry(struct vcpu *vcpu, const struct vm_exit *exit)
 {
 	vcpu->run->failure = exit->vendor_code;
@@ -139,8 +153,7 @@ static out_of_line bool handle_rest(struct vcpu *vcpu, const struct vm_exit *exi
 	case BH_REASON_HYPERCALL:
 		return exit_hypercall(vcpu);
 	case BH_REASON_INTERRUPT:
-		arch_interrupts_poll();
-		return true;
+		return exit_interrupt(vcpu);
 	case BH_REASON_INTERRUPT_WINDOW:
 		vcpu_request_self(vcpu, VCPU_REQUEST_INTERRUPT);
 		return true;
