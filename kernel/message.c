@@ -56,6 +56,10 @@ static bool message_look(struct cpu *cpu, uint64_t end)
 
 void message_idle(struct cpu *cpu)
 {
+	if (cpus_count == 1) {
+		arch_cpu_idle();
+		return;
+	}
 	uint64_t end = arch_tsc_read() + message_poll_tsc;
 
 	if (cpu->polls && message_look(cpu, end)) {
