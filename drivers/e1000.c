@@ -221,7 +221,9 @@ static void set_up_interrupts(struct e1000 *e1000)
 		write_reg(e1000, EIAC, has_msix ? INT_RXQ0 : 0);
 	}
 	read_reg(e1000, ICR);
-	write_reg(e1000, ICR, 0xffffffffu);
+	if (has_msix) {
+		write_reg(e1000, ICR, 0xffffffffu);
+	}
 	enable_interrupts(e1000);
 }
 
