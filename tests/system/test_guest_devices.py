@@ -216,7 +216,7 @@ def test_hot_plug(pair):
     assert [row["net"] for row in pair.query("net list") if row["guest"] == "beta"] == \
         ["lan", "lan, vlan=7"]
     ports = {row["port"]: row for row in pair.query("switch port lan")}
-    assert ports["beta.1"]["vlan"] == "7" and ports["beta.0"]["vlan"] == "-"
+    assert ports["beta.1"]["vlan"] == "7" and ports["beta.0"]["vlan"] is None
     pair.command("disk del beta 1")
     pair.command("net del beta 1")
     with pair.console("beta") as console:
