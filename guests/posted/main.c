@@ -2,7 +2,7 @@
 /*
  * Interrupts from one processor to another that runs: each must arrive once, in IF's time, whatever the machine makes of it (VT-x: posted,
  * without an exit there). By x2APIC where there is one. One at a time, but for the burst: what comes together may be taken in any order.
- * Prints how many ticks one took from the sender and back to it through memory; the verdict does not depend on it, nor on the spurious ones:
+ * Prints how many ticks they took from the sender and back to it through memory; the verdict does not depend on it, nor on the spurious ones:
  * Bochs 3.0 makes vector 255 of a notification that finds nothing to deliver any more.
  */
 #include "guests/lib/guest.h"
@@ -124,7 +124,7 @@ static void send_rounds(uint32_t rounds, const char *name)
 		}
 	}
 	check(total == before + rounds, "%s: %u came", name, total - before);
-	print("%s: %lu ticks a round\n", name, (rdtsc() - start) / rounds);
+	print("%s: %lu ticks for %u rounds\n", name, rdtsc() - start, rounds);
 }
 
 static void send_burst(void)
