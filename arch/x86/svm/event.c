@@ -66,6 +66,12 @@ bool svm_exit_settle(struct vcpu *vcpu)
 
 	if (private->is_offered && (vmcb->vintr & SVM_VINTR_IRQ) == 0) {
 		svm_offer_taken(vcpu);
+	} else if (private->is_offered == SVM_OFFER_TAKEN) {
+		/* Another exit came first; or one in its delivery, and then it is in EXITINTINFO. */
+		private->is_offered = 0;
+		if ((vmcb->exit_int_info & BH_INJECT_VALID) == 0) {
+			vlapic_untake(vcpu, (uint32_t)field_get(SVM_VINTR_VECTOR, vmcb->vintr));
+		}
 	} else if (private->is_offered) {
 		/*
 		 * Again: TCG has lost the shadow, and Bochs looks at V_IRQ only when IF changes.
@@ -177,6 +183,9 @@ void svm_open_window(struct vcpu *vcpu)
  * What can go in at the next entry is injected. Else the CPU delivers it by itself when IF, shadow and CR8 allow, without an exit, and
  * clears V_IRQ then (APM 2 15.21.4): so after an exit V_IRQ says whether it has gone in. A delivery that an exit interrupts is in
  * EXITINTINFO in both cases.
+ *
+ * TCG's VMRUN leaves the vector of an injected interrupt behind as an exception to come, and delivers that, IF or not, when something
+ * makes the emulator leave its loop before the next exit. So there the CPU delivers what can go in, too; it is in service already.
  */
 bool svm_offer_interrupt(struct vcpu *vcpu, uint32_t vector)
 {
@@ -186,7 +195,7 @@ bool svm_offer_interrupt(struct vcpu *vcpu, uint32_t vector)
 	bool is_ready = is_next && priority > (vmcb->vintr & SVM_VINTR_TPR) &&
 	                (svm_ready(vcpu) & HVM_READY_INTERRUPT) != 0;
 
-	if (is_ready) {
+	if (is_ready && !svm_is_tcg) {
 		vlapic_take(vcpu, vector);
 		svm_inject(vcpu, BH_INJECT_VALID | BH_INJECT_TYPE_INTERRUPT | vector, 0);
 	} else if (is_next && !is_step_first(vcpu)) {
@@ -195,14 +204,20 @@ bool svm_offer_interrupt(struct vcpu *vcpu, uint32_t vector)
 		         field_set(SVM_VINTR_PRIORITY, priority - svm_is_tcg);
 	}
 	set_virtual_interrupt(vcpu, fields, false);
+	if (is_ready && fields != 0) {
+		vlapic_take(vcpu, vector);
+		svm_private(vcpu)->is_offered = SVM_OFFER_TAKEN;
+	}
 	return is_ready;
 }
 
 void svm_offer_taken(struct vcpu *vcpu)
 {
+	if (svm_private(vcpu)->is_offered != SVM_OFFER_TAKEN) {
+		vlapic_take(vcpu, (uint32_t)field_get(SVM_VINTR_VECTOR, svm_vmcb(vcpu)->vintr));
+		vcpu->stats->counts[BH_COUNT_CPU]++;
+	}
 	svm_private(vcpu)->is_offered = 0;
-	vlapic_take(vcpu, (uint32_t)field_get(SVM_VINTR_VECTOR, svm_vmcb(vcpu)->vintr));
-	vcpu->stats->counts[BH_COUNT_CPU]++;
 }
 
 void svm_set_nmi_window(struct vcpu *vcpu, bool is_on)

@@ -21,6 +21,8 @@ struct svm_private {
 	uint8_t is_nmi_blocked; /* an NMI handler runs: until its IRET */
 	uint8_t had_tf;         /* the guest's own RFLAGS.TF while stepping */
 };
+#define SVM_OFFER_TAKEN \
+	2u /* is_offered: the interrupt has left IRR, since nothing keeps it from going in */
 /* Of attention: what the fast path leaves to the slow one. */
 #define SVM_ATTENTION_SLOW 0x00ffffffu
 _Static_assert(sizeof(struct svm_private) <= sizeof(((struct vcpu *)0)->hvm_private), "fits");
