@@ -109,6 +109,14 @@ static void queue_insert(struct cpu *cpu, struct thread *thread, uint64_t now)
 	list_insert_before(at, &thread->run_node);
 }
 
+/* Current, which could go on, makes room. */
+static void take_off(struct cpu *cpu, struct thread *thread, uint64_t now)
+{
+	preempted_tell(thread, 1);
+	thread->state = THREAD_READY;
+	queue_insert(cpu, thread, now);
+}
+
 /* Who did not run for a while is only a little ahead of the others. */
 static void virtual_time_clamp(const struct cpu *cpu, struct thread *thread)
 {
@@ -195,9 +203,7 @@ static struct thread *sched_keep(struct cpu *cpu, uint64_t now)
 		thread_stop_here(thread);
 	}
 	if (thread->state == THREAD_RUNNING && cap_left(thread, now) == 0) {
-		preempted_tell(thread, 1);
-		thread->state = THREAD_READY;
-		queue_insert(cpu, thread, now);
+		take_off(cpu, thread, now);
 	}
 	return thread->state == THREAD_RUNNING ? thread : NULL;
 }
@@ -286,8 +292,7 @@ static bool sched_pass_on(struct cpu *cpu)
 		cpu->virtual_time_min = next->virtual_time;
 	}
 	if (last->state == THREAD_RUNNING) {
-		last->state = THREAD_READY;
-		queue_insert(cpu, last, now);
+		take_off(cpu, last, now);
 	}
 	cpu->is_yielding = false;
 	sched_switch(cpu, next);
@@ -318,9 +323,7 @@ static out_of_line void sched_choose(struct cpu *cpu)
 		cpu->virtual_time_min = next->virtual_time;
 	}
 	if (running != NULL && next != running) {
-		preempted_tell(running, 1);
-		running->state = THREAD_READY;
-		queue_insert(cpu, running, now);
+		take_off(cpu, running, now);
 	}
 	cpu->is_yielding = false;
 	if (next != last) {

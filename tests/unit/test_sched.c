@@ -16,6 +16,7 @@
 #include "kernel/domain.h"
 #include "kernel/handle.h"
 #include "kernel/thread.h"
+#include "kernel/vcpu.h"
 #include "tests/fake/machine.h"
 
 #define SCRATCH (BH_VA_IMAGE + PAGE_SIZE)
@@ -391,6 +392,35 @@ static void test_kicks_starve_nobody(void **state)
 	assert_true(service.server->run_tsc > 4000 * MS / 4);
 }
 
+/* As a guest at a doorbell does, up to the point where the pCPU would look for work. */
+static void kick_only(const struct service *service)
+{
+	fake_cpus[0].is_kicking = true;
+	event_signal(event_of(handle_object(handle_entry(root_domain, service->event))));
+	fake_cpus[0].is_kicking = false;
+}
+
+/* A guest that asked for it learns that the hand-over took its vCPU's pCPU. */
+static void test_kick_tells_preempted(void **state)
+{
+	static struct bh_run run = { .preempted_byte = SCRATCH + 64 };
+	static struct bh_vcpu_stats stats;
+	static struct vcpu vcpu = { .run = &run, .stats = &stats };
+	struct thread *client;
+	struct service service = service_start(&client, 256);
+	uint8_t byte = 0;
+
+	(void)state;
+	assert_true(fake_user_write(run.preempted_byte, &byte, 1));
+	client->vcpu = &vcpu;
+	kick_only(&service);
+	sched_run(&fake_cpus[0]);
+	assert_ptr_equal(fake_cpus[0].current, service.server);
+	assert_true(fake_user_read(run.preempted_byte, &byte, 1));
+	assert_int_equal(byte, 1);
+	client->vcpu = NULL;
+}
+
 /* Whoever is handed over to may have been killed in the meantime, or its set may die: the kicker goes on. */
 static void test_kick_of_the_dying(void **state)
 {
@@ -398,9 +428,7 @@ static void test_kick_of_the_dying(void **state)
 	struct service service = service_start(&client, 256);
 
 	(void)state;
-	fake_cpus[0].is_kicking = true;
-	event_signal(event_of(handle_object(handle_entry(root_domain, service.event))));
-	fake_cpus[0].is_kicking = false;
+	kick_only(&service);
 	assert_int_equal(service.server->state, THREAD_READY);
 	__atomic_store_n(&service.server->object.is_dying, 1, __ATOMIC_RELEASE);
 	thread_wake_here(service.server);
@@ -418,9 +446,7 @@ static void test_kick_by_the_dying(void **state)
 	struct service service = service_start(&client, 256);
 
 	(void)state;
-	fake_cpus[0].is_kicking = true;
-	event_signal(event_of(handle_object(handle_entry(root_domain, service.event))));
-	fake_cpus[0].is_kicking = false;
+	kick_only(&service);
 	__atomic_store_n(&client->object.is_dying, 1, __ATOMIC_RELEASE);
 	assert_true(fake_leave(0));
 	assert_ptr_equal(fake_cpus[0].current, service.server);
@@ -446,6 +472,7 @@ int main(void)
 		cmocka_unit_test_setup(test_kick_hands_over, start),
 		cmocka_unit_test_setup(test_kicks_starve_nobody, start),
 		cmocka_unit_test_setup(test_kick_of_the_dying, start),
+		cmocka_unit_test_setup(test_kick_tells_preempted, start),
 		cmocka_unit_test_setup(test_kick_by_the_dying, start),
 	};
 
