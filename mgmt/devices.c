@@ -16,6 +16,7 @@
 
 #include "bulkhead/protocol.h"
 #include "lib/call.h"
+#include "lib/cmdline.h"
 #include "lib/time.h"
 #include "mgmt/aml.h"
 #include "mgmt/host.h"
@@ -236,21 +237,6 @@ static bool attach_msi(uint32_t idx)
 	return device_line[idx] != 0 && pci_enable_msi(device->pci, message_address(), data);
 }
 
-/* What follows the word's name on a command line, or NULL. */
-static const char *find_word(const char *cmdline, const char *name)
-{
-	const char *found = NULL;
-
-	while (*cmdline != '\0') {
-		if (strncmp(cmdline, name, strlen(name)) == 0) {
-			found = cmdline + strlen(name);
-		}
-		cmdline += strcspn(cmdline, " ");
-		cmdline += strspn(cmdline, " ");
-	}
-	return found;
-}
-
 static bool is_word(const char *text, const char *word)
 {
 	return strncmp(text, word, strlen(word)) == 0 && (text[strlen(word)] | ' ') == ' ';
@@ -325,7 +311,7 @@ static const struct {
 /* What the command line's word interrupts= allows: the best way. */
 static uint32_t first_way(void)
 {
-	const char *word = find_word(machine_info()->cmdline, "interrupts=");
+	const char *word = cmdline_find(machine_info()->cmdline, "interrupts=");
 	uint32_t way = 0;
 
 	while (word != NULL && way < WAYS && !is_word(word, ways[way].name)) {

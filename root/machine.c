@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/cmdline.h"
 #include "root/acpi.h"
 #include "root/root.h"
 
@@ -34,25 +35,10 @@ const void *acpi_window(uint64_t pa, uint64_t size)
 	return (const void *)(va + (pa - first));
 }
 
-/* Where the value of the kernel's last word `name` begins (with its `=`); NULL: it is not there. */
-static const char *word_find(const char *cmdline, const char *name)
-{
-	const char *found = NULL;
-
-	while (*cmdline != '\0') {
-		if (strncmp(cmdline, name, strlen(name)) == 0) {
-			found = cmdline + strlen(name);
-		}
-		cmdline += strcspn(cmdline, " ");
-		cmdline += strspn(cmdline, " ");
-	}
-	return found;
-}
-
 /* `console=` of the command line, else what SPCR names. The kernel has COM1 until then, or nothing for `none`. */
 static void console_move(const char *cmdline)
 {
-	const char *word = word_find(cmdline, "console=");
+	const char *word = cmdline_find(cmdline, "console=");
 	uint64_t port = tables.serial_port, baud = tables.serial_baud;
 	struct bh_host_info host;
 	char *end = NULL;
@@ -79,7 +65,7 @@ static void console_move(const char *cmdline)
 static void cpus_start(const char *cmdline)
 {
 	const struct bh_info *info = (const struct bh_info *)BH_VA_INFO;
-	const char *word = word_find(cmdline, "cpus=");
+	const char *word = cmdline_find(cmdline, "cpus=");
 	uint64_t limit = word != NULL ? strtoul(word, NULL, 0) : BH_MAX_CPUS;
 	uint32_t listed = tables.cpus_count + tables.cpus_ignored;
 
@@ -99,7 +85,7 @@ static void cpus_start(const char *cmdline)
 static void halt_poll_set(const char *cmdline)
 {
 	const struct bh_info *info = (const struct bh_info *)BH_VA_INFO;
-	const char *word = word_find(cmdline, "halt-poll=");
+	const char *word = cmdline_find(cmdline, "halt-poll=");
 	char *end = NULL;
 	uint64_t ns = word != NULL ? strtoul(word, &end, 10) : HALT_POLL_NS;
 
