@@ -43,6 +43,19 @@ const char *stats_reason_name(uint32_t reason);
 
 uint64_t stats_tsc_to_ns(uint64_t tsc);
 
+/* Where the machine's memory is: columns, and their values. `kept` is what disks in memory, fetched files and drivers have. */
+#define STATS_MEMORY_COLUMNS                                                  \
+	{ "memory", "memory_bytes", RESULT_BYTES },                           \
+		{ "memory free", "memory_free_bytes", RESULT_BYTES },         \
+		{ "memory kernel", "memory_kernel_bytes", RESULT_BYTES },     \
+		{ "memory guests", "memory_guests_bytes", RESULT_BYTES },     \
+		{ "memory disks, files", "memory_kept_bytes", RESULT_BYTES }, \
+		{ "memory root", "memory_root_bytes", RESULT_BYTES },         \
+	{                                                                     \
+		"memory mgmt", "memory_mgmt_bytes", RESULT_BYTES              \
+	}
+void stats_put_memory(struct result *result);
+
 /* The table of a guest's vCPUs. */
 void stats_put_vcpus(const struct guest *guest, struct result *result);
 

@@ -60,29 +60,48 @@ static void sums_add(struct sums *sums, const struct bh_vcpu_stats *stats)
 
 /* ---- the machine ---- */
 
+void stats_put_memory(struct result *result)
+{
+	const struct root_status *status = machine_status();
+	uint64_t guests = 0, kept = 0, used = machine_load64(&status->memory_root);
+	struct bh_host_info host;
+
+	memset(&host, 0, sizeof(host));
+	machine_host_info(&host);
+	for (uint32_t i = 0; i < BH_PARTITIONS_MAX; i++) {
+		uint64_t bytes = machine_load64(&status->slots[i].memory_bytes);
+
+		guests += bytes + machine_load64(&status->slots[i].overhead_bytes) -
+		          chunks_away_bytes(i, bytes);
+	}
+	for (uint32_t i = 0; i < BH_KEPT_MAX; i++) {
+		kept += machine_load64(&status->kept[i].bytes);
+	}
+	result_value(result, host.memory_total);
+	result_value(result, host.memory_free);
+	result_value(result, host.memory_kernel);
+	result_value(result, guests);
+	result_value(result, kept);
+	/* Root's quota has all that in it, and is told at another moment. */
+	result_value(result, used > guests + kept ? used - guests - kept : 0);
+	result_value(result, machine_load64(&status->memory_mgmt));
+}
+
 static void put_machine(struct result *result)
 {
 	static const struct result_column columns[] = {
 		{ "uptime", "uptime_seconds", RESULT_DURATION },
 		{ "pCPUs", "pcpus", RESULT_COUNT },
-		{ "memory", "memory_bytes", RESULT_BYTES },
-		{ "free", "memory_free_bytes", RESULT_BYTES },
-		{ "kernel", "memory_kernel_bytes", RESULT_BYTES },
-		{ "root", "memory_root_bytes", RESULT_BYTES },
-		{ "mgmt", "memory_mgmt_bytes", RESULT_BYTES },
+		STATS_MEMORY_COLUMNS,
 		{ "guests", "guests", RESULT_COUNT },
 		{ "with memory", "guests_with_memory", RESULT_COUNT },
 		{ "starts of mgmt", "mgmt_starts", RESULT_COUNT },
 		{ "PCI functions", "pci_functions", RESULT_COUNT },
 		{ "driven", "pci_functions_driven", RESULT_COUNT },
 	};
-	const struct root_status *status = machine_status();
-	struct bh_host_info host;
 	uint32_t guests = 0, alive = 0, driven = 0;
 	uint32_t i;
 
-	memset(&host, 0, sizeof(host));
-	machine_host_info(&host);
 	for (i = 0; i < BH_PARTITIONS_MAX; i++) {
 		const struct guest *guest = partition_guest(i);
 
@@ -95,11 +114,7 @@ static void put_machine(struct result *result)
 	result_begin(result, "machine", RESULT_RECORD, columns, COUNT_OF(columns));
 	result_value(result, seconds_since(machine_kernel_info()->boot_tsc));
 	result_value(result, machine_kernel_info()->cpus_count);
-	result_value(result, host.memory_total);
-	result_value(result, host.memory_free);
-	result_value(result, host.memory_kernel);
-	result_value(result, machine_load64(&status->memory_root));
-	result_value(result, machine_load64(&status->memory_mgmt));
+	stats_put_memory(result);
 	result_value(result, guests);
 	result_value(result, alive);
 	result_value(result, machine_info()->starts_count);

@@ -52,17 +52,14 @@ static const struct result_column info_columns[] = {
 	{ "virtualisation", "virtualisation", RESULT_TEXT },
 	{ "pCPUs", "pcpus", RESULT_COUNT },
 	{ "TSC MHz", "tsc_mhz", RESULT_COUNT },
-	{ "memory", "memory_bytes", RESULT_BYTES },
-	{ "memory free", "memory_free_bytes", RESULT_BYTES },
-	{ "memory kernel", "memory_kernel_bytes", RESULT_BYTES },
-	{ "memory root", "memory_root_bytes", RESULT_BYTES },
-	{ "memory mgmt", "memory_mgmt_bytes", RESULT_BYTES },
+	STATS_MEMORY_COLUMNS,
 	{ "heap mgmt", "heap_mgmt_bytes", RESULT_BYTES },
 	{ "serial port", "serial", RESULT_TEXT },
 	{ "guests", "guests", RESULT_COUNT },
 	{ "guests running", "guests_running", RESULT_COUNT },
 	{ "mgmt starts", "mgmt_starts", RESULT_COUNT },
-	{ "prompt after", "prompt_ticks", RESULT_COUNT }, /* TSC ticks from the kernel's start */
+	{ "ticks to prompt", "prompt_ticks",
+	  RESULT_COUNT }, /* of the TSC, from the kernel's start */
 	{ "features", "features", RESULT_TEXT },
 	{ "PCIe space", "ecam", RESULT_TEXT },
 	{ "HPET", "hpet", RESULT_TEXT },
@@ -120,12 +117,9 @@ void verb_info(struct verb_call *call, struct result *result)
 {
 	char name[CPU_NAME_BYTES];
 	const struct bh_info *kernel = machine_kernel_info();
-	struct bh_host_info host;
 	uint32_t defined;
 	uint32_t running;
 
-	memset(&host, 0, sizeof(host));
-	machine_host_info(&host);
 	count_guests(&defined, &running);
 	result_begin(result, "info", RESULT_RECORD, info_columns, COUNT_OF(info_columns));
 	result_text(result, machine_ledger()->host.name);
@@ -136,11 +130,7 @@ void verb_info(struct verb_call *call, struct result *result)
 	result_text(result, vendor_name(kernel->vendor));
 	result_value(result, kernel->cpus_count);
 	result_value(result, kernel->tsc_hz / 1000000);
-	result_value(result, host.memory_total);
-	result_value(result, host.memory_free);
-	result_value(result, host.memory_kernel);
-	result_value(result, machine_load64(&machine_status()->memory_root));
-	result_value(result, machine_load64(&machine_status()->memory_mgmt));
+	stats_put_memory(result);
 	result_value(result, bh_heap_used_bytes());
 	result_text(result, serial_has_interrupt() ? "interrupts" : "polled");
 	result_value(result, defined);

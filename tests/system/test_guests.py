@@ -117,6 +117,9 @@ def test_spinning_guest_is_killed(lab):
     lab.command('create outside memory=16M kernel=outside cmdline="end=spin"')
     lab.command("start outside")
     assert lab.guest("outside")["state"] == "running"
+    info = lab.query("info")
+    assert 16 << 20 < info["memory_guests_bytes"] < 24 << 20
+    assert info["memory_root_bytes"] < 128 << 20
     lab.command("kill outside")
     lab.command("delete outside")
     assert lab.free_memory() == free
