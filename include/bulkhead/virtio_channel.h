@@ -42,6 +42,8 @@
 enum vio_driver_state {
 	VIO_DRIVER_RESET = 0,   /* no ring may be touched */
 	VIO_DRIVER_RUNNING = 1, /* DRIVER_OK was written: features and enabled queues below count */
+	VIO_DRIVER_CHANGING =
+		2, /* the fields are being written: look again after the next signal */
 };
 
 enum vio_backend_state {
@@ -138,10 +140,11 @@ struct vio_device {
 
 	/* ---- the VMM writes; signals VMM_HANDLE_NOTIFY after driver_generation changed ---- */
 	uint32_t driver_generation
-		__attribute__((aligned(64))); /* + 1 when the fields below changed; stored last */
-	uint32_t driver_state;                /* enum vio_driver_state */
-	uint64_t driver_features;             /* accepted bits, transport's included */
-	uint32_t offer_seen;                  /* the offer_sequence that the guest sees */
+		__attribute__((aligned(64))); /* + 1 when the fields below changed */
+	uint32_t
+		driver_state; /* enum vio_driver_state: CHANGING is stored before the fields, what it becomes after driver_generation */
+	uint64_t driver_features; /* accepted bits, transport's included */
+	uint32_t offer_seen;      /* the offer_sequence that the guest sees */
 	uint32_t
 		uses_intx; /* MSI-X is off: intx_pending and VMM_EVENT_DEVICE instead of a message */
 	/* Vectors, messages and masks change without a new generation: read for each interrupt. */

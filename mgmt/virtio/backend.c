@@ -193,21 +193,41 @@ bool virtio_device_check_queue(struct virtio_device *device, const struct virtqu
 	return true;
 }
 
-static bool init_queue(struct virtio_device *device, uint32_t i)
+/* What a driver has set up, as it was at one moment. */
+struct driver {
+	uint32_t state, generation, offer_seen;
+	uint64_t features;
+	struct vio_queue queues[VIO_QUEUES_MAX];
+};
+
+/* A copy of it; false while the VMM changes it: it signals when it is through. */
+static bool read_driver(const struct vio_device *page, struct driver *driver)
 {
-	struct vio_queue setup;
+	driver->generation = machine_load32(&page->driver_generation);
+	driver->state = machine_load32(&page->driver_state);
+	driver->offer_seen = machine_load32(&page->offer_seen);
+	driver->features = machine_load64(&page->driver_features);
+	memcpy(driver->queues, page->queues, sizeof(driver->queues));
+	__atomic_thread_fence(__ATOMIC_ACQUIRE);
+	/* A change stores CHANGING, the fields, the generation, the new state: who saw one field sees one of the others differ. */
+	return driver->state != VIO_DRIVER_CHANGING &&
+	       machine_load32(&page->driver_state) == driver->state &&
+	       machine_load32(&page->driver_generation) == driver->generation;
+}
+
+static bool init_queue(struct virtio_device *device, uint32_t i, const struct vio_queue *setup)
+{
 	struct virtqueue *queue = &device->queues[i];
 
-	memcpy(&setup, &device->page->queues[i], sizeof(setup));
 	memset(queue, 0, sizeof(*queue));
-	if ((setup.flags & VIO_QUEUE_ENABLED) == 0) {
+	if ((setup->flags & VIO_QUEUE_ENABLED) == 0) {
 		return true;
 	}
-	if (setup.size > device->queue_size_max) {
+	if (setup->size > device->queue_size_max) {
 		virtio_device_break(device, "a queue is larger than was offered");
 		return false;
 	}
-	if (!virtqueue_init(queue, &slots[device->slot].memory, &setup, device->features,
+	if (!virtqueue_init(queue, &slots[device->slot].memory, setup, device->features,
 	                    &device->page->progress[i])) {
 		virtio_device_break(device, queue->broken);
 		return false;
@@ -215,18 +235,17 @@ static bool init_queue(struct virtio_device *device, uint32_t i)
 	return true;
 }
 
-static void start(struct virtio_device *device)
+static void start(struct virtio_device *device, const struct driver *driver)
 {
-	uint64_t features = machine_load64(&device->page->driver_features);
 	uint32_t i;
 
-	if ((features & ~device->offered) != 0) {
+	if ((driver->features & ~device->offered) != 0) {
 		virtio_device_break(device, "its driver accepted features that were not offered");
 		return;
 	}
-	device->features = features;
+	device->features = driver->features;
 	for (i = 0; i < device->queues_count; i++) {
-		if (!init_queue(device, i)) {
+		if (!init_queue(device, i, &driver->queues[i])) {
 			return;
 		}
 	}
@@ -249,15 +268,20 @@ static void interrupt_all(struct virtio_device *device)
 }
 
 /* Takes over the driver's present state. The device is stopped and idle. */
-static void take_generation(struct virtio_device *device, uint32_t generation)
+static void take_generation(struct virtio_device *device)
 {
 	struct vio_device *page = device->page;
-	bool is_known = machine_load32(&page->backend_generation) == generation;
-	bool is_ours = device->is_leaving ||
-	               machine_load32(&page->offer_seen) == page->offer_sequence;
-	bool is_started = machine_load32(&page->driver_state) == VIO_DRIVER_RUNNING && is_ours;
+	struct driver driver;
+	bool is_known;
+	bool is_started;
 
-	device->generation = generation;
+	if (!read_driver(page, &driver)) {
+		return;
+	}
+	is_known = machine_load32(&page->backend_generation) == driver.generation;
+	is_started = driver.state == VIO_DRIVER_RUNNING &&
+	             (device->is_leaving || driver.offer_seen == page->offer_sequence);
+	device->generation = driver.generation;
 	device->is_seen = true;
 	device->is_stopping = false;
 	device->is_broken = is_known && machine_load32(&page->backend_state) == VIO_BACKEND_BROKEN;
@@ -271,7 +295,7 @@ static void take_generation(struct virtio_device *device, uint32_t generation)
 		publish(device, VIO_BACKEND_SERVES);
 		return;
 	}
-	start(device);
+	start(device, &driver);
 	if (is_known) {
 		interrupt_all(device);
 	}
@@ -297,7 +321,7 @@ static void look(struct virtio_device *device)
 	stop(device);
 	device->is_stopping = true;
 	if (is_idle(device)) {
-		take_generation(device, generation);
+		take_generation(device);
 	}
 }
 

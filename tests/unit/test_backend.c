@@ -285,6 +285,29 @@ static void test_reset_waits(void **state)
 	assert_int_equal(seen.starts, 2);
 }
 
+/* The VMM is just writing a next state, and this mgmt comes late to look at the one before. */
+static void test_half_a_change_waits(void **state)
+{
+	uint64_t gpa;
+
+	(void)state;
+	drive(VIRTIO_F_VERSION_1);
+	gpa = page->queues[0].descriptors;
+	page->driver_state = VIO_DRIVER_CHANGING;
+	page->queues[0].descriptors = 0;
+	virtio_slot_look(SLOT);
+	assert_int_equal(seen.starts, 0);
+	assert_int_not_equal(page->backend_generation, page->driver_generation);
+	page->queues[0].descriptors = gpa;
+	page->driver_generation++;
+	virtio_slot_look(SLOT);
+	assert_int_equal(seen.starts, 0);
+	page->driver_state = VIO_DRIVER_RUNNING;
+	virtio_slot_look(SLOT);
+	assert_int_equal(seen.starts, 1);
+	assert_int_equal(page->backend_generation, page->driver_generation);
+}
+
 static void test_removal_waits(void **state)
 {
 	(void)state;
@@ -369,6 +392,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_bad_starts, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_messages, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_reset_waits, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_half_a_change_waits, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_removal_waits, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_end_of_a_partition_waits, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_next_mgmt, set_up, tear_down),

@@ -3,7 +3,7 @@
  * The life of one device: its offer, its resets, its configuration, and what its page says.
  *
  * Must never: believe two reads of the page to be the same; mgmt's half is copied once and the copy
- * checked. The last store of a change is the generation.
+ * checked. Nor let mgmt take half a change for a whole one: the state is CHANGING until all of it is there.
  */
 #include <string.h>
 
@@ -39,7 +39,8 @@ void virtio_publish(struct virtio_device *device)
 	struct vio_device *page = device->page;
 	bool is_running = (device->status & VIRTIO_DRIVER_OK) != 0;
 
-	page->driver_state = is_running ? VIO_DRIVER_RUNNING : VIO_DRIVER_RESET;
+	store(&page->driver_state, VIO_DRIVER_CHANGING);
+	__atomic_thread_fence(__ATOMIC_RELEASE);
 	page->driver_features = is_running ? device->driver_features : 0;
 	page->offer_seen = device->offer_seen;
 	for (uint32_t i = 0; i < VIO_QUEUES_MAX; i++) {
@@ -57,6 +58,7 @@ void virtio_publish(struct virtio_device *device)
 	virtio_publish_vectors(device);
 	device->generation++;
 	store(&page->driver_generation, device->generation);
+	store(&page->driver_state, is_running ? VIO_DRIVER_RUNNING : VIO_DRIVER_RESET);
 	device->ops->notify_mgmt(device->ops->context);
 }
 
