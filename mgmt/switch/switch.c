@@ -315,23 +315,30 @@ static struct switch_port *destination_of(struct switch_port *port, const uint8_
 
 /* ---- rates ------------------------------------------------------------------------------------------ */
 
-/* Takes the bytes out of the bucket, which holds a tenth of a second. */
+/* Fills the bucket, which holds a tenth of a second, or two frames: whole bytes only, what is left of the time counts next time. */
+static void fill(const struct switch_port *port, struct switch_bucket *bucket)
+{
+	uint64_t hz = machine_tsc_hz();
+	uint64_t rate = port->rate_kbit * 125ull; /* bytes a second, at most 5 * 10^8 */
+	uint64_t room = rate / 10 > 2 * SWITCH_FRAME_MAX ? rate / 10 : 2 * SWITCH_FRAME_MAX;
+	uint64_t now = machine_now_tsc();
+	uint64_t ticks = now - bucket->tsc;
+	uint64_t bytes;
+
+	if (bucket->tsc == 0 || ticks > room * hz / rate) {
+		bucket->bytes = room;
+		bucket->tsc = now;
+		return;
+	}
+	bytes = ticks * rate / hz;
+	bucket->tsc += bytes * hz / rate;
+	bucket->bytes += bytes;
+	bucket->bytes = bucket->bytes < room ? bucket->bytes : room;
+}
+
 static bool take_from(const struct switch_port *port, struct switch_bucket *bucket, uint32_t bytes)
 {
-	uint64_t rate = port->rate_kbit * 125ull; /* bytes a second */
-	uint64_t room = rate / 10 > 2 * SWITCH_FRAME_MAX ? rate / 10 : 2 * SWITCH_FRAME_MAX;
-	uint64_t now;
-	uint64_t ticks;
-
-	now = machine_now_tsc();
-	ticks = now - bucket->tsc;
-	if (bucket->tsc == 0 || ticks > machine_tsc_hz()) {
-		bucket->bytes = room;
-	} else {
-		bucket->bytes += ticks * rate / machine_tsc_hz();
-		bucket->bytes = bucket->bytes < room ? bucket->bytes : room;
-	}
-	bucket->tsc = now;
+	fill(port, bucket);
 	if (bucket->bytes < bytes) {
 		return false;
 	}
@@ -623,8 +630,8 @@ void switch_input(struct switch_port *port, const struct switch_frame *frame)
 	}
 	if (to == NULL) {
 		flood(port, frame, &fields, vlan);
-	} else if (may_reach(port, to, vlan)) {
-		send_out(to, frame, &fields, vlan);
+	} else if (to != home->mirror && may_reach(port, to, vlan)) {
+		send_out(to, frame, &fields, vlan); /* the mirror has it already */
 	}
 }
 

@@ -222,6 +222,11 @@ static void test_pinned_isolated_mirrored(void **state)
 	assert_true(switch_set_mirror("lan", sinks[3].port));
 	send(0, 1);
 	assert_string_equal(got(), "0101");
+	/* What is for the mirror's owner itself comes to it once. */
+	send(3, 0xff);
+	(void)got();
+	send(0, 3);
+	assert_string_equal(got(), "0001");
 }
 
 static void test_rates(void **state)
@@ -240,6 +245,48 @@ static void test_rates(void **state)
 		send(0, 0xff);
 	}
 	assert_in_range(sinks[1].count, 12500 / 60, 12500 / 60 + 1);
+}
+
+/* A tick is worth an eighth of a byte: who asks at each has his share all the same. */
+static void test_rate_of_a_flood(void **state)
+{
+	uint32_t i;
+
+	(void)state;
+	switch_port_set_rate(sinks[0].port, 1000);
+	for (i = 0; i < 3000; i++) {
+		send(0, 0xff);
+	}
+	sinks[1].count = 0;
+	for (i = 0; i < FAKE_HZ / 10; i++) {
+		fake_now++;
+		send(0, 0xff);
+	}
+	assert_in_range(sinks[1].count, 12500 / 60 - 1, 12500 / 60 + 1);
+}
+
+/* The bucket holds more than a second's worth: a pause of some seconds does not fill it. */
+static void test_rate_that_is_low(void **state)
+{
+	uint32_t i;
+
+	(void)state;
+	switch_port_set_rate(sinks[0].port, 8); /* 1000 bytes a second */
+	for (i = 0; i < 3000; i++) {
+		send(0, 0xff);
+	}
+	fake_now += 3 * FAKE_HZ;
+	sinks[1].count = 0;
+	for (i = 0; i < 3000; i++) {
+		send(0, 0xff);
+	}
+	assert_in_range(sinks[1].count, 3000 / 60 - 1, 3000 / 60 + 1);
+	fake_now += 1000 * FAKE_HZ;
+	sinks[1].count = 0;
+	for (i = 0; i < 3000; i++) {
+		send(0, 0xff);
+	}
+	assert_int_equal(sinks[1].count, 2 * SWITCH_FRAME_MAX / 60);
 }
 
 /* The ones' complement sum of the TCP segment with its pseudo header is 0 when its checksum is right. */
@@ -596,6 +643,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_vlans, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_pinned_isolated_mirrored, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_rates, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_rate_of_a_flood, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_rate_that_is_low, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_checksum_is_finished, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_segments, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_bad_offloads, setup, teardown),
