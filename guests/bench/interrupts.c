@@ -238,6 +238,9 @@ static void on_cross(struct trap_frame *frame)
 {
 	(void)frame;
 	cross_wakes++;
+	if (guest_eoi_by_word()) {
+		return;
+	}
 	if (is_cross_x2apic) {
 		x2apic_write(APIC_EOI, 0);
 	} else {

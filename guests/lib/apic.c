@@ -2,7 +2,12 @@
 /* The local APIC as an xAPIC, and the start of other processors (SDM 3A 9.4.4.1, 11.4, 11.6). */
 #include "guests/lib/guest.h"
 
-#define TRAMPOLINE 0x8000ull
+#define TRAMPOLINE        0x8000ull
+#define CPUID_PARAVIRTUAL 0x40000000u
+#define KVM_EBX           0x4b4d564bu /* "KVMK" */
+#define KVM_PV_EOI        (1u << 6)
+#define MSR_PV_EOI        0x4b564d04u
+#define PV_EOI_ON         1u
 
 void ap_start(void);
 void trap_load(void);
@@ -26,6 +31,29 @@ void apic_send(uint32_t destination_apic_id, uint32_t icr_low)
 	while ((apic_read(APIC_ICR_LOW) & (1u << 12)) != 0) {
 		__asm__ volatile("pause");
 	}
+}
+
+volatile uint32_t guest_eoi_word __attribute__((aligned(4)));
+
+bool guest_eoi_word_use(bool is_wanted)
+{
+	uint32_t registers[4];
+
+	cpuid(1, 0, registers);
+	if ((registers[2] >> 31) == 0) {
+		return false; /* no hypervisor */
+	}
+	cpuid(CPUID_PARAVIRTUAL, 0, registers);
+	if (registers[1] != KVM_EBX) {
+		return false;
+	}
+	cpuid(CPUID_PARAVIRTUAL + 1, 0, registers);
+	if ((registers[0] & KVM_PV_EOI) == 0) {
+		return false;
+	}
+	guest_eoi_word = 0;
+	wrmsr(MSR_PV_EOI, is_wanted ? (uint64_t)&guest_eoi_word | PV_EOI_ON : 0);
+	return true;
 }
 
 void ap_start(void)

@@ -126,6 +126,22 @@ void apic_enable(void);
 /* Send an interprocessor interrupt (SDM 3A 11.6.1) and wait until it is accepted. */
 void apic_send(uint32_t destination_apic_id, uint32_t icr_low);
 
+/*
+ * The end of an interrupt without an exit, where the hypervisor has KVM's leaves and offers that (Linux Documentation/virt/kvm/x86/msr.rst):
+ * true, and bit 0 of the word says whether the interrupt that a handler is at ends with the clearing of that bit alone. Of this processor.
+ */
+extern volatile uint32_t guest_eoi_word;
+bool guest_eoi_word_use(bool is_wanted);
+
+/* Clears the bit; one instruction, so that no interrupt comes in between. False: the local APIC must be told. */
+static inline bool guest_eoi_by_word(void)
+{
+	bool was_set;
+
+	__asm__ volatile("btrl $0, %0" : "+m"(guest_eoi_word), "=@ccc"(was_set) : : "memory");
+	return was_set;
+}
+
 /* Start all other processors, which run ap_main(apic id); returns how many came up within `wait_loops` of pausing. */
 uint32_t smp_start(uint32_t expected_count, uint64_t wait_loops);
 void ap_main(uint32_t apic_id);

@@ -5,6 +5,7 @@
  */
 #include "arch/x86/hvm_fast.h"
 
+#include "arch/x86/reg/cr.h"
 #include "arch/x86/svm/svm.h"
 
 /* Lengths without prefixes; used where the CPU saves no next RIP (docs/caveats.md). */
@@ -72,19 +73,27 @@ static out_of_line uint64_t finish_msr(struct vcpu *vcpu)
 	return hvm_fast_go_on(vcpu) ? vcpu->hvm_page.raw : deliver(vcpu);
 }
 
-/* HLT with an interrupt that waits: no reason to sleep. One that is offered goes in at once. */
+/* The interrupt that is offered goes in right at the next entry. TCG sees to that itself, with V_IRQ as it is. */
+static inline bool offer_goes_in(struct vcpu *vcpu)
+{
+	const struct vmcb *vmcb = svm_vmcb(vcpu);
+	uint32_t vector = (uint32_t)field_get(SVM_VINTR_VECTOR, vmcb->vintr);
+
+	return svm_is_tcg ? (vmcb->rflags & RFLAGS_IF) != 0 &&
+	                            vector >> 4 > (vmcb->vintr & SVM_VINTR_TPR)
+	                  : svm_offer_interrupt(vcpu, vector);
+}
+
+/* HLT with an interrupt that waits: no reason to sleep. */
 static out_of_line uint64_t finish_hlt(struct vcpu *vcpu)
 {
-	struct vmcb *vmcb = svm_vmcb(vcpu);
-
 	if ((svm_private(vcpu)->attention & SVM_ATTENTION_SLOW) != 0) {
 		return 0;
 	}
 	settle_offer(vcpu);
 	vcpu->stats->exits[BH_REASON_HLT]++;
 	(void)advance(vcpu, feature_has(FEATURE_SVM_NRIPS), LENGTH_HLT);
-	if (svm_private(vcpu)->is_offered && hvm_fast_go_on(vcpu) &&
-	    svm_offer_interrupt(vcpu, (uint32_t)field_get(SVM_VINTR_VECTOR, vmcb->vintr))) {
+	if (svm_private(vcpu)->is_offered && hvm_fast_go_on(vcpu) && offer_goes_in(vcpu)) {
 		return vcpu->hvm_page.raw;
 	}
 	vcpu->activity = BH_ACTIVITY_HALTED;
