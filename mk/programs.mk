@@ -73,6 +73,9 @@ $(LWIP_SOURCES): | $(LWIP)/.fetched ;
 # The VMM touches no FPU or SSE register: the guest's stay loaded while it works.
 $(B)/obj/domain/vmm/%.c.o: DOMAIN_CFLAGS += -mgeneral-regs-only
 
+# Records of a few words are stored as words: gathering them in a vector register takes longer.
+$(B)/obj/domain/mgmt/%.c.o: DOMAIN_CFLAGS += -fno-tree-slp-vectorize
+
 DEPS_FLAGS = -MMD -MP -MF $@.d -MT $@
 
 $(B)/obj/kernel/%.c.o: %.c | $(VERSION_HEADER) $(OFFSETS_HEADER)

@@ -10,6 +10,7 @@
 #pragma once
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #define BLOCK_SECTOR_BYTES 512u
@@ -75,7 +76,8 @@ struct block_device {
 	/* The request was checked by block_submit() and may be of any length: who has a limit cuts it (drivers/disk.c). Calls done()
 	 * once, now or later. */
 	void (*submit)(struct block_device *device, struct block_request *request);
-	void *driver; /* the owner's */
+	void *driver;    /* the owner's */
+	uint8_t *memory; /* of a device that is memory: all of it; else NULL */
 	uint32_t users_count;
 	uint32_t is_gone; /* by block_remove(): every submit ends with BLOCK_GONE */
 	uint64_t reads_count, writes_count, flushes_count, errors_count;
@@ -99,6 +101,31 @@ struct block_device *block_next(struct block_device *device);
 
 /* Checks the request against the device (range, read-only, operation), counts it, hands it on. */
 void block_submit(struct block_device *device, struct block_request *request);
+
+/*
+ * For a caller that copies at once: where in a device that is memory these sectors are, and the transfer is counted. NULL: it is no memory, or
+ * has more to do for a write, or block_submit() would refuse, and says why.
+ */
+static inline uint8_t *block_memory_at(struct block_device *device, bool is_write, uint64_t sector,
+                                       uint64_t sectors_count)
+{
+	uint64_t bytes = sectors_count * BLOCK_SECTOR_BYTES;
+
+	if (device->memory == NULL || device->is_gone != 0 ||
+	    (is_write && (device->flags & (BLOCK_IS_READ_ONLY | BLOCK_CAN_FLUSH)) != 0) ||
+	    sectors_count > device->sectors_count ||
+	    sector > device->sectors_count - sectors_count) {
+		return NULL;
+	}
+	if (is_write) {
+		device->writes_count++;
+		device->written_bytes += bytes;
+	} else {
+		device->reads_count++;
+		device->read_bytes += bytes;
+	}
+	return device->memory + sector * BLOCK_SECTOR_BYTES;
+}
 
 const char *block_status_name(enum block_status status);
 

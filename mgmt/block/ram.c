@@ -35,6 +35,7 @@ void ram_disk_init(struct ram_disk *disk, void *memory, uint64_t bytes, bool is_
 	disk->device.sector_bytes = BLOCK_SECTOR_BYTES;
 	disk->device.flags = is_read_only ? BLOCK_IS_READ_ONLY
 	                                  : BLOCK_CAN_DISCARD | BLOCK_CAN_WRITE_ZEROES;
+	disk->device.memory = memory;
 	disk->device.submit = submit;
 	disk->device.driver = disk;
 }

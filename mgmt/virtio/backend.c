@@ -25,6 +25,9 @@ static struct {
 	struct virtio_device *devices[VIO_DEVICES_MAX];
 } slots[BH_PARTITIONS_MAX];
 
+/* The same devices in the order of their kicks' events. */
+static struct virtio_device *by_kick[BH_PARTITIONS_MAX * VIO_DEVICES_MAX];
+
 static struct virtio_device *ready_first;
 static struct virtio_device **ready_last = &ready_first;
 
@@ -134,12 +137,18 @@ static void remove_ready(const struct virtio_device *device)
 	}
 }
 
+static void place_device(uint32_t slot, uint32_t idx, struct virtio_device *device)
+{
+	slots[slot].devices[idx] = device;
+	by_kick[slot * VIO_DEVICES_MAX + idx] = device;
+}
+
 static void free_device(struct virtio_device *device)
 {
 	if (device->is_ready) {
 		remove_ready(device);
 	}
-	slots[device->slot].devices[device->idx] = NULL;
+	place_device(device->slot, device->idx, NULL);
 	device->operations->destroy(device);
 	free(device->queues);
 	free(device);
@@ -405,10 +414,9 @@ void virtio_take_kicks(const uint64_t *bits, uint32_t words, uint64_t now)
 		uint64_t left;
 
 		for (left = bits[word]; left != 0; left &= left - 1) {
-			uint32_t bit = word * 64 + (uint32_t)__builtin_ctzll(left) -
-			               MGMT_EVENT_KICK;
-
-			take_kick(slots[bit / VIO_DEVICES_MAX].devices[bit % VIO_DEVICES_MAX], now);
+			take_kick(by_kick[word * 64 + (uint32_t)__builtin_ctzll(left) -
+			                  MGMT_EVENT_KICK],
+			          now);
 		}
 	}
 }
@@ -557,7 +565,7 @@ struct virtio_device *virtio_device_add(uint32_t slot, uint32_t idx,
 	device->offered = offer->features | TRANSPORT_BITS;
 	device->queues_count = offer->queues_count;
 	device->queue_size_max = offer->queue_size_max;
-	slots[slot].devices[idx] = device;
+	place_device(slot, idx, device);
 	write_offer(device, offer);
 	machine_signal_vmm_device(slot);
 	look(device);

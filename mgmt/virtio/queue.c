@@ -153,63 +153,6 @@ void virtqueue_give_all(struct virtqueue *queue, const struct virtqueue_done *do
 	}
 }
 
-static __attribute__((noinline)) void give_packed(struct virtqueue *queue,
-                                                  const struct virtqueue_chain *chain,
-                                                  uint32_t bytes)
-{
-	queue_packed_give(queue, &(struct virtqueue_done){ chain->id, chain->slots, bytes }, 1);
-}
-
-void virtqueue_give(struct virtqueue *queue, const struct virtqueue_chain *chain, uint32_t bytes)
-{
-	if (queue->broken != NULL) {
-		return;
-	}
-	if (queue->is_packed) {
-		give_packed(queue, chain, bytes);
-	} else {
-		queue_split_give_one(queue, chain->id, bytes);
-	}
-}
-
-bool virtqueue_needs_interrupt(struct virtqueue *queue)
-{
-	bool is_needed;
-
-	if (queue->added == 0 || queue->broken != NULL) {
-		return false;
-	}
-	/* The driver must see the used entries before we look at what it wants (virtio 1.2 2.7.7.2). */
-	__atomic_thread_fence(__ATOMIC_SEQ_CST);
-	is_needed = queue->is_packed ? queue_packed_needs_interrupt(queue)
-	                             : queue_split_needs_interrupt(queue);
-	queue->added = 0;
-	return is_needed;
-}
-
-void virtqueue_kicks_off(struct virtqueue *queue)
-{
-	if (queue->broken != NULL) {
-		return;
-	}
-	if (queue->is_packed) {
-		queue_packed_kicks_off(queue);
-	} else {
-		queue_split_kicks_off(queue);
-	}
-}
-
-bool virtqueue_kicks_on(struct virtqueue *queue)
-{
-	bool is_more;
-
-	if (queue->broken != NULL) {
-		return false;
-	}
-	is_more = queue->is_packed ? queue_packed_kicks_on(queue) : queue_split_kicks_on(queue);
-	return is_more && !queue->is_waiting;
-}
-
 /* Finds the part of the pieces from *offset on: piece *i, *part bytes of it. False at the end. */
 static bool find_part(const struct block_piece *pieces, uint32_t count, uint32_t *i,
                       uint32_t *offset, uint32_t *part)

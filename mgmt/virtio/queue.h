@@ -71,6 +71,18 @@ bool virtqueue_init(struct virtqueue *queue, const struct guest_memory *memory,
 /* The next chain. False if there is none, or it cannot be had yet (the device is poked when it can), or the queue is broken. */
 bool virtqueue_take(struct virtqueue *queue, struct virtqueue_chain *chain);
 
+/* A chain as nearly all of a disk's are: a piece to read, one of data, one to write. Addresses are checked, no piece is empty. */
+struct virtqueue_request {
+	const void *header;
+	uint8_t *data;
+	uint8_t *status;
+	uint32_t header_bytes;
+	uint32_t data_bytes;
+	uint32_t status_bytes;
+	bool is_in; /* data is to be written */
+	uint16_t id;
+};
+
 /* For virtqueue_is_empty(): there is a chain to take. */
 bool virtqueue_split_has_chain(struct virtqueue *queue);
 
@@ -104,18 +116,8 @@ struct virtqueue_done {
 	uint32_t bytes; /* that were written into its pieces */
 };
 
-/* Gives the oldest chain that was taken back to the driver; bytes were written into its pieces. */
-void virtqueue_give(struct virtqueue *queue, const struct virtqueue_chain *chain, uint32_t bytes);
-
 /* Gives several, oldest first; the driver sees all of them at once. */
 void virtqueue_give_all(struct virtqueue *queue, const struct virtqueue_done *done, uint32_t count);
-
-/* True if the driver wants an interrupt for what was given back since the last call. */
-bool virtqueue_needs_interrupt(struct virtqueue *queue);
-
-/* Kicks off: the device looks by itself. Kicks on: true if a chain came meanwhile, so look again. */
-void virtqueue_kicks_off(struct virtqueue *queue);
-bool virtqueue_kicks_on(struct virtqueue *queue);
 
 /* Marks the queue broken. */
 void virtqueue_break(struct virtqueue *queue, const char *why);
@@ -126,3 +128,227 @@ uint32_t virtqueue_read(const struct virtqueue_chain *chain, uint32_t offset, vo
                         uint32_t bytes);
 uint32_t virtqueue_write(const struct virtqueue_chain *chain, uint32_t offset, const void *from,
                          uint32_t bytes);
+
+/* ---- what every request passes; the rest of these is in queue_packed.c ---- */
+
+static inline uint16_t queue_load16(const uint16_t *at)
+{
+	return __atomic_load_n(at, __ATOMIC_ACQUIRE);
+}
+
+/* True if the step from `old` to `now` passes `event` (virtio 1.2 2.7.7.1). */
+static inline bool queue_passes(uint16_t event, uint16_t now, uint16_t old)
+{
+	return (uint16_t)(now - event - 1) < (uint16_t)(now - old);
+}
+
+static inline uint16_t *queue_used_event(const struct virtqueue *queue)
+{
+	return &queue->driver->ring[queue->size];
+}
+
+static inline uint16_t *queue_avail_event(const struct virtqueue *queue)
+{
+	return (uint16_t *)(void *)&queue->device->ring[queue->size];
+}
+
+static inline void queue_split_give_one(struct virtqueue *queue, uint16_t id, uint32_t bytes)
+{
+	uint16_t next = queue->next_used;
+	struct virtq_used_elem *to = &queue->device->ring[next & (queue->size - 1u)];
+
+	to->id = id;
+	to->bytes = bytes;
+	queue->next_used = ++next;
+	queue->added++;
+	__atomic_store_n(&queue->device->idx, next, __ATOMIC_RELEASE);
+}
+
+/* A descriptor's private copy, the same for both formats. */
+struct queue_desc {
+	uint64_t address;
+	uint32_t bytes;
+	uint16_t flags;
+	uint16_t next; /* split: next; packed: buffer id */
+};
+
+/* Sixteen bytes anywhere in guest memory: an indirect table need not be aligned. */
+struct queue_desc_words {
+	uint64_t address;
+	uint64_t rest;
+} __attribute__((packed));
+
+/* Reads a descriptor exactly once. */
+static inline struct queue_desc queue_read_desc(const void *at)
+{
+	const volatile struct queue_desc_words *words = at;
+	uint64_t first = words->address;
+	uint64_t second = words->rest;
+	struct queue_desc desc = {
+		.address = first,
+		.bytes = (uint32_t)second,
+		.flags = (uint16_t)(second >> 32),
+		.next = (uint16_t)(second >> 48),
+	};
+
+	return desc;
+}
+
+/* Not empty, and in memory that is there for good. `ram`: guest_memory_plain_bytes(). */
+static inline bool queue_is_plain(uint64_t ram, const struct queue_desc *desc)
+{
+	uint64_t at = desc->address - GUEST_HOLE_END;
+
+	return at < ram && desc->bytes - 1ull < ram - at;
+}
+
+/*
+ * Looks at the next chain of a split queue that is not empty, and takes nothing. False: it is none like that, or not in memory that is there
+ * for good; then virtqueue_take() must look, which reads all of it anew.
+ */
+static inline bool virtqueue_split_look(const struct virtqueue *queue,
+                                        struct virtqueue_request *request)
+{
+	uint64_t ram = guest_memory_plain_bytes(queue->memory);
+	uint8_t *base = queue->memory->base;
+	const uint8_t *table = (const uint8_t *)queue->descriptors;
+	uint32_t size = queue->size;
+	uint16_t head = queue_load16(&queue->driver->ring[queue->next_available & (size - 1)]);
+	struct queue_desc header;
+	struct queue_desc data;
+	struct queue_desc status;
+
+	if (head >= size) {
+		return false;
+	}
+	header = queue_read_desc(table + 16u * head);
+	if (header.flags == VIRTQ_DESC_INDIRECT) {
+		if (!queue->has_indirect || header.bytes != 3 * 16 ||
+		    !queue_is_plain(ram, &header)) {
+			return false;
+		}
+		table = base + header.address;
+		size = 3;
+		header = queue_read_desc(table);
+	}
+	if (header.flags != VIRTQ_DESC_NEXT || header.next >= size ||
+	    !queue_is_plain(ram, &header)) {
+		return false;
+	}
+	data = queue_read_desc(table + 16u * header.next);
+	if ((data.flags & ~(uint32_t)VIRTQ_DESC_WRITE) != VIRTQ_DESC_NEXT || data.next >= size ||
+	    !queue_is_plain(ram, &data)) {
+		return false;
+	}
+	status = queue_read_desc(table + 16u * data.next);
+	if (status.flags != VIRTQ_DESC_WRITE || !queue_is_plain(ram, &status)) {
+		return false;
+	}
+	*request = (struct virtqueue_request){ .header = base + header.address,
+		                               .data = base + data.address,
+		                               .status = base + status.address,
+		                               .header_bytes = header.bytes,
+		                               .data_bytes = data.bytes,
+		                               .status_bytes = status.bytes,
+		                               .is_in = (data.flags & VIRTQ_DESC_WRITE) != 0,
+		                               .id = head };
+	return true;
+}
+
+/* Takes the chain that virtqueue_split_look() has shown, and gives it back; none was taken before it that is still out. */
+static inline void virtqueue_split_answer(struct virtqueue *queue, uint16_t id, uint32_t bytes)
+{
+	queue->next_available++;
+	queue_split_give_one(queue, id, bytes);
+}
+
+static inline bool queue_split_needs_interrupt(struct virtqueue *queue)
+{
+	if (queue->has_event_idx) {
+		return queue_passes(queue_load16(queue_used_event(queue)), queue->next_used,
+		                    (uint16_t)(queue->next_used - queue->added));
+	}
+	return (queue_load16(&queue->driver->flags) & VIRTQ_AVAIL_NO_INTERRUPT) == 0;
+}
+
+static inline void queue_split_kicks_off(struct virtqueue *queue)
+{
+	/* With EVENT_IDX the index that was asked for is passed already: no kick comes. */
+	if (!queue->has_event_idx) {
+		__atomic_store_n(&queue->device->flags, VIRTQ_USED_NO_NOTIFY, __ATOMIC_RELAXED);
+	}
+}
+
+static inline bool queue_split_kicks_on(struct virtqueue *queue)
+{
+	if (queue->has_event_idx) {
+		__atomic_store_n(queue_avail_event(queue), queue->next_available, __ATOMIC_RELAXED);
+	} else {
+		__atomic_store_n(&queue->device->flags, 0, __ATOMIC_RELAXED);
+	}
+	/* The driver looks at this after it has stored its index; we look at its index after this. */
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	return !virtqueue_is_empty(queue);
+}
+
+void queue_packed_give(struct virtqueue *queue, const struct virtqueue_done *done, uint32_t count);
+void queue_packed_give_one(struct virtqueue *queue, const struct virtqueue_chain *chain,
+                           uint32_t bytes);
+bool queue_packed_needs_interrupt(struct virtqueue *queue);
+void queue_packed_kicks_off(struct virtqueue *queue);
+bool queue_packed_kicks_on(struct virtqueue *queue);
+
+/* Gives the oldest chain that was taken back to the driver; bytes were written into its pieces. */
+static inline void virtqueue_give(struct virtqueue *queue, const struct virtqueue_chain *chain,
+                                  uint32_t bytes)
+{
+	if (queue->broken != NULL) {
+		return;
+	}
+	if (queue->is_packed) {
+		queue_packed_give_one(queue, chain, bytes);
+	} else {
+		queue_split_give_one(queue, chain->id, bytes);
+	}
+}
+
+/* True if the driver wants an interrupt for what was given back since the last call. */
+static inline bool virtqueue_needs_interrupt(struct virtqueue *queue)
+{
+	bool is_needed;
+
+	if (queue->added == 0 || queue->broken != NULL) {
+		return false;
+	}
+	/* The driver must see the used entries before we look at what it wants (virtio 1.2 2.7.7.2). */
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	is_needed = queue->is_packed ? queue_packed_needs_interrupt(queue)
+	                             : queue_split_needs_interrupt(queue);
+	queue->added = 0;
+	return is_needed;
+}
+
+/* Kicks off: the device looks by itself. */
+static inline void virtqueue_kicks_off(struct virtqueue *queue)
+{
+	if (queue->broken != NULL) {
+		return;
+	}
+	if (queue->is_packed) {
+		queue_packed_kicks_off(queue);
+	} else {
+		queue_split_kicks_off(queue);
+	}
+}
+
+/* Kicks on: true if a chain came meanwhile, so look again. */
+static inline bool virtqueue_kicks_on(struct virtqueue *queue)
+{
+	bool is_more;
+
+	if (queue->broken != NULL) {
+		return false;
+	}
+	is_more = queue->is_packed ? queue_packed_kicks_on(queue) : queue_split_kicks_on(queue);
+	return is_more && !queue->is_waiting;
+}

@@ -185,6 +185,12 @@ void queue_packed_give(struct virtqueue *queue, const struct virtqueue_done *don
 	save(queue, after, after);
 }
 
+void queue_packed_give_one(struct virtqueue *queue, const struct virtqueue_chain *chain,
+                           uint32_t bytes)
+{
+	queue_packed_give(queue, &(struct virtqueue_done){ chain->id, chain->slots, bytes }, 1);
+}
+
 bool queue_packed_needs_interrupt(struct virtqueue *queue)
 {
 	uint16_t flags = queue_load16(&queue->driver_event->flags) & 3u;

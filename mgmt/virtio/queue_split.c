@@ -113,8 +113,9 @@ static __attribute__((noinline)) bool take_plain(const struct virtqueue *queue,
 	const struct guest_memory *memory = queue->memory;
 	struct block_piece *piece = chain->pieces;
 	uint64_t ram = guest_memory_plain_bytes(memory);
-	uint64_t bytes[2] = { 0, 0 }; /* readable, writable */
-	uint32_t out_count = 0;
+	uint64_t out_bytes = 0;
+	uint64_t all_bytes = 0;
+	struct block_piece *in = NULL; /* the first writable one */
 
 	for (;;) {
 		uint64_t at = desc.address - GUEST_HOLE_END;
@@ -124,29 +125,33 @@ static __attribute__((noinline)) bool take_plain(const struct virtqueue *queue,
 		    piece == &chain->pieces[VIRTQUEUE_PIECES_MAX]) {
 			return false;
 		}
-		*piece++ = (struct block_piece){ memory->base + desc.address, desc.bytes };
-		if ((desc.flags & VIRTQ_DESC_WRITE) != 0) {
-			bytes[1] += desc.bytes;
-		} else if (bytes[1] == 0) {
-			bytes[0] += desc.bytes;
-			out_count++;
-		} else {
-			return false;
+		if ((desc.flags & VIRTQ_DESC_WRITE) == 0) {
+			if (in != NULL) {
+				return false;
+			}
+		} else if (in == NULL) {
+			in = piece;
+			out_bytes = all_bytes;
 		}
+		*piece++ = (struct block_piece){ memory->base + desc.address, desc.bytes };
+		all_bytes += desc.bytes;
 		if ((desc.flags & (VIRTQ_DESC_NEXT | VIRTQ_DESC_INDIRECT)) != VIRTQ_DESC_NEXT ||
 		    desc.next >= queue->size) {
 			break;
 		}
 		desc = queue_read_desc(&queue->descriptors[desc.next]);
 	}
+	if (in == NULL) {
+		in = piece;
+		out_bytes = all_bytes;
+	}
 	chain->slots = 0;
-	chain->out_count = out_count;
-	chain->in_count = (uint32_t)(piece - chain->pieces) - out_count;
-	chain->out_bytes = (uint32_t)bytes[0];
-	chain->in_bytes = (uint32_t)bytes[1];
+	chain->out_count = (uint32_t)(in - chain->pieces);
+	chain->in_count = (uint32_t)(piece - in);
+	chain->out_bytes = (uint32_t)out_bytes;
+	chain->in_bytes = (uint32_t)(all_bytes - out_bytes);
 	/* It ended as a chain does, and its length can be told. */
-	return (desc.flags & (VIRTQ_DESC_NEXT | VIRTQ_DESC_INDIRECT)) == 0 &&
-	       ((bytes[0] | bytes[1]) >> 32) == 0;
+	return (desc.flags & (VIRTQ_DESC_NEXT | VIRTQ_DESC_INDIRECT)) == 0 && all_bytes >> 32 == 0;
 }
 
 bool queue_split_take(struct virtqueue *queue, struct virtqueue_chain *chain)

@@ -46,6 +46,7 @@ static void (*at_once)(struct block_device *device, struct block_request *reques
 static struct block_request *held[HELD_MAX];
 static uint32_t held_count;
 static uint32_t flushes_count;
+static uint32_t submits_count;
 static uint32_t gone_count;
 static struct virtio_device *device;
 
@@ -58,6 +59,7 @@ static void later(struct block_device *disk, struct block_request *request)
 
 static void counted(struct block_device *disk, struct block_request *request)
 {
+	submits_count++;
 	flushes_count += request->operation == BLOCK_FLUSH ? 1 : 0;
 	at_once(disk, request);
 }
@@ -91,7 +93,7 @@ static void begin(uint64_t features, uint32_t queues, bool is_read_only)
 	ram.device.flags |= BLOCK_CAN_FLUSH;
 	at_once = ram.device.submit;
 	ram.device.submit = counted;
-	held_count = flushes_count = gone_count = 0;
+	held_count = flushes_count = submits_count = gone_count = 0;
 	fake_backend_reset();
 	device = blk_add(0, 0, &params);
 	assert_non_null(device);
@@ -403,6 +405,112 @@ static void test_large_requests_take_turns(void **state)
 	end();
 }
 
+/* In memory that needs no further look, where most of a guest's is. */
+#define FAR_HEADER 0xd0000ull
+#define FAR_DATA   0xe0000ull
+#define FAR_STATUS 0xf0000ull
+
+/* A request of three pieces there; its status, and in *submits whether it went through the block layer. */
+static uint8_t run_far(uint32_t type, uint64_t sector, const struct fake_piece pieces[3],
+                       bool is_indirect, uint32_t *submits)
+{
+	uint8_t *status = fake_backend.memory.base + pieces[2].gpa + pieces[2].bytes - 1;
+	uint32_t used = 0;
+	uint16_t id;
+
+	put_header(FAR_HEADER, type, sector);
+	*status = NOTHING;
+	submits_count = 0;
+	fake_driver_add(&drivers[0], pieces, 3, is_indirect);
+	fake_backend_work();
+	assert_null(fake_backend.broken);
+	assert_true(fake_driver_used(&drivers[0], &id, &used));
+	assert_int_equal(used, *status == OK && pieces[1].is_in
+	                               ? pieces[1].bytes + pieces[2].bytes
+	                               : 1);
+	*submits = submits_count;
+	return *status;
+}
+
+/* A plain read and a plain write of a disk in memory go no way around; all others do, and end as they always did. */
+static void test_quick(void **state)
+{
+	static const struct {
+		uint32_t type, is_slow;
+		uint64_t sector;
+		struct fake_piece pieces[3];
+		uint32_t status;
+	} requests[] = {
+		{ IN, 0, 3, { { FAR_HEADER, 16, 0 }, { FAR_DATA, 1024, 1 }, { FAR_STATUS, 1, 1 } }, OK },
+		{ OUT, 0, 9, { { FAR_HEADER, 16, 0 }, { FAR_DATA, 512, 0 }, { FAR_STATUS, 1, 1 } }, OK },
+		{ IN, 0, SECTORS - 1, { { FAR_HEADER, 16, 0 }, { FAR_DATA, 512, 1 }, { FAR_STATUS, 1, 1 } }, OK },
+		{ IN, 1, 3, { { FAR_HEADER, 16, 0 }, { DATA_GPA, 512, 1 }, { FAR_STATUS, 1, 1 } }, OK },
+		{ IN, 1, 3, { { FAR_HEADER, 16, 0 }, { FAR_DATA, 511, 1 }, { FAR_STATUS, 2, 1 } }, OK },
+		{ IN, 0, 3, { { FAR_HEADER, 16, 0 }, { FAR_DATA, 513, 1 }, { FAR_STATUS, 1, 1 } }, IOERR },
+		{ OUT, 0, 3, { { FAR_HEADER, 16, 0 }, { FAR_DATA, 512, 1 }, { FAR_STATUS, 1, 1 } }, IOERR },
+		{ IN, 0, 3, { { FAR_HEADER, 16, 0 }, { FAR_DATA, 512, 0 }, { FAR_STATUS, 1, 1 } }, IOERR },
+		{ IN, 0, SECTORS - 1, { { FAR_HEADER, 16, 0 }, { FAR_DATA, 1024, 1 }, { FAR_STATUS, 1, 1 } }, IOERR },
+		{ IN, 0, UINT64_MAX, { { FAR_HEADER, 16, 0 }, { FAR_DATA, 512, 1 }, { FAR_STATUS, 1, 1 } }, IOERR },
+		{ 99, 0, 0, { { FAR_HEADER, 16, 0 }, { FAR_DATA, 512, 1 }, { FAR_STATUS, 1, 1 } }, UNSUPP },
+	};
+	uint8_t *data;
+	uint32_t submits;
+
+	(void)state;
+	for (uint32_t i = 0; i < 2 * sizeof(requests) / sizeof(requests[0]); i++) {
+		uint32_t n = i / 2;
+		uint32_t bytes = requests[n].pieces[1].bytes & ~1u;
+
+		begin(F_FLUSH | VIRTIO_F_INDIRECT_DESC, 1, false);
+		ram.device.flags &= ~BLOCK_CAN_FLUSH;
+		data = fake_backend.memory.base + requests[n].pieces[1].gpa;
+		memset(data, 0x5a, bytes);
+		assert_int_equal(run_far(requests[n].type, requests[n].sector, requests[n].pieces,
+		                         i % 2 == 1, &submits),
+		                 requests[n].status);
+		assert_int_equal(submits, requests[n].is_slow);
+		if (requests[n].status == OK) {
+			assert_memory_equal(data, medium + requests[n].sector * 512, bytes);
+			assert_int_equal(data[0], requests[n].type == OUT ? 0x5a : (uint8_t)(requests[n].sector * 513 * 3 - requests[n].sector * 2));
+		}
+		end();
+	}
+	/* A device that has been taken away, and one that is not to be written, though that is memory. */
+	begin(F_FLUSH, 1, true);
+	assert_int_equal(run_far(OUT, 9, requests[1].pieces, false, &submits), IOERR);
+	ram.device.is_gone = 1;
+	assert_int_equal(run_far(IN, 3, requests[0].pieces, false, &submits), IOERR);
+	end();
+}
+
+/* None overtakes an older one of its queue. */
+static void test_quick_waits(void **state)
+{
+	static const struct fake_piece quick[3] = { { FAR_HEADER, 16, 0 },
+		                                    { FAR_DATA, 512, 1 },
+		                                    { FAR_STATUS, 1, 1 } };
+
+	(void)state;
+	begin(F_FLUSH, 1, false);
+	ram.device.submit = later;
+	add_read(0, 0); /* goes the long way, for where it is */
+	put_header(FAR_HEADER, IN, 3);
+	fake_backend.memory.base[FAR_STATUS] = NOTHING;
+	fake_driver_add(&drivers[0], quick, 3, false);
+	fake_backend_work();
+	assert_int_equal(held_count, 2);
+	assert_int_equal(fake_backend.memory.base[FAR_STATUS], NOTHING);
+	assert_int_equal(take_all(0), 0);
+	release(1);
+	fake_backend_work();
+	assert_int_equal(take_all(0), 0);
+	release(0);
+	fake_backend_work();
+	assert_int_equal(take_all(0), 2);
+	assert_int_equal(fake_backend.memory.base[FAR_STATUS], OK);
+	end();
+}
+
 static void test_config(void **state)
 {
 	uint64_t capacity;
@@ -438,6 +546,8 @@ int main(void)
 		cmocka_unit_test(test_more_than_can_be_under_way),
 		cmocka_unit_test(test_stop_under_way),
 		cmocka_unit_test(test_large_requests_take_turns),
+		cmocka_unit_test(test_quick),
+		cmocka_unit_test(test_quick_waits),
 		cmocka_unit_test(test_config),
 	};
 
