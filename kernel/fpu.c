@@ -10,6 +10,7 @@ static void fpu_swap(struct cpu *cpu, void *area)
 {
 	arch_fpu_swap(cpu->fpu_owner, area);
 	cpu->fpu_owner = area;
+	cpu->fpu_thread = cpu->current;
 }
 
 void fpu_enter_thread(struct cpu *cpu)
@@ -18,7 +19,6 @@ void fpu_enter_thread(struct cpu *cpu)
 
 	if (unlikely(cpu->fpu_thread != thread)) {
 		fpu_swap(cpu, thread->fpu);
-		cpu->fpu_thread = thread;
 	}
 	if (cpu->fpu_traps != (cpu->fpu_owner != thread->fpu)) {
 		arch_fpu_set_trap(!cpu->fpu_traps);
@@ -41,16 +41,6 @@ void fpu_trap(struct cpu *cpu)
 	arch_fpu_set_trap(false);
 	if (cpu->fpu_owner != thread->fpu) {
 		fpu_swap(cpu, thread->fpu);
-		cpu->fpu_thread = thread;
-	}
-}
-
-void fpu_flush(struct cpu *cpu, const void *area)
-{
-	if (area != NULL && cpu->fpu_owner == area) {
-		fpu_swap(cpu, cpu->fpu_owner);
-		cpu->fpu_owner = NULL;
-		cpu->fpu_thread = NULL;
 	}
 }
 
@@ -59,5 +49,13 @@ void fpu_forget(struct cpu *cpu, const void *area)
 	if (cpu->fpu_owner == area) {
 		cpu->fpu_owner = NULL;
 		cpu->fpu_thread = NULL;
+	}
+}
+
+void fpu_flush(struct cpu *cpu, const void *area)
+{
+	if (area != NULL && cpu->fpu_owner == area) {
+		fpu_swap(cpu, cpu->fpu_owner);
+		fpu_forget(cpu, area);
 	}
 }

@@ -142,7 +142,6 @@ void sched_enqueue(struct cpu *cpu, struct thread *thread)
 	uint64_t now = arch_tsc_read(), slice_end = now + SLICE_US * ticks_per_us;
 	const struct thread *current = cpu->current;
 
-	virtual_time_clamp(cpu, thread);
 	thread->state = THREAD_READY;
 	if (cpu->is_kicking && thread->cap_percent == 0) {
 		thread->ready_tsc = now;
@@ -151,6 +150,7 @@ void sched_enqueue(struct cpu *cpu, struct thread *thread)
 		cpu_ask_self(CPU_WORK_SCHEDULE);
 		return;
 	}
+	virtual_time_clamp(cpu, thread);
 	queue_insert(cpu, thread, now);
 	if (current == NULL || thread->cap_percent != 0 ||
 	    thread->virtual_time + GRANULARITY_US * ticks_per_us <

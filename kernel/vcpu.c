@@ -443,7 +443,7 @@ static bool prepare(struct vcpu *vcpu, struct cpu *cpu)
 			return false;
 		}
 		if (unlikely(__atomic_load_n(&vcpu->requests, __ATOMIC_ACQUIRE) != 0) &&
-		    !vcpu_requests_handle(vcpu)) {
+		    !vcpu_deliver_fast(vcpu) && !vcpu_requests_handle(vcpu)) {
 			return false;
 		}
 		if (likely(vcpu->activity == BH_ACTIVITY_RUNNING)) {

@@ -101,6 +101,7 @@ bool vcpu_deliver_fast(struct vcpu *vcpu)
 
 	if (cpu_self()->work != 0 || vcpu->lapic.is_extint_asserted ||
 	    (vcpu->inject | vcpu->nmi_pending | vcpu->lapic.eoi_byte) != 0 ||
+	    vcpu->activity == BH_ACTIVITY_WAIT_SIPI ||
 	    !__atomic_compare_exchange_n(&vcpu->requests, &wanted, 0, false, __ATOMIC_SEQ_CST,
 	                                 __ATOMIC_RELAXED)) {
 		return false;

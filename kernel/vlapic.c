@@ -69,24 +69,6 @@ static inline void vector_clear(struct vcpu *vcpu, uint32_t base, uint32_t *word
 	}
 }
 
-static uint32_t highest_bit(uint32_t word)
-{
-	return (uint32_t)(__builtin_clz(word) ^ 31); /* one BSR */
-}
-
-static inline uint32_t vector_highest(const struct vcpu *vcpu, uint32_t base, uint32_t words)
-{
-	while (words != 0) {
-		uint32_t i = highest_bit(words), word = vcpu->lapic.regs[base / 4 + i * 4];
-
-		if (likely(word != 0)) {
-			return i * 32 + highest_bit(word);
-		}
-		words ^= 1u << i; /* the CPU has changed it */
-	}
-	return 0;
-}
-
 /* ---- taking interrupts ---- */
 
 static inline void trigger_mode_set(struct vcpu *vcpu, uint32_t vector, bool is_level)
@@ -148,7 +130,7 @@ uint32_t vlapic_update(struct vcpu *vcpu)
 	if (__atomic_load_n(&vcpu->irr_remote_words, __ATOMIC_RELAXED) != 0) {
 		take_remote(vcpu);
 	}
-	return is_enabled(vcpu) ? vector_highest(vcpu, APIC_IRR, vcpu->lapic.irr_words) : 0;
+	return is_enabled(vcpu) ? vlapic_highest(vcpu, APIC_IRR, vcpu->lapic.irr_words) : 0;
 }
 
 void vlapic_take(struct vcpu *vcpu, uint32_t vector)
@@ -167,11 +149,6 @@ void vlapic_untake(struct vcpu *vcpu, uint32_t vector)
 		vcpu->lapic.is_stale = true;
 		vcpu_request_self(vcpu, VCPU_REQUEST_INTERRUPT);
 	}
-}
-
-uint32_t vlapic_in_service(const struct vcpu *vcpu)
-{
-	return vector_highest(vcpu, APIC_ISR, vcpu->lapic.isr_words);
 }
 
 /* What is in IRR may get through now. */
@@ -205,7 +182,7 @@ void vlapic_eoi(struct vcpu *vcpu)
 void vlapic_eoi_arm(struct vcpu *vcpu)
 {
 	const struct vlapic *lapic = &vcpu->lapic;
-	uint32_t words = lapic->isr_words, i = highest_bit(words),
+	uint32_t words = lapic->isr_words, i = vlapic_highest_bit(words),
 		 bits = lapic->regs[APIC_ISR / 4 + i * 4];
 	uint64_t at = vcpu->run->eoi_byte;
 
@@ -220,11 +197,14 @@ void vlapic_eoi_arm(struct vcpu *vcpu)
 
 void vlapic_eoi_settle(struct vcpu *vcpu)
 {
-	/* Memory that is gone counts as an end. */
-	if (arch_user_exchange(HVA(vcpu->lapic.eoi_byte), 0) <= 0) {
-		vlapic_eoi(vcpu);
+	struct vlapic *lapic = &vcpu->lapic;
+
+	/* Memory that is gone counts as an end: of the only one in service, or it has ended otherwise, too. */
+	if (arch_user_exchange(HVA(lapic->eoi_byte), 0) <= 0 && lapic->isr_words != 0) {
+		lapic->regs[APIC_ISR / 4 + vlapic_highest_bit(lapic->isr_words) * 4] = 0;
+		lapic->isr_words = 0;
 	}
-	vcpu->lapic.eoi_byte = 0;
+	lapic->eoi_byte = 0;
 }
 
 bool vlapic_extint_pending(const struct vcpu *vcpu)

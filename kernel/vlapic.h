@@ -80,8 +80,6 @@ uint32_t vlapic_update(struct vcpu *vcpu);
 void vlapic_take(struct vcpu *vcpu, uint32_t vector);
 /* Back again: its delivery could not be finished. */
 void vlapic_untake(struct vcpu *vcpu, uint32_t vector);
-/* Highest vector in service, 0 if none. */
-uint32_t vlapic_in_service(const struct vcpu *vcpu);
 /* The 8259's INT gets through: asserted, and LINT0 is open for it or the APIC is off. */
 bool vlapic_extint_pending(const struct vcpu *vcpu);
 /* The timer's interrupt, as its LVT entry has it. */
@@ -92,6 +90,30 @@ void vlapic_register_refresh(struct vcpu *vcpu, uint64_t offset);
 static inline uint32_t vlapic_reg(const struct vcpu *vcpu, uint32_t offset)
 {
 	return vcpu->lapic.regs[offset / 4];
+}
+
+/* The highest vector of IRR or ISR, 0 if none; `words`: which of the eight may be other than 0. */
+static inline uint32_t vlapic_highest_bit(uint32_t word)
+{
+	return (uint32_t)(__builtin_clz(word) ^ 31); /* one BSR */
+}
+
+static inline uint32_t vlapic_highest(const struct vcpu *vcpu, uint32_t base, uint32_t words)
+{
+	while (words != 0) {
+		uint32_t i = vlapic_highest_bit(words), word = vcpu->lapic.regs[base / 4 + i * 4];
+
+		if (likely(word != 0)) {
+			return i * 32 + vlapic_highest_bit(word);
+		}
+		words ^= 1u << i; /* the CPU has changed it */
+	}
+	return 0;
+}
+
+static inline uint32_t vlapic_in_service(const struct vcpu *vcpu)
+{
+	return vlapic_highest(vcpu, APIC_ISR, vcpu->lapic.isr_words);
 }
 
 /* ---- kernel/vlapic_timer.c ---- */

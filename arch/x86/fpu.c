@@ -73,14 +73,8 @@ void arch_fpu_set_trap(bool is_on)
 
 void arch_fpu_swap(void *save, const void *restore)
 {
-	struct cpu *cpu = cpu_self();
-
-	if (unlikely(cpu->fpu_traps)) {
-		arch_fpu_set_trap(false);
-	}
-	if (cpu->xcr0 != arch_xcr0_supported) {
-		arch_xcr0_load(arch_xcr0_supported);
-	}
+	arch_fpu_set_trap(false);
+	arch_xcr0_load(arch_xcr0_supported);
 	if (unlikely(!feature_has(FEATURE_XSAVE))) {
 		if (save != NULL) {
 			__asm__ volatile("fxsave64 (%0)" : : "r"(save) : "memory");

@@ -471,7 +471,7 @@ static void test_quick(void **state)
 		assert_int_equal(submits, requests[n].is_slow);
 		if (requests[n].status == OK) {
 			assert_memory_equal(data, medium + requests[n].sector * 512, bytes);
-			assert_int_equal(data[0], requests[n].type == OUT ? 0x5a : (uint8_t)(requests[n].sector * 513 * 3 - requests[n].sector * 2));
+			assert_int_equal(data[0], requests[n].type == OUT ? 0x5a : (uint8_t)(requests[n].sector * (512 * 3 + 1)));
 		}
 		end();
 	}

@@ -39,17 +39,18 @@ static inline uint64_t look_elsewhere(struct vcpu *vcpu)
 	return 0;
 }
 
-static out_of_line uint64_t finish_doorbell(struct vcpu *vcpu, struct event *event)
-{
-	return hvm_fast_ring(vcpu, event) ? vcpu->hvm_page.raw : look_elsewhere(vcpu);
-}
-
 /* What was offered may have gone in: IRR and ISR must say so before anything looks at them. */
 static inline void settle_offer(struct vcpu *vcpu)
 {
 	if (svm_private(vcpu)->is_offered && (svm_vmcb(vcpu)->vintr & SVM_VINTR_IRQ) == 0) {
 		svm_offer_taken(vcpu);
 	}
+}
+
+static out_of_line uint64_t finish_doorbell(struct vcpu *vcpu, struct event *event)
+{
+	settle_offer(vcpu);
+	return hvm_fast_ring(vcpu, event) ? vcpu->hvm_page.raw : look_elsewhere(vcpu);
 }
 
 /* An interrupt for the guest itself, if that is all; else the slow path looks. */
