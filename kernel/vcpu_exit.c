@@ -155,7 +155,8 @@ static out_of_line bool handle_rest(struct vcpu *vcpu, const struct vm_exit *exi
 	case BH_REASON_INTERRUPT:
 		return exit_interrupt(vcpu);
 	case BH_REASON_INTERRUPT_WINDOW:
-		vcpu_request_self(vcpu, VCPU_REQUEST_INJECT); /* what waits, and no window if nothing does */
+		vcpu_request_self(
+			vcpu, VCPU_REQUEST_INJECT); /* what waits, and no window if nothing does */
 		return true;
 	case BH_REASON_XSETBV:
 		return exit_xsetbv(vcpu);

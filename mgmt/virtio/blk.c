@@ -471,8 +471,8 @@ static __attribute__((noinline)) bool run_quick(struct blk_disk *disk, struct vi
 }
 
 /* Takes the next chain of a queue and begins it. */
-static __attribute__((noinline)) enum blk_step
-run_next(struct blk_disk *disk, struct virtqueue *queue, uint32_t queue_idx)
+static __attribute__((noinline)) enum blk_step run_next(struct blk_disk *disk,
+                                                        struct virtqueue *queue, uint32_t queue_idx)
 {
 	struct virtio_device *device = disk->device;
 	struct blk_request *request = allocate(disk);
@@ -498,7 +498,7 @@ run_next(struct blk_disk *disk, struct virtqueue *queue, uint32_t queue_idx)
 }
 
 static inline enum blk_step run_one(struct blk_disk *disk, struct virtqueue *queue,
-                                   uint32_t queue_idx)
+                                    uint32_t queue_idx)
 {
 	if (virtqueue_is_empty(queue)) {
 		return BLK_STEP_EMPTY;

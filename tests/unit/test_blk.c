@@ -425,9 +425,8 @@ static uint8_t run_far(uint32_t type, uint64_t sector, const struct fake_piece p
 	fake_backend_work();
 	assert_null(fake_backend.broken);
 	assert_true(fake_driver_used(&drivers[0], &id, &used));
-	assert_int_equal(used, *status == OK && pieces[1].is_in
-	                               ? pieces[1].bytes + pieces[2].bytes
-	                               : 1);
+	assert_int_equal(used,
+	                 *status == OK && pieces[1].is_in ? pieces[1].bytes + pieces[2].bytes : 1);
 	*submits = submits_count;
 	return *status;
 }
@@ -441,17 +440,61 @@ static void test_quick(void **state)
 		struct fake_piece pieces[3];
 		uint32_t status;
 	} requests[] = {
-		{ IN, 0, 3, { { FAR_HEADER, 16, 0 }, { FAR_DATA, 1024, 1 }, { FAR_STATUS, 1, 1 } }, OK },
-		{ OUT, 0, 9, { { FAR_HEADER, 16, 0 }, { FAR_DATA, 512, 0 }, { FAR_STATUS, 1, 1 } }, OK },
-		{ IN, 0, SECTORS - 1, { { FAR_HEADER, 16, 0 }, { FAR_DATA, 512, 1 }, { FAR_STATUS, 1, 1 } }, OK },
-		{ IN, 1, 3, { { FAR_HEADER, 16, 0 }, { DATA_GPA, 512, 1 }, { FAR_STATUS, 1, 1 } }, OK },
-		{ IN, 1, 3, { { FAR_HEADER, 16, 0 }, { FAR_DATA, 511, 1 }, { FAR_STATUS, 2, 1 } }, OK },
-		{ IN, 0, 3, { { FAR_HEADER, 16, 0 }, { FAR_DATA, 513, 1 }, { FAR_STATUS, 1, 1 } }, IOERR },
-		{ OUT, 0, 3, { { FAR_HEADER, 16, 0 }, { FAR_DATA, 512, 1 }, { FAR_STATUS, 1, 1 } }, IOERR },
-		{ IN, 0, 3, { { FAR_HEADER, 16, 0 }, { FAR_DATA, 512, 0 }, { FAR_STATUS, 1, 1 } }, IOERR },
-		{ IN, 0, SECTORS - 1, { { FAR_HEADER, 16, 0 }, { FAR_DATA, 1024, 1 }, { FAR_STATUS, 1, 1 } }, IOERR },
-		{ IN, 0, UINT64_MAX, { { FAR_HEADER, 16, 0 }, { FAR_DATA, 512, 1 }, { FAR_STATUS, 1, 1 } }, IOERR },
-		{ 99, 0, 0, { { FAR_HEADER, 16, 0 }, { FAR_DATA, 512, 1 }, { FAR_STATUS, 1, 1 } }, UNSUPP },
+		{ IN,
+		  0,
+		  3,
+		  { { FAR_HEADER, 16, 0 }, { FAR_DATA, 1024, 1 }, { FAR_STATUS, 1, 1 } },
+		  OK },
+		{ OUT,
+		  0,
+		  9,
+		  { { FAR_HEADER, 16, 0 }, { FAR_DATA, 512, 0 }, { FAR_STATUS, 1, 1 } },
+		  OK },
+		{ IN,
+		  0,
+		  SECTORS - 1,
+		  { { FAR_HEADER, 16, 0 }, { FAR_DATA, 512, 1 }, { FAR_STATUS, 1, 1 } },
+		  OK },
+		{ IN,
+		  1,
+		  3,
+		  { { FAR_HEADER, 16, 0 }, { DATA_GPA, 512, 1 }, { FAR_STATUS, 1, 1 } },
+		  OK },
+		{ IN,
+		  1,
+		  3,
+		  { { FAR_HEADER, 16, 0 }, { FAR_DATA, 511, 1 }, { FAR_STATUS, 2, 1 } },
+		  OK },
+		{ IN,
+		  0,
+		  3,
+		  { { FAR_HEADER, 16, 0 }, { FAR_DATA, 513, 1 }, { FAR_STATUS, 1, 1 } },
+		  IOERR },
+		{ OUT,
+		  0,
+		  3,
+		  { { FAR_HEADER, 16, 0 }, { FAR_DATA, 512, 1 }, { FAR_STATUS, 1, 1 } },
+		  IOERR },
+		{ IN,
+		  0,
+		  3,
+		  { { FAR_HEADER, 16, 0 }, { FAR_DATA, 512, 0 }, { FAR_STATUS, 1, 1 } },
+		  IOERR },
+		{ IN,
+		  0,
+		  SECTORS - 1,
+		  { { FAR_HEADER, 16, 0 }, { FAR_DATA, 1024, 1 }, { FAR_STATUS, 1, 1 } },
+		  IOERR },
+		{ IN,
+		  0,
+		  UINT64_MAX,
+		  { { FAR_HEADER, 16, 0 }, { FAR_DATA, 512, 1 }, { FAR_STATUS, 1, 1 } },
+		  IOERR },
+		{ 99,
+		  0,
+		  0,
+		  { { FAR_HEADER, 16, 0 }, { FAR_DATA, 512, 1 }, { FAR_STATUS, 1, 1 } },
+		  UNSUPP },
 	};
 	uint8_t *data;
 	uint32_t submits;
@@ -471,7 +514,10 @@ static void test_quick(void **state)
 		assert_int_equal(submits, requests[n].is_slow);
 		if (requests[n].status == OK) {
 			assert_memory_equal(data, medium + requests[n].sector * 512, bytes);
-			assert_int_equal(data[0], requests[n].type == OUT ? 0x5a : (uint8_t)(requests[n].sector * (512 * 3 + 1)));
+			assert_int_equal(data[0],
+			                 requests[n].type == OUT
+			                         ? 0x5a
+			                         : (uint8_t)(requests[n].sector * (512 * 3 + 1)));
 		}
 		end();
 	}
