@@ -202,14 +202,16 @@ bool queue_start(const struct device *device, struct queue *queue, uint16_t idx,
 	return get16(common + COMMON_QUEUE_ENABLE) == 1;
 }
 
-static void split_put(struct queue *queue, const struct segment *segments, uint32_t count)
+/* All of the chain is there before its index says so: a device that is just looking for more needs no kick (virtio 1.2 2.7.13.3). */
+static void split_put(struct queue *queue, const struct segment *segments, uint32_t count,
+                      uint16_t more_flags)
 {
 	for (uint32_t i = 0; i < count; i++) {
 		queue->desc[i] = (struct desc){
 			.address = segments[i].address,
 			.length = segments[i].length,
 			.flags_or_id = (uint16_t)((segments[i].is_write ? DESC_WRITE : 0) |
-			                          (i + 1 < count ? DESC_NEXT : 0)),
+			                          more_flags | (i + 1 < count ? DESC_NEXT : 0)),
 			.next_or_flags = (uint16_t)(i + 1),
 		};
 	}
@@ -270,6 +272,7 @@ static struct segment table_fill(const struct queue *queue, const struct segment
 void queue_put(struct queue *queue, const struct segment *segments, uint32_t count,
                struct desc *table)
 {
+	uint16_t more_flags = table != NULL ? DESC_INDIRECT : 0;
 	struct segment whole;
 
 	if (table != NULL) {
@@ -278,12 +281,9 @@ void queue_put(struct queue *queue, const struct segment *segments, uint32_t cou
 		count = 1;
 	}
 	if (queue->is_packed) {
-		packed_put(queue, segments, count, table != NULL ? DESC_INDIRECT : 0);
-		return;
-	}
-	split_put(queue, segments, count);
-	if (table != NULL) {
-		queue->desc[0].flags_or_id = DESC_INDIRECT;
+		packed_put(queue, segments, count, more_flags);
+	} else {
+		split_put(queue, segments, count, more_flags);
 	}
 }
 
