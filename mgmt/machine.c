@@ -8,6 +8,9 @@
 #include "lib/time.h"
 #include "mgmt/host.h"
 
+#define LEAF_HYPERVISOR 0x40000000u
+#define SIGNATURE_TCG   0x54474354u /* "TCGT"; in ECX and EDX the next letters */
+
 static struct bh_message message; /* that has not been sent yet */
 static uint64_t end_tsc = BH_FOREVER;
 static enum machine_end end_how;
@@ -189,6 +192,17 @@ uint32_t machine_domain_id(void)
 void machine_cpu_name(char name[CPU_NAME_BYTES])
 {
 	cpu_name_read(name);
+}
+
+bool machine_is_tcg(void)
+{
+	uint32_t a = LEAF_HYPERVISOR;
+	uint32_t b;
+	uint32_t c = 0;
+	uint32_t d;
+
+	__asm__("cpuid" : "+a"(a), "=b"(b), "+c"(c), "=d"(d));
+	return b == SIGNATURE_TCG;
 }
 
 void machine_acpi(struct acpi_machine *machine)

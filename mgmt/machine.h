@@ -74,6 +74,8 @@ int machine_host_info(struct bh_host_info *info);
 uint32_t machine_domain_id(void);
 /* The processor's name, and what ACPI says of the machine. */
 void machine_cpu_name(char name[CPU_NAME_BYTES]);
+/* QEMU without hardware virtualisation. */
+bool machine_is_tcg(void);
 void machine_acpi(struct acpi_machine *machine);
 
 static inline uint32_t machine_load32(const uint32_t *field)

@@ -211,6 +211,9 @@ static bool choose_cpus(struct guest *guest, struct result *result)
 	uint32_t slot;
 
 	placement_init(&placement, machine_kernel_info()->cpus_count);
+	if (machine_is_tcg()) {
+		placement_spare(&placement, 0); /* docs/caveats.md, Emulators */
+	}
 	for (slot = 0; slot < BH_PARTITIONS_MAX; slot++) {
 		const struct guest *other = partition_guest(slot);
 

@@ -7,6 +7,9 @@
 
 #include <string.h>
 
+#define SPARED  (1u << 12) /* more vCPUs than there can be */
+#define CLAIMED (1u << 20)
+
 static bool names_cpu(const struct config_cpus *cpus, uint32_t cpu)
 {
 	return !cpus->is_any && (cpus->bits[cpu / 64] >> (cpu % 64) & 1) != 0;
@@ -50,6 +53,11 @@ void placement_claim(struct placement *placement, const struct config_cpus *cpus
 	for (cpu = 0; cpu < CONFIG_CPUS_MAX && !cpus->is_shared; cpu++) {
 		placement->is_claimed[cpu] |= names_cpu(cpus, cpu);
 	}
+}
+
+void placement_spare(struct placement *placement, uint32_t cpu)
+{
+	placement->vcpu_count[cpu] += SPARED;
 }
 
 static enum placement_result choose_named(const struct placement *placement,
@@ -99,7 +107,7 @@ static uint32_t least_used(const struct placement *placement, const uint8_t *cho
 		if (placement->owner[cpu] != PLACEMENT_NOBODY) {
 			continue;
 		}
-		load += placement->is_claimed[cpu] ? 1u << 20 : 0u;
+		load += placement->is_claimed[cpu] ? CLAIMED : 0u;
 		if (load < best_load) {
 			best = cpu;
 			best_load = load;

@@ -39,6 +39,9 @@ void placement_add(struct placement *placement, uint32_t slot, bool is_exclusive
 /* Records what another guest's configuration names. */
 void placement_claim(struct placement *placement, const struct config_cpus *cpus);
 
+/* Such a pCPU is taken when all others have owners or are claimed, or by name. */
+void placement_spare(struct placement *placement, uint32_t cpu);
+
 /* Chooses pcpu[0..vcpu_count). On failure *culprit is the pCPU that is missing or taken. */
 enum placement_result placement_choose(const struct placement *placement,
                                        const struct config_guest *guest, uint16_t *pcpu,

@@ -424,6 +424,11 @@ void machine_cpu_name(char name[CPU_NAME_BYTES])
 	snprintf(name, CPU_NAME_BYTES, "A CPU");
 }
 
+bool machine_is_tcg(void)
+{
+	return false;
+}
+
 void machine_acpi(struct acpi_machine *machine)
 {
 	memset(machine, 0, sizeof(*machine));

@@ -173,6 +173,16 @@ static void places_on_the_least_used(void **state)
 	assert_int_equal(placement_choose(&placement, &guest, pcpu, &culprit), PLACEMENT_OK);
 	assert_int_equal(pcpu[0], 0);
 	assert_int_equal(pcpu[3], 0);
+	/* A spared one comes before those, and after all others however much they have. */
+	placement_spare(&placement, 0);
+	assert_int_equal(placement_choose(&placement, &guest, pcpu, &culprit), PLACEMENT_OK);
+	assert_int_equal(pcpu[3], 0);
+	placement_init(&placement, 4);
+	placement_spare(&placement, 0);
+	assert_int_equal(placement_choose(&placement, &guest, pcpu, &culprit), PLACEMENT_OK);
+	assert_int_equal(pcpu[0], 1);
+	assert_int_equal(pcpu[2], 3);
+	assert_int_equal(pcpu[3], 1);
 }
 
 static void follows_the_policies(void **state)
