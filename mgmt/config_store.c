@@ -43,6 +43,8 @@ static struct {
 	enum step step;
 	bool is_save;
 	bool is_under_way; /* the request is at the device */
+	bool is_looking;   /* no disk had a configuration yet, but another may */
+	bool is_unread[2]; /* copies that the medium does not give */
 	enum block_status status;
 	struct block_device *device;
 	struct block_request request;
@@ -55,14 +57,38 @@ static struct {
 static uint8_t copies[2][STORE_COPY_BYTES];
 static uint8_t text[STORE_TEXT_BYTES];
 
-static struct block_device *find_device(void)
+/* The next after one (NULL: the first) that has the name. */
+static struct block_device *next_device(struct block_device *device)
 {
-	struct block_device *device = NULL;
-
 	while ((device = block_next(device)) != NULL) {
 		const char *colon = strchr(device->name, ':');
 
 		if (device->is_gone == 0 && colon != NULL && strcmp(colon + 1, STORE_NAME) == 0) {
+			return device;
+		}
+	}
+	return NULL;
+}
+
+/* For a save: where the configuration is from, else the first. */
+static struct block_device *find_device(void)
+{
+	struct block_device *device = NULL;
+
+	while ((device = next_device(device)) != NULL) {
+		if (strcmp(device->name, machine_ledger()->store_name) == 0) {
+			return device;
+		}
+	}
+	return next_device(NULL);
+}
+
+static struct block_device *find_unsearched(void)
+{
+	struct block_device *device = NULL;
+
+	while ((device = next_device(device)) != NULL) {
+		if (!device->is_searched) {
 			return device;
 		}
 	}
@@ -134,6 +160,16 @@ static void submit(enum step step, enum block_operation operation, uint32_t copy
 	block_submit(store.device, &store.request);
 }
 
+/* The configuration is there, now and for the next mgmt. */
+static void settle(void)
+{
+	struct ledger *ledger = machine_ledger();
+
+	store.is_looking = false;
+	ledger->is_store_read = 1;
+	snprintf(ledger->store_name, sizeof(ledger->store_name), "%s", store.name);
+}
+
 static void end(const char *error)
 {
 	if (store.device != NULL) {
@@ -149,6 +185,7 @@ static void end(const char *error)
 			             "the configuration on %s is not taken: %s", store.name, error);
 		}
 	} else if (error == NULL) {
+		settle();
 		ledger_event(machine_ledger(), machine_now_tsc(), "",
 		             "the configuration is saved on %s", store.name);
 	}
@@ -159,6 +196,7 @@ static void begin(struct block_device *device, bool is_save)
 	store.is_save = is_save;
 	store.device = device;
 	store.device->users_count++;
+	store.is_unread[0] = store.is_unread[1] = false;
 	snprintf(store.name, sizeof(store.name), "%s", device->name);
 	if (device->sectors_count < 2 * COPY_SECTORS) {
 		end("the partition is smaller than 264 KiB");
@@ -224,15 +262,29 @@ static void copies_are_read(void)
 		make_copy(copies[older], (first > second ? first : second) + 1);
 		submit(STEP_WRITE, BLOCK_WRITE, older);
 	} else if (first == 0 && second == 0) {
-		end("nothing was saved there");
+		end(store.is_unread[0] || store.is_unread[1] ? "it cannot be read"
+		                                             : "nothing was saved there");
 	} else {
+		settle();
 		take_text(copies[1 - older]);
 		end(NULL);
 	}
 }
 
+/* One copy is enough. */
+static void skip_copy(uint32_t copy)
+{
+	memset(copies[copy], 0, STORE_COPY_BYTES);
+	store.is_unread[copy] = true;
+	store.status = BLOCK_OK;
+}
+
 static void go_on(void)
 {
+	if (store.status == BLOCK_IO_ERROR &&
+	    (store.step == STEP_READ_FIRST || store.step == STEP_READ_SECOND)) {
+		skip_copy(store.step == STEP_READ_SECOND);
+	}
 	if (store.status != BLOCK_OK) {
 		end(block_status_name(store.status));
 		return;
@@ -256,18 +308,30 @@ static void go_on(void)
 	}
 }
 
+/* True if a disk is there that may have a configuration: it is being read then. */
+static bool begin_search(void)
+{
+	struct block_device *device = NULL;
+
+	if (store.step == STEP_IDLE && (store.is_looking || machine_ledger()->is_store_read == 0)) {
+		device = find_unsearched();
+	}
+	if (device == NULL) {
+		return false;
+	}
+	device->is_searched = true;
+	store.is_looking = true;
+	begin(device, false);
+	return true;
+}
+
 void store_poll(void)
 {
-	if (store.step == STEP_IDLE && machine_ledger()->is_store_read == 0) {
-		struct block_device *device = find_device();
-
-		if (device != NULL) {
-			begin(device, false);
+	do {
+		while (store.step != STEP_IDLE && store.step != STEP_DONE && !store.is_under_way) {
+			go_on();
 		}
-	}
-	while (store.step != STEP_IDLE && store.step != STEP_DONE && !store.is_under_way) {
-		go_on();
-	}
+	} while (begin_search());
 }
 
 /* ---- saving ---------------------------------------------------------------------------------- */
@@ -318,6 +382,13 @@ static bool poll_wait(struct shell_wait *wait, struct result *result)
 	return true;
 }
 
+/* By a guest that has it, or the whole disk: neither could rely on what it has written. */
+static bool is_written(const struct block_device *device)
+{
+	return device->writers_count != 0 ||
+	       (device->parent != NULL && device->parent->writers_count != 0);
+}
+
 bool store_save(struct shell_wait *wait, struct result *result)
 {
 	struct block_device *device = find_device();
@@ -330,6 +401,11 @@ bool store_save(struct shell_wait *wait, struct result *result)
 	if (device == NULL) {
 		result_error(result, "save", "make one of 1 MiB, see docs/configuration.md",
 		             "no disk has a GPT partition named " STORE_NAME);
+		return false;
+	}
+	if (is_written(device)) {
+		result_error(result, "save", "give guests other partitions by their names",
+		             "a guest writes to the disk of %s", device->name);
 		return false;
 	}
 	if (!print_text()) {

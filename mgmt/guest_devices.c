@@ -23,7 +23,8 @@
 #define DISK_QUEUES_MAX 4u
 #define RETRY_SECONDS   1u
 
-static bool is_waiting; /* a device that should be there is not */
+static bool is_waiting;                 /* a device that should be there is not */
+static uint8_t told[BH_PARTITIONS_MAX]; /* bit i: why disk i is not there */
 
 static bool has_disk(const struct config_guest *config, uint32_t i)
 {
@@ -149,11 +150,19 @@ static bool attach_disk(struct guest *guest, uint32_t i)
 		                                                             : DISK_QUEUES_MAX,
 		                     .gone = disk_gone,
 		                     .owner = (void *)(uintptr_t)(slot * CONFIG_DISKS_MAX + i) };
+	enum guest_devices_step step;
 	char why[160];
 
-	if (guest_disk_prepare(guest, i, why, sizeof(why)) != GUEST_DEVICES_READY) {
+	step = guest_disk_prepare(guest, i, why, sizeof(why));
+	if (step == GUEST_DEVICES_FAILED && (told[slot] >> i & 1) == 0) {
+		told[slot] |= (uint8_t)(1u << i);
+		ledger_event(machine_ledger(), machine_now_tsc(), guest->config.name,
+		             "%s: it is tried again every second", why);
+	}
+	if (step != GUEST_DEVICES_READY) {
 		return false;
 	}
+	told[slot] &= (uint8_t) ~(1u << i);
 	params.disk = guest_disk_device(slot, i);
 	serial_of(guest, i, params.serial);
 	return blk_add(slot, i, &params) != NULL;
@@ -314,10 +323,42 @@ bool guest_devices_can_plug(const struct guest *guest)
 	return guest->has_devices != 0 && virtio_slot_is_there(partition_slot(guest));
 }
 
+void guest_devices_reconfigure(const struct guest *guest, const struct config_guest *config)
+{
+	uint32_t i;
+
+	for (i = 0; i < CONFIG_DISKS_MAX; i++) {
+		const struct config_disk *old = &guest->config.disks[i];
+
+		if (old->source[0] != '\0' && (strcmp(old->source, config->disks[i].source) != 0 ||
+		                               old->has_overlay != config->disks[i].has_overlay)) {
+			guest_disk_drop(guest, i);
+		}
+	}
+}
+
+enum guest_devices_step guest_devices_plug_disk(struct guest *guest, uint32_t disk_idx, char *why,
+                                                size_t size)
+{
+	uint32_t slot = partition_slot(guest);
+	enum guest_devices_step step;
+
+	told[slot] &= (uint8_t) ~(1u << disk_idx);
+	if (!virtio_slot_is_there(slot) || virtio_device_at(slot, disk_idx) != NULL) {
+		return GUEST_DEVICES_WAIT;
+	}
+	step = guest_disk_prepare(guest, disk_idx, why, size);
+	if (step == GUEST_DEVICES_FAILED) {
+		guest_devices_remove_disk(guest, disk_idx);
+	}
+	return step;
+}
+
 void guest_devices_remove_disk(struct guest *guest, uint32_t disk_idx)
 {
 	struct virtio_device *device = virtio_device_at(partition_slot(guest), disk_idx);
 
+	guest_disk_drop(guest, disk_idx);
 	memset(&guest->config.disks[disk_idx], 0, sizeof(guest->config.disks[disk_idx]));
 	if (device != NULL) {
 		virtio_device_remove(device);
@@ -339,6 +380,7 @@ void guest_devices_poll(void)
 {
 	uint32_t slot;
 
+	guest_disks_begin();
 	gpt_poll();
 	is_waiting = false;
 	for (slot = 0; slot < BH_PARTITIONS_MAX; slot++) {

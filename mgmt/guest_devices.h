@@ -47,8 +47,14 @@ bool guest_devices_detach(const struct guest *guest);
 /* The definition goes: what its disks kept goes too. */
 void guest_devices_forget(const struct guest *guest);
 
+/* Another configuration is to be the guest's: what disks kept that are others then goes. */
+void guest_devices_reconfigure(const struct guest *guest, const struct config_guest *config);
+
 /* Hot-plug: the entry is in the guest's configuration (or is about to leave it). */
 bool guest_devices_can_plug(const struct guest *guest);
+/* Plugs a disk in that was added to the configuration. FAILED: it cannot be had, and is not in the configuration any more. */
+enum guest_devices_step guest_devices_plug_disk(struct guest *guest, uint32_t disk_idx, char *why,
+                                                size_t size);
 void guest_devices_remove_disk(struct guest *guest, uint32_t disk_idx);
 void guest_devices_remove_net(struct guest *guest, uint32_t net_idx);
 

@@ -12,8 +12,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "mgmt/block/gpt.h"
 #include "mgmt/block/overlay.h"
 #include "mgmt/block/ram.h"
+#include "mgmt/config_store.h"
 #include "mgmt/kept.h"
 #include "mgmt/machine.h"
 #include "mgmt/partition.h"
@@ -37,6 +39,7 @@ struct disk {
 	enum kept_state kept_state;
 	uint64_t filled_bytes;
 	bool is_filling;
+	bool is_dropped;  /* what it kept goes when it is closed */
 	char message[96]; /* KEPT_STATE_FAILED */
 };
 
@@ -54,6 +57,13 @@ struct source {
 struct block_device *guest_disk_device(uint32_t slot, uint32_t disk_idx)
 {
 	return disks[slot][disk_idx].top;
+}
+
+void guest_disks_begin(void)
+{
+	if (start_tsc == 0) {
+		start_tsc = machine_now_tsc();
+	}
 }
 
 bool guest_disks_are_busy(void)
@@ -253,8 +263,15 @@ static enum guest_devices_step prepare_file(const struct guest *guest, uint32_t 
 	return step;
 }
 
+static bool is_store(const struct block_device *device)
+{
+	const char *colon = strchr(device->name, ':');
+
+	return device->parent != NULL && colon != NULL && strcmp(colon + 1, STORE_NAME) == 0;
+}
+
 /* Who else uses the device: any writer, or anybody if we are to write. */
-static bool is_taken(const struct block_device *device, bool is_writer)
+static bool is_taken(const struct block_device *device, bool is_writer, char *user, size_t size)
 {
 	const struct disk *disk = &disks[0][0];
 	uint32_t i;
@@ -264,7 +281,13 @@ static bool is_taken(const struct block_device *device, bool is_writer)
 
 		/* A partition and its whole device overlap. */
 		if (other != NULL && (is_writer || disk[i].is_writer) &&
-		    (other == device || other->parent == device || device->parent == other)) {
+		    (other == device || other->parent == device || device->parent == other ||
+		     gpt_overlap(other, device))) {
+			const struct guest *guest = partition_guest(i / CONFIG_DISKS_MAX);
+
+			snprintf(user, size, "%s's disk %u",
+			         guest != NULL ? guest->config.name : "?",
+			         (unsigned int)(i % CONFIG_DISKS_MAX));
 			return true;
 		}
 	}
@@ -278,15 +301,21 @@ static enum guest_devices_step prepare_device(const struct guest *guest, uint32_
 	struct disk *disk = &disks[partition_slot(guest)][disk_idx];
 	bool is_writer = !config->is_read_only && !config->has_overlay &&
 	                 (device->flags & BLOCK_IS_READ_ONLY) == 0;
+	char user[48];
 
 	if (disk->base == NULL) {
-		if (is_taken(device, is_writer)) {
-			snprintf(why, size, "disk %s: another guest uses it", config->source);
+		if (is_writer && is_store(device)) {
+			snprintf(why, size, "disk %s: 'save config' writes there", config->source);
+			return GUEST_DEVICES_FAILED;
+		}
+		if (is_taken(device, is_writer, user, sizeof(user))) {
+			snprintf(why, size, "disk %s: %s uses it", config->source, user);
 			return GUEST_DEVICES_FAILED;
 		}
 		disk->base = device;
 		disk->is_writer = is_writer;
 		device->users_count++;
+		device->writers_count += is_writer;
 	}
 	if (config->has_overlay) {
 		return prepare_overlay(guest, disk_idx, device, why, size);
@@ -298,9 +327,7 @@ static enum guest_devices_step prepare_device(const struct guest *guest, uint32_
 /* A driver may still be looking for it. */
 static enum guest_devices_step no_source(const char *name, char *why, size_t size)
 {
-	if (start_tsc == 0) {
-		start_tsc = machine_now_tsc();
-	}
+	guest_disks_begin();
 	if (machine_now_tsc() - start_tsc < SOURCE_SECONDS * machine_tsc_hz()) {
 		return GUEST_DEVICES_WAIT;
 	}
@@ -329,6 +356,22 @@ enum guest_devices_step guest_disk_prepare(const struct guest *guest, uint32_t d
 	return prepare_file(guest, disk_idx, &source, why, size);
 }
 
+/* Its memory goes, with what is in it. */
+static void release(const struct guest *guest, uint32_t disk_idx)
+{
+	char name[KEPT_NAME_SIZE];
+	int found;
+
+	if (guest == NULL) {
+		return;
+	}
+	kept_name(guest, disk_idx, name);
+	found = kept_find(KEPT_DISK, name);
+	if (found >= 0) {
+		kept_release((uint32_t)found);
+	}
+}
+
 void guest_disk_close(uint32_t slot, uint32_t disk_idx)
 {
 	struct disk *disk = &disks[slot][disk_idx];
@@ -341,20 +384,29 @@ void guest_disk_close(uint32_t slot, uint32_t disk_idx)
 	}
 	if (disk->base != NULL) {
 		disk->base->users_count--;
+		disk->base->writers_count -= disk->is_writer;
 		disk->base = NULL;
 	}
 	disk->top = NULL;
+	if (disk->is_dropped) {
+		disk->is_dropped = false;
+		release(partition_guest(slot), disk_idx);
+	}
 }
 
 void guest_disk_forget(const struct guest *guest, uint32_t disk_idx)
 {
-	char name[KEPT_NAME_SIZE];
-	int found;
-
+	disks[partition_slot(guest)][disk_idx].is_dropped = true;
 	guest_disk_close(partition_slot(guest), disk_idx);
-	kept_name(guest, disk_idx, name);
-	found = kept_find(KEPT_DISK, name);
-	if (found >= 0) {
-		kept_release((uint32_t)found);
+}
+
+void guest_disk_drop(const struct guest *guest, uint32_t disk_idx)
+{
+	struct disk *disk = &disks[partition_slot(guest)][disk_idx];
+
+	if (disk->top != NULL) {
+		disk->is_dropped = true;
+	} else {
+		guest_disk_forget(guest, disk_idx);
 	}
 }

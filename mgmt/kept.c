@@ -220,9 +220,7 @@ static void take_answer(void)
 		finish_take(channel->result < 0 ? channel->result : (int)flight_idx, message);
 	} else if (landed == FLIGHT_TRACE) {
 		finish_trace(channel->result, message);
-	} else if (landed == FLIGHT_RELEASE) {
-		machine_ledger()->kept[flight_idx].purpose = KEPT_FREE;
-	} else {
+	} else if (landed == FLIGHT_FOREIGN) {
 		adopt_runs(); /* what the mgmt before asked for has no owner */
 	}
 }
@@ -247,8 +245,12 @@ static void send_request(void)
 	int chosen;
 
 	for (idx = 0; idx < BH_KEPT_MAX; idx++) {
-		if ((release_wanted >> idx & 1) != 0) {
-			release_wanted &= ~(1u << idx);
+		bool is_wanted = (release_wanted >> idx & 1) != 0;
+
+		release_wanted &= ~(1u << idx);
+		if (is_wanted && run_bytes(idx) != 0) {
+			/* From here on nobody may find it, nor may the next mgmt. */
+			machine_ledger()->kept[idx].purpose = KEPT_FREE;
 			send(ROOT_REQUEST_RELEASE, idx, 0, 0);
 			return;
 		}

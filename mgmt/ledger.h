@@ -118,6 +118,7 @@ struct ledger {
 	uint64_t events_count;  /* ever; event n is at n % LEDGER_EVENTS */
 	uint32_t is_boot_done;  /* the boot configuration has been read */
 	uint32_t is_store_read; /* and what was saved on a disk */
+	char store_name[32];    /* the partition that it was taken from or saved on; "": none yet */
 	struct config_host host;
 	struct config_switch
 		switches[CONFIG_SWITCHES_MAX]; /* no name = free; rules are counted here */

@@ -124,6 +124,7 @@ void partition_configure(struct guest *guest, const struct config_guest *config)
 	    guest->config.cap_percent != config->cap_percent) {
 		guest->is_share_pending = guest->has_partition;
 	}
+	guest_devices_reconfigure(guest, config);
 	guest->config = *config;
 	if (is_active(guest)) {
 		guest->is_changed = 1;

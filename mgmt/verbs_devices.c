@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "mgmt/block/block.h"
+#include "mgmt/config.h"
 #include "mgmt/devices.h"
 #include "mgmt/verb.h"
 
@@ -42,6 +44,37 @@ static void put_device(struct result *result, const struct device *device)
 	result_text(result, device->state == DEVICE_FAILED ? device->reason : device->about);
 }
 
+/* A partition of a disk: a line of its own below those of the machine. */
+static void put_partition(struct result *result, const struct block_device *block)
+{
+	char text[96];
+	char bytes[24];
+	uint32_t column;
+
+	for (column = 0; column < 4; column++) {
+		result_empty(result);
+	}
+	config_size_print(block->sectors_count * BLOCK_SECTOR_BYTES, bytes, sizeof(bytes));
+	snprintf(text, sizeof(text), "%s, %s", block->about, bytes);
+	result_text(result, block->name);
+	result_text(result, block->users_count != 0 ? "in use" : "free");
+	for (column = 6; column < 10; column++) {
+		result_empty(result);
+	}
+	result_text(result, text);
+}
+
+static void put_partitions(struct result *result)
+{
+	struct block_device *block = NULL;
+
+	while ((block = block_next(block)) != NULL) {
+		if (block->parent != NULL) {
+			put_partition(result, block);
+		}
+	}
+}
+
 void verb_devices(struct verb_call *call, struct result *result)
 {
 	uint32_t i;
@@ -74,4 +107,5 @@ void verb_devices(struct verb_call *call, struct result *result)
 			result_empty(result);
 		}
 	}
+	put_partitions(result);
 }

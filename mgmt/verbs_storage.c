@@ -141,13 +141,23 @@ static void add_disk(struct verb_call *call, struct result *result)
 	struct guest *guest = call->guest;
 	const struct config_key *key = config_key_find(CONFIG_SECTION_GUEST, "disk");
 	char why[CONFIG_ERROR_SIZE / 2];
+	uint32_t i = 0;
 
 	if (!has_words(call, "disk add GUEST SOURCE[,OPTION...]", result) ||
 	    !can_change(guest, result)) {
 		return;
 	}
+	while (i < CONFIG_DISKS_MAX && guest->config.disks[i].source[0] != '\0') {
+		i++; /* the first free place takes it */
+	}
 	if (!config_value_parse(key, &guest->config, call->word[2].text, why, sizeof(why))) {
 		result_error(result, "disk add", "", "%s", why);
+		return;
+	}
+	if (i < CONFIG_DISKS_MAX &&
+	    guest_devices_plug_disk(guest, i, why, sizeof(why)) == GUEST_DEVICES_FAILED) {
+		result_error(result, "disk add", "'devices' and 'files' list what there is", "%s",
+		             why);
 		return;
 	}
 	result_message(result, "%s: disk %.80s is added", guest->config.name, call->word[2].text);

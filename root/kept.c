@@ -47,8 +47,11 @@ int kept_create(uint32_t idx, uint64_t size, uint32_t flags)
 	if (idx >= BH_KEPT_MAX || regions[idx] != 0) {
 		return kept_fail(BH_ERR_BUSY, "that index of kept memory is not free");
 	}
-	if (size == 0 || size > MGMT_VA_KEPT_STRIDE || (size & (BH_PAGE_SIZE - 1)) != 0) {
+	if (size == 0 || (size & (BH_PAGE_SIZE - 1)) != 0) {
 		return kept_fail(BH_ERR_INVALID, "kept memory is a multiple of 4 KiB");
+	}
+	if (size > MGMT_VA_KEPT_STRIDE) {
+		return kept_fail(BH_ERR_LIMIT, "more memory at once than mgmt can map");
 	}
 	int64_t region = bh_region_allocate(
 		size, size >= KEPT_ALIGN_LARGE ? KEPT_ALIGN_LARGE : BH_PAGE_SIZE, 0);

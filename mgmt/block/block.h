@@ -79,12 +79,14 @@ struct block_device {
 	void *driver;    /* the owner's */
 	uint8_t *memory; /* of a device that is memory: all of it; else NULL */
 	uint32_t users_count;
-	uint32_t is_gone; /* by block_remove(): every submit ends with BLOCK_GONE */
+	uint32_t writers_count; /* of the users: guests that write to it */
+	uint32_t is_gone;       /* by block_remove(): every submit ends with BLOCK_GONE */
 	uint64_t reads_count, writes_count, flushes_count, errors_count;
 	uint64_t read_bytes, written_bytes;
 	struct block_device *next;
 	struct block_device *parent; /* of a partition: the whole */
 	bool is_scanned;             /* its partition table was looked for */
+	bool is_searched;            /* a saved configuration was looked for */
 };
 
 /* Makes a device known: the verb devices lists it, `disk = NAME` finds it, its partition table is read. The

@@ -184,6 +184,16 @@ static void submit(struct block_device *device, struct block_request *request)
 	block_submit(device->parent, request);
 }
 
+bool gpt_overlap(const struct block_device *one, const struct block_device *other)
+{
+	const struct partition *a = one->driver;
+	const struct partition *b = other->driver;
+
+	return one->submit == submit && other->submit == submit && one->parent == other->parent &&
+	       a->start < b->start + other->sectors_count &&
+	       b->start < a->start + one->sectors_count;
+}
+
 static void add_partition(const struct gpt_entry *entry, uint32_t number)
 {
 	uint32_t multiple = scan.device->sector_bytes / BLOCK_SECTOR_BYTES;
@@ -202,6 +212,8 @@ static void add_partition(const struct gpt_entry *entry, uint32_t number)
 	partition->device.parent = scan.device;
 	partition->device.is_scanned = true;
 	partition->device.users_count = 0;
+	partition->device.writers_count = 0;
+	partition->device.is_searched = false;
 	partition->device.submit = submit;
 	partition->device.driver = partition;
 	partition->device.sectors_count = (entry->last_lba - entry->first_lba + 1) * multiple;

@@ -10,3 +10,6 @@
 /* Looks for the partition tables of devices that came, and takes partitions away of devices that went. Call after every
  * event; reads are asynchronous. */
 void gpt_poll(void);
+
+/* True if both are partitions, and share a sector. */
+bool gpt_overlap(const struct block_device *one, const struct block_device *other);

@@ -71,6 +71,28 @@ static void test_take_and_release(void **state)
 	assert_int_equal(kept_find(KEPT_FILE, "vmlinuz"), -1);
 }
 
+/* A run on its way back was found by who asked between root's turn and its answer. */
+static void test_release_under_way(void **state)
+{
+	int idx;
+
+	(void)state;
+	assert_true(kept_take(KEPT_DISK, "a.0", 4096, done, answers));
+	settle();
+	idx = answers[0];
+	kept_release((uint32_t)idx);
+	kept_poll(); /* root is asked */
+	assert_int_equal(kept_find(KEPT_DISK, "a.0"), -1);
+	kept_init(); /* and mgmt is another */
+	assert_int_equal(kept_find(KEPT_DISK, "a.0"), -1);
+	settle();
+	assert_int_equal(kept_bytes((uint32_t)idx), 0);
+	assert_int_equal(machine_ledger()->kept[idx].purpose, KEPT_FREE);
+	assert_true(kept_take(KEPT_DISK, "a.0", 4096, done, answers));
+	settle();
+	assert_int_equal(kept_find(KEPT_DISK, "a.0"), idx);
+}
+
 static void test_root_refuses(void **state)
 {
 	(void)state;
@@ -142,6 +164,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(test_take_and_release, setup),
+		cmocka_unit_test_setup(test_release_under_way, setup),
 		cmocka_unit_test_setup(test_root_refuses, setup),
 		cmocka_unit_test_setup(test_limits, setup),
 		cmocka_unit_test_setup(test_turns_with_guests, setup),

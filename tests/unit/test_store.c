@@ -24,26 +24,31 @@
 
 static uint8_t disk[DISK_BYTES];
 static struct block_device device;
+static uint8_t other_disk[DISK_BYTES];
+static struct block_device other;
 static uint32_t writes_left; /* sectors until the power goes */
 static bool is_broken;
-static struct block_request *held; /* a request that is answered later */
+static uint64_t bad_sector = UINT64_MAX; /* cannot be read */
+static struct block_request *held;       /* a request that is answered later */
 static bool is_slow;
 
 static void answer(struct block_request *request)
 {
+	uint8_t *medium = request->scratch[0] != 0 ? other_disk : disk;
 	uint64_t at = request->sector * BLOCK_SECTOR_BYTES;
 	uint64_t bytes = request->sectors_count * BLOCK_SECTOR_BYTES;
 
-	if (is_broken) {
+	if (is_broken || (request->operation == BLOCK_READ && bad_sector >= request->sector &&
+	                  bad_sector < request->sector + request->sectors_count)) {
 		request->done(request, BLOCK_IO_ERROR);
 		return;
 	}
 	if (request->operation == BLOCK_READ) {
-		block_copy_to_pieces(request, 0, disk + at, bytes);
+		block_copy_to_pieces(request, 0, medium + at, bytes);
 	} else if (request->operation == BLOCK_WRITE) {
 		uint64_t most = (uint64_t)writes_left * BLOCK_SECTOR_BYTES;
 
-		block_copy_from_pieces(request, 0, disk + at, bytes < most ? bytes : most);
+		block_copy_from_pieces(request, 0, medium + at, bytes < most ? bytes : most);
 		if (bytes > most) {
 			request->done(request, BLOCK_GONE); /* for this mgmt it is over */
 			return;
@@ -54,7 +59,8 @@ static void answer(struct block_request *request)
 
 static void submit(struct block_device *self, struct block_request *request)
 {
-	assert_ptr_equal(self, &device);
+	assert_true(self == &device || self == &other);
+	request->scratch[0] = self == &other;
 	if (is_slow) {
 		held = request;
 	} else {
@@ -73,6 +79,14 @@ static void add_disk(uint64_t bytes)
 	assert_true(block_add(&device));
 }
 
+static void add_other(void)
+{
+	other = device;
+	snprintf(other.name, sizeof(other.name), "ram1:bulkhead-config");
+	other.is_searched = false;
+	assert_true(block_add(&other));
+}
+
 /* A machine is switched on: nothing is known but the disk. */
 static void power_on(void)
 {
@@ -80,6 +94,8 @@ static void power_on(void)
 	partition_init();
 	writes_left = UINT32_MAX;
 	is_broken = is_slow = false;
+	bad_sector = UINT64_MAX;
+	device.is_searched = other.is_searched = false;
 	held = NULL;
 }
 
@@ -87,6 +103,7 @@ static int setup(void **state)
 {
 	(void)state;
 	memset(disk, 0, sizeof(disk));
+	memset(other_disk, 0, sizeof(other_disk));
 	power_on();
 	add_disk(DISK_BYTES);
 	store_poll();
@@ -97,6 +114,7 @@ static int teardown(void **state)
 {
 	(void)state;
 	block_remove(&device);
+	block_remove(&other);
 	return 0;
 }
 
@@ -217,6 +235,86 @@ static void spoilt_copies(void **state)
 	assert_non_null(partition_find("new"));
 }
 
+/* Two copies are there so that the medium may lose one: a copy that could not be read once cost the other, too. */
+static void unreadable_copies(void **state)
+{
+	struct result result;
+
+	(void)state;
+	define("web", 64 << 20);
+	assert_saved(); /* copy 0 */
+	define("db", 64 << 20);
+	assert_saved(); /* copy 1 */
+	power_on();
+	bad_sector = 3;
+	store_poll();
+	assert_non_null(partition_find("db"));
+	define("new", 16 << 20);
+	assert_saved(); /* over the copy that cannot be read */
+	power_on();
+	bad_sector = STORE_COPY_BYTES / BLOCK_SECTOR_BYTES;
+	store_poll();
+	assert_non_null(partition_find("new"));
+	power_on();
+	is_broken = true;
+	store_poll();
+	assert_null(partition_find("new"));
+	is_broken = false;
+	assert_non_null(strstr(save(&result), "saved on"));
+	result_free(&result);
+}
+
+/* Partitions of that name on several disks: one without a configuration was all that was looked at. */
+static void several_disks(void **state)
+{
+	struct result result;
+
+	(void)state;
+	add_other();
+	define("web", 64 << 20);
+	snprintf(machine_ledger()->store_name, 32, "ram1:bulkhead-config");
+	assert_non_null(strstr(save(&result), "saved on ram1:bulkhead-config"));
+	result_free(&result);
+	power_on();
+	store_poll();
+	assert_non_null(partition_find("web"));
+	define("db", 64 << 20);
+	assert_non_null(
+		strstr(save(&result), "saved on ram1:bulkhead-config")); /* where it is from */
+	result_free(&result);
+	power_on();
+	block_remove(&other); /* shows up later */
+	store_poll();
+	assert_null(partition_find("db"));
+	assert_true(block_add(&other));
+	store_poll();
+	assert_non_null(partition_find("db"));
+	assert_int_equal(device.users_count + other.users_count, 0);
+	/* A save ends the search: what comes then is older. */
+	power_on();
+	block_remove(&other);
+	store_poll();
+	define("new", 16 << 20);
+	assert_saved();
+	assert_true(block_add(&other));
+	store_poll();
+	assert_null(partition_find("db"));
+}
+
+/* A guest writes to the disk at the same time. */
+static void written_disk(void **state)
+{
+	struct block_device whole = { .writers_count = 1 };
+	struct result result;
+
+	(void)state;
+	device.parent = &whole;
+	assert_non_null(strstr(save(&result), "a guest writes to the disk"));
+	result_free(&result);
+	whole.writers_count = 0;
+	assert_saved();
+}
+
 static void broken_disks(void **state)
 {
 	struct result result;
@@ -269,6 +367,9 @@ int main(void)
 		cmocka_unit_test_setup_teardown(saves_and_takes, setup, teardown),
 		cmocka_unit_test_setup_teardown(takes_once, setup, teardown),
 		cmocka_unit_test_setup_teardown(spoilt_copies, setup, teardown),
+		cmocka_unit_test_setup_teardown(unreadable_copies, setup, teardown),
+		cmocka_unit_test_setup_teardown(several_disks, setup, teardown),
+		cmocka_unit_test_setup_teardown(written_disk, setup, teardown),
 		cmocka_unit_test_setup_teardown(broken_disks, setup, teardown),
 		cmocka_unit_test_setup_teardown(slow_disk, setup, teardown),
 		cmocka_unit_test_setup_teardown(power_lost_in_a_save, setup, teardown),
