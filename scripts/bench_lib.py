@@ -19,10 +19,13 @@ KIB, MIB = 1024, 1 << 20
 LINUX_KERNEL = BUILD / "third_party" / "linux-cloud" / "vmlinuz"
 DEBIAN_DISK = BUILD / "debian" / "debian.img"
 DEMO_INITRAMFS = BUILD / "demo" / "demo.cpio.gz"
+DEVICE_TOOLS = {"disk": "fio", "server": "iperf", "client": "iperf"}  # the archive of build/debian for scripts/tools/devices.sh
+DEVICE_MIB = 384  # its memory
 LINUX_CMDLINE = "console=ttyS0 panic=-1"
 # Bare too, as in guests: a fifth level of page tables makes fork and exec 6 % dearer.
 BARE_CMDLINE = f"{LINUX_CMDLINE} no5lvl"
 BARE_MIB = 1024  # memory of the emulated machine itself; Linux has no huge pages with less than 512 MiB
+PEER_CPU = "EPYC"  # Debian's KVM and Xen start on it; on "max", which all else has, they do not
 LATENCY_TICKS = 1_000_000  # how far ahead the bench guest's late timer is
 
 TARGETS = {
@@ -100,12 +103,13 @@ class Bench:
 class Machine:
     """Bulkhead in QEMU with instruction counting; a with-block ends it."""
 
-    def __init__(self, config, files, memory="1G", extra=(), has_icount=True):
+    def __init__(self, config, files, memory="1G", extra=(), has_icount=True, cpu=None):
         self.folder = tempfile.TemporaryDirectory()
         path = Path(self.folder.name) / "bench.cfg"
         path.write_text(config, encoding="utf-8")
         words = ["--boot", "kernel", "--memory", memory, "--timeout", "400", "--config", str(path)]
         words += ["--icount", "--cpus", "1"] if has_icount else ["--cpus", "2"]
+        words += ["--cpu", cpu] if cpu else []
         for name, file in files.items():
             words += ["--file", f"{name}={file}"]
         words += ["--", *extra] if extra else []
@@ -287,6 +291,56 @@ def bare_linux(archive, cpu="max"):
     """The same of Linux on the emulated machine itself."""
     text = qemu_bare(BUILD / "guests" / "linuxboot.elf", modules=f"{LINUX_KERNEL} {BARE_CMDLINE},{archive}", cpu=cpu)
     return read_linux(text, int(re.search(r"linuxboot tsc (\d+)", text)[1]))
+
+
+# What a Linux under a peer or bare finds its devices with; ours has no need of it. Xen's interface comes a moment after its driver.
+DEVICE_INIT = """load xen-blkfront xen-netfront
+[ ! -e /lib/modules/$(uname -r)/brd.ko ] || insmod /lib/modules/$(uname -r)/brd.ko rd_nr=1 rd_size=65536
+tries=50
+until [ -z "$address" ] || [ -e /sys/class/net/eth0 ] || [ $tries = 0 ]; do
+	tries=$((tries - 1))
+	sleep 0.1
+done
+"""
+
+
+def device_initramfs(folder, work, modules=()):
+    """The demo's initramfs with fio or iperf3 and scripts/tools/devices.sh where the shell would start, and more modules."""
+    tools = BUILD / "debian" / f"{DEVICE_TOOLS[work]}.cpio.gz"
+    if not tools.exists():
+        raise ValueError(f"there is no {tools}: root makes it by make debian-disk")
+    release = next((BUILD / "third_party" / "linux-cloud" / "modules").iterdir()).name
+    files = {f"lib/modules/{release}/{path.name}": path.read_bytes() for path in modules}
+    files["bin/devices"] = (ROOT / "scripts" / "tools" / "devices.sh").read_bytes()
+    archive = linux_initramfs(folder, "exec /bin/devices </dev/console >/dev/console 2>&1\n", files, DEVICE_INIT,
+                              tools.name)
+    archive.write_bytes(archive.read_bytes() + tools.read_bytes())
+    return archive
+
+
+def device_cmdline(work, amount=""):
+    """`amount`: of blocks or bytes, if not all."""
+    address = {"server": " address=10.0.0.1/24", "client": " address=10.0.0.2/24"}.get(work, "")
+    return f"{LINUX_CMDLINE} quiet bench={work}{address}" + (f" amount={amount}" if amount else "")
+
+
+def best_stream(text):
+    """KBit/s of the best of some runs of iperf3."""
+    return max((int(match) for match in re.findall(r"(\d+) Kbits/sec\s+receiver", text)), default=0)
+
+
+def add_device_figures(bench, prefix, text, where):
+    """Of what scripts/tools/devices.sh has written, once or often; for each figure all instructions of the machine."""
+    figures = {match[1]: int(match[2]) for match in re.finditer(r"workload (fio-\S+) (\d+)", text)}
+    for name, value in figures.items():
+        bench.add(f"{prefix}blk.{name}.instructions", value, "instructions",
+                  f"fio, a random read of 4 KiB of a disk in memory, {where}: all of the machine")
+    speed = best_stream(text)
+    if speed != 0:
+        bench.add(f"{prefix}net.tcp.instructions", round(1e9 * 8 * KIB / (speed * 1000)), "instructions",
+                  f"iperf3 between two guests on one switch, {where}: all of the machine for a KiB, best of three")
+    if len(figures) != 2 or (speed == 0 and prefix != "bare.") or re.search(r"^failed \S+", text, re.MULTILINE):
+        raise ValueError(f"fio or iperf3 did not end well: {text[-500:]!r}")
 
 
 def debian_cmdline(work, address=""):
