@@ -124,7 +124,7 @@ def test_kicks_hand_over(lab):
     remove(lab, "kicker")
 
 
-@pytest.mark.qemu_only  # on Bochs the neighbour takes minutes
+@pytest.mark.qemu_only  # on Bochs, whose seconds are long (docs/caveats.md), the neighbour takes minutes
 def test_kicks_without_end(lab):
     """It does nothing else for ever; its neighbour on the same pCPU does its work, and mgmt answers."""
     start(lab, "kicker", "repeat=blk.qd1", "disk=ram:1M", 'cpus="0 shared"')
