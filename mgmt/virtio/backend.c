@@ -334,6 +334,20 @@ static void look(struct virtio_device *device)
 	}
 }
 
+/* A page without device, since it was being taken away when another mgmt died: nobody touches its rings, so what waits for that may go on. */
+static void look_at_page(uint32_t slot, uint32_t idx)
+{
+	struct vio_device *page = machine_device_page(slot, idx);
+	uint32_t generation = machine_load32(&page->driver_generation);
+
+	if (machine_load32(&page->type) == VIRTIO_TYPE_NONE &&
+	    machine_load32(&page->backend_generation) != generation) {
+		machine_store32(&page->backend_state, VIO_BACKEND_NONE);
+		machine_store32(&page->backend_generation, generation);
+		machine_signal_vmm_device(slot);
+	}
+}
+
 void virtio_slot_look(uint32_t slot)
 {
 	uint32_t i;
@@ -346,6 +360,8 @@ void virtio_slot_look(uint32_t slot)
 		}
 		if (device != NULL) {
 			look(device);
+		} else {
+			look_at_page(slot, i);
 		}
 	}
 }

@@ -136,6 +136,20 @@ def test_kicks_without_end(lab):
     remove(lab, "kicker")
 
 
+@pytest.mark.qemu_only  # what matters is in ring 3
+def test_taken_away_and_mgmt_restarts(lab):
+    """A device is taken away, mgmt is started again before the guest has let go, the guest is reset: that waited for ever."""
+    start(lab, "wire", "repeat=net", "net=two", "net=two")
+    lab.command("net del wire 1")
+    lab.send("host restart-mgmt\r")
+    lab.expect("starting it again|verbs", 60)
+    lab.wait_for_shell()
+    lab.command("reset wire", 60)
+    lab.wait_for_state("wire", ("off",), 60)  # it misses its second interface
+    assert re.search(r"wire +reset\n.*wire +started", lab.command("events"))
+    remove(lab, "wire")
+
+
 def test_no_devices(lab):
     """A guest without the keys has no device and no hot-plug slots."""
     start(lab, "bare", "")

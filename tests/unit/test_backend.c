@@ -369,6 +369,29 @@ static void test_next_mgmt(void **state)
 	assert_int_equal(fake_msis_count, 2);
 }
 
+/*
+ * A device was being taken away when mgmt died: the next one has none for that page, and nothing to do there, but the driver's resets, and
+ * the guest's, wait for it. They waited for ever.
+ */
+static void test_removal_goes_on_without_the_device(void **state)
+{
+	(void)state;
+	drive_and_look(VIRTIO_F_VERSION_1);
+	virtio_device_remove(device);
+	virtio_slot_end(SLOT);
+	virtio_work();
+	virtio_slot_begin(SLOT, FAKE_LOW_BYTES);
+	reset();
+	virtio_slot_look(SLOT);
+	assert_int_equal(page->backend_generation, page->driver_generation);
+	assert_int_equal(page->backend_state, VIO_BACKEND_NONE);
+	/* One that is offered and not served yet is not spoken for. */
+	page->type = VIRTIO_TYPE_BLOCK;
+	reset();
+	virtio_slot_look(SLOT);
+	assert_int_not_equal(page->backend_generation, page->driver_generation);
+}
+
 static void test_broken_for_the_next_mgmt(void **state)
 {
 	(void)state;
@@ -396,6 +419,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_removal_waits, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_end_of_a_partition_waits, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_next_mgmt, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_removal_goes_on_without_the_device, set_up,
+		                                tear_down),
 		cmocka_unit_test_setup_teardown(test_broken_for_the_next_mgmt, set_up, tear_down),
 	};
 
