@@ -177,10 +177,9 @@ static uint64_t cap_left(struct thread *thread, uint64_t now)
 	return budget > thread->cap_used_tsc ? budget - thread->cap_used_tsc : 0;
 }
 
-/* The time since the last look belongs to current. */
-static inline void sched_account(struct cpu *cpu, uint64_t now)
+/* The time since the last look belongs to current, which is `thread`. */
+static inline void sched_account(struct cpu *cpu, struct thread *thread, uint64_t now)
 {
-	struct thread *thread = cpu->current;
 	uint64_t ran = now > cpu->slice_start_tsc ? now - cpu->slice_start_tsc : 0;
 
 	cpu->slice_start_tsc = now;
@@ -242,10 +241,10 @@ static void slice_begin(struct cpu *cpu, bool is_new, uint64_t renewal, uint64_t
 	timer_program(cpu);
 }
 
-static inline void sched_switch(struct cpu *cpu, struct thread *next)
+static inline void sched_switch(struct cpu *cpu, const struct thread *last, struct thread *next)
 {
 	cpu->stats->switches++;
-	cpu->stats->idle_tsc += cpu->current == NULL ? cpu->slice_start_tsc : 0;
+	cpu->stats->idle_tsc += last == NULL ? cpu->slice_start_tsc : 0;
 	cpu->current = next;
 	trace(BH_TRACE_SWITCH, TRACE_WHO(next != NULL ? next->domain->id : 0, 0),
 	      TRACE_THREAD(next));
@@ -281,7 +280,7 @@ static bool sched_pass_on(struct cpu *cpu)
 	    __atomic_load_n(&last->object.is_dying, __ATOMIC_ACQUIRE) != 0) {
 		return false;
 	}
-	sched_account(cpu, now);
+	sched_account(cpu, last, now);
 	if (last->state == THREAD_RUNNING && !cpu->is_yielding &&
 	    next->virtual_time + GRANULARITY_US * ticks_per_us >= last->virtual_time) {
 		return false;
@@ -295,7 +294,7 @@ static bool sched_pass_on(struct cpu *cpu)
 		take_off(cpu, last, now);
 	}
 	cpu->is_yielding = false;
-	sched_switch(cpu, next);
+	sched_switch(cpu, last, next);
 	cpu->slice_end_tsc = list_is_empty(&cpu->run_queue) ? BH_FOREVER
 	                                                    : now + SLICE_US * ticks_per_us;
 	timer_program(cpu);
@@ -305,9 +304,9 @@ static bool sched_pass_on(struct cpu *cpu)
 static out_of_line void sched_choose(struct cpu *cpu)
 {
 	uint64_t now = arch_tsc_read(), renewal = BH_FOREVER;
-	const struct thread *last = cpu->current;
+	struct thread *last = cpu->current;
 
-	sched_account(cpu, now);
+	sched_account(cpu, last, now);
 	struct thread *running = sched_keep(cpu, now);
 	struct thread *best = sched_best(cpu, now, &renewal);
 	struct thread *next = running;
@@ -327,7 +326,7 @@ static out_of_line void sched_choose(struct cpu *cpu)
 	}
 	cpu->is_yielding = false;
 	if (next != last) {
-		sched_switch(cpu, next);
+		sched_switch(cpu, last, next);
 	}
 	slice_begin(cpu, next != last, renewal, now);
 }

@@ -33,20 +33,25 @@ static struct virtio_device **ready_last = &ready_first;
 
 /* ---- interrupts ----------------------------------------------------------------------------- */
 
+/* A copy of a vector; false: the VMM is just changing it. */
+static inline bool read_msi_once(const struct vio_msi *from, struct vio_msi *copy)
+{
+	uint32_t sequence = machine_load32(&from->sequence);
+
+	copy->is_masked = machine_load32(&from->is_masked);
+	copy->address = machine_load64(&from->address);
+	copy->data = machine_load32(&from->data);
+	__atomic_thread_fence(__ATOMIC_ACQUIRE);
+	return (sequence & 1u) == 0 && machine_load32(&from->sequence) == sequence;
+}
+
 /* A consistent copy of a vector; false if the VMM never leaves it alone. */
-static inline __attribute__((always_inline)) bool read_msi(const struct vio_msi *from,
-                                                           struct vio_msi *copy)
+static bool read_msi(const struct vio_msi *from, struct vio_msi *copy)
 {
 	uint32_t tries;
 
 	for (tries = 0; tries < MSI_READ_TRIES; tries++) {
-		uint32_t sequence = machine_load32(&from->sequence);
-
-		copy->is_masked = machine_load32(&from->is_masked);
-		copy->address = machine_load64(&from->address);
-		copy->data = machine_load32(&from->data);
-		__atomic_thread_fence(__ATOMIC_ACQUIRE);
-		if ((sequence & 1u) == 0 && machine_load32(&from->sequence) == sequence) {
+		if (read_msi_once(from, copy)) {
 			return true;
 		}
 	}
@@ -67,7 +72,8 @@ static __attribute__((noinline)) void send_masked(struct virtio_device *device, 
 	}
 }
 
-static void send_msi(struct virtio_device *device, uint32_t vector)
+/* Not at the first try, or masked. */
+static __attribute__((noinline)) void send_msi_slow(struct virtio_device *device, uint32_t vector)
 {
 	struct vio_msi msi;
 
@@ -76,6 +82,17 @@ static void send_msi(struct virtio_device *device, uint32_t vector)
 	}
 	if (msi.is_masked != 0) {
 		send_masked(device, vector);
+	} else {
+		machine_vm_msi(device->slot, msi.address, msi.data);
+	}
+}
+
+static inline void send_msi(struct virtio_device *device, uint32_t vector)
+{
+	struct vio_msi msi;
+
+	if (!read_msi_once(&device->page->msi[vector], &msi) || msi.is_masked != 0) {
+		send_msi_slow(device, vector);
 	} else {
 		machine_vm_msi(device->slot, msi.address, msi.data);
 	}

@@ -18,6 +18,20 @@
 #define RING_GPA   0x9e000ull /* ends at the hole */
 #define RING_BYTES 0x2000u
 
+/* What the look without taking has found is what is taken then. */
+static void check_look(const struct virtqueue_chain *chain, const struct virtqueue_request *look)
+{
+	CHECK(chain->id == look->id);
+	CHECK(chain->out_count + chain->in_count == 3);
+	CHECK(chain->out_count == (look->is_in ? 1 : 2));
+	CHECK(chain->pieces[0].address == look->header &&
+	      chain->pieces[0].bytes == look->header_bytes);
+	CHECK(chain->pieces[1].address == look->data &&
+	      chain->pieces[1].bytes == look->data_bytes);
+	CHECK(chain->pieces[2].address == look->status &&
+	      chain->pieces[2].bytes == look->status_bytes);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static void check_chain(const struct virtqueue_chain *chain, const struct guest_memory *memory)
@@ -76,6 +90,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	}
 	for (step = 0; step < 64; step++) {
 		struct virtqueue_mark mark;
+		struct virtqueue_request look;
+		bool is_shown;
 
 		if (size >= 6) {
 			memcpy(memory.base + RING_GPA + (data[0] | data[1] << 8) % (RING_BYTES - 4),
@@ -84,7 +100,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			size -= 6;
 		}
 		mark = virtqueue_mark(&queue);
+		is_shown = !queue.is_packed && !virtqueue_is_empty(&queue) &&
+		           virtqueue_split_look(&queue, &look);
 		if (!virtqueue_take(&queue, &chain)) {
+			CHECK(!is_shown);
 			virtqueue_kicks_on(&queue);
 			if (queue.broken != NULL) {
 				CHECK(!virtqueue_take(&queue, &chain));
@@ -93,6 +112,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			continue;
 		}
 		check_chain(&chain, &memory);
+		if (is_shown) {
+			check_look(&chain, &look);
+		}
 		if (step % 8 == 7) {
 			virtqueue_rewind(&queue, mark);
 			continue;
