@@ -51,23 +51,16 @@ int64_t call_event_signal(struct call *call)
 	return BH_OK;
 }
 
-/* Take all bits; the mask of words that have any, or 0; ADDRESS. */
-static out_of_line int64_t event_take(struct event_set *set, hva_t bits)
+/* Take the bits of one word; its bit of the summary, 0 if it had none. Words take turns, so that none is held up by one that is never empty. */
+static uint32_t event_take(struct event_set *set, uint32_t summary, uint64_t *bits)
 {
-	uint32_t summary = __atomic_exchange_n(&set->summary, 0, __ATOMIC_SEQ_CST);
-	uint32_t mask = 0;
+	uint32_t later = summary & set->turn, left = later != 0 ? later : summary;
+	uint32_t word = left & (0u - left);
 
-	for (; summary != 0; summary &= summary - 1) {
-		uint32_t i = (uint32_t)__builtin_ctz(summary);
-		uint64_t word = __atomic_exchange_n(&set->words[i], 0, __ATOMIC_SEQ_CST);
-
-		if (word != 0 &&
-		    arch_copy_to_user(HVA(bits.raw + i * sizeof(word)), &word, sizeof(word)) < 0) {
-			return BH_ERR_ADDRESS;
-		}
-		mask |= word != 0 ? 1u << i : 0;
-	}
-	return mask;
+	set->turn = (0u - word) << 1; /* those above it */
+	__atomic_and_fetch(&set->summary, ~word, __ATOMIC_SEQ_CST);
+	*bits = __atomic_exchange_n(&set->words[__builtin_ctz(word)], 0, __ATOMIC_SEQ_CST);
+	return *bits != 0 ? word : 0;
 }
 
 /* Go to sleep, unless a bit came: then false. */
@@ -100,7 +93,6 @@ int64_t event_wait(struct thread *thread, struct event_set *set, const struct ar
 	}
 	thread->waits_on = set;
 	thread->wait_deadline_tsc = frame->rsi;
-	thread->wait_bits = HVA(frame->rdx);
 	return event_wait_step(thread);
 }
 
@@ -110,9 +102,9 @@ int64_t event_wait_step(struct thread *thread)
 	int64_t result;
 
 	do {
-		result = __atomic_load_n(&set->summary, __ATOMIC_SEQ_CST) != 0
-		                 ? event_take(set, thread->wait_bits)
-		                 : 0;
+		uint32_t summary = __atomic_load_n(&set->summary, __ATOMIC_SEQ_CST);
+
+		result = summary != 0 ? event_take(set, summary, &thread_frame(thread)->rdx) : 0;
 		if (result == 0 && set->object.is_dying) {
 			result = BH_ERR_DEAD;
 		} else if (result == 0 && thread->wait_deadline_tsc <= arch_tsc_read()) {

@@ -28,6 +28,7 @@ struct event_set {
 	uint32_t summary;
 	/* set by the waiter before it looks at summary again; who takes it (atomic exchange) wakes */
 	uint32_t is_sleeping;
+	uint32_t turn; /* the words that come before all others; the waiter's */
 	/* thread inside event_wait, or NULL; written by the waiter's pCPU only */
 	struct thread *waiter;
 };
@@ -77,7 +78,6 @@ struct thread {
 	struct timer timer;
 	/* event_wait; its result is delivered when the thread is resumed */
 	struct event_set *waits_on;
-	hva_t wait_bits;
 	uint64_t wait_deadline_tsc;
 	struct thread *wake_next; /* in a pCPU's wake list; owned by the pusher until taken */
 	uint32_t wake_pending;    /* 1 while in a wake list (atomic) */

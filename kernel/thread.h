@@ -66,7 +66,7 @@ void event_end(const struct event *event);
 int event_set_end(struct event_set *set) must_check;
 /* The current thread waits for the set, with the arguments that its frame holds. BUSY; else as event_wait_step(). */
 int64_t event_wait(struct thread *thread, struct event_set *set, const struct arch_frame *frame);
-/* The current thread is in event_wait: its result, now also in its RAX, or 0 and it waits (again). */
+/* The current thread is in event_wait: its result, now also in its RAX, and the bits in RDX, or 0 and it waits (again). */
 int64_t event_wait_step(struct thread *thread);
 /* Own pCPU: the thread gives up its wait with this result. */
 void event_wait_abandon(struct thread *thread, int64_t result);

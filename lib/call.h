@@ -123,7 +123,7 @@ struct bh_message {
 	uint64_t address;
 };
 
-/* bh_vm_msi(), if there is a message, and then bh_event_wait(), in one call. */
+/* bh_vm_msi(), if there is a message, and then bh_event_wait(), in one call. Of `bits` only the word that the result names is written. */
 static inline int64_t bh_event_wait_after(const struct bh_message *message, bh_handle_t set,
                                           uint64_t deadline_tsc, uint64_t bits[BH_EVENT_WORDS])
 {
@@ -134,19 +134,26 @@ static inline int64_t bh_event_wait_after(const struct bh_message *message, bh_h
 	register uint64_t r8 __asm__("r8") = address;
 	register uint64_t r9 __asm__("r9") = data;
 	int64_t result;
+	uint64_t word;
 
 	__asm__ volatile("syscall"
-	                 : "=a"(result)
-	                 : "a"(BH_CALL_EVENT_WAIT), "D"(set), "S"(deadline_tsc), "d"(bits),
-	                   "r"(r10), "r"(r8), "r"(r9)
+	                 : "=a"(result), "=d"(word)
+	                 : "a"(BH_CALL_EVENT_WAIT), "D"(set), "S"(deadline_tsc), "r"(r10), "r"(r8),
+	                   "r"(r9)
 	                 : "rcx", "r11", "memory");
+	if (result > 0) {
+		bits[__builtin_ctzll((uint64_t)result)] = word;
+	}
 	return result;
 }
+
 
 static inline int64_t bh_event_wait(bh_handle_t set, uint64_t deadline_tsc,
                                     uint64_t bits[BH_EVENT_WORDS])
 {
-	return bh_call6(BH_CALL_EVENT_WAIT, set, deadline_tsc, (uint64_t)bits, 0, 0);
+	const struct bh_message none = { 0 };
+
+	return bh_event_wait_after(&none, set, deadline_tsc, bits);
 }
 
 static inline int64_t bh_vm_create(const struct bh_vm_params *params)

@@ -110,8 +110,8 @@ enum bh_call {
 	/* (event): set its bit; wakes the waiter. WRITE. Never blocks, cannot be lost, sets coalesce. */
 	BH_CALL_EVENT_SIGNAL = 19,
 	/*
-	 * (set, deadline as absolute TSC, uint64_t bits@[BH_EVENT_WORDS], vm or 0, address, data) -> mask of the words that are not zero, and
-	 * only those are written. Takes and clears all bits that are set; waits until there is one, or the deadline passes (TIMEOUT; deadline 0
+	 * (set, deadline as absolute TSC, -, vm or 0, address, data) -> 1 << word, and in RDX the bits of that word (bit i is event 64 * word + i).
+	 * Takes and clears the bits of one word; words take turns. Waits until there is a bit, or the deadline passes (TIMEOUT; deadline 0
 	 * polls). CONTROL on set. With a vm, VM_MSI with these arguments first (WRITE on vm); if that fails, its error and no wait.
 	 */
 	BH_CALL_EVENT_WAIT = 20,

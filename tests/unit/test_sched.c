@@ -134,7 +134,6 @@ static void test_wake_preempts(void **state)
 	int64_t set = fake_call(0, BH_CALL_EVENT_SET_CREATE, (uint64_t[4]){ 0 });
 	int64_t event = fake_call(0, BH_CALL_EVENT_CREATE, (uint64_t[4]){ (uint64_t)set, 70 });
 	struct thread *root = fake_cpus[0].current, *hog = thread_add(0, 256, 0);
-	uint64_t bits[BH_EVENT_WORDS];
 
 	(void)state;
 	run_for(0, 100 * MS);
@@ -150,8 +149,40 @@ static void test_wake_preempts(void **state)
 	fake_call(0, BH_CALL_EVENT_SIGNAL, (uint64_t[4]){ (uint64_t)event });
 	assert_ptr_equal(fake_cpus[0].current, root);
 	assert_int_equal(arch_user_frame(&fake_cpus[0])->rax, 2);
-	assert_true(fake_user_read(SCRATCH, bits, sizeof(bits)));
-	assert_int_equal(bits[1], 1u << 6);
+	assert_int_equal(arch_user_frame(&fake_cpus[0])->rdx, 1u << 6);
+}
+
+/* A word at a time, each with all its bits; one that is set again comes after the others. */
+static void test_words_take_turns(void **state)
+{
+	static const uint64_t bits[] = { 3, 5, 70, 1023 };
+	static const struct {
+		int64_t mask;
+		uint64_t word;
+	} wanted[] = { { 1, 1u << 3 | 1u << 5 },
+		       { 2, 1u << 6 },
+		       { 1u << 15, 1ull << 63 },
+		       { 1, 1u << 3 },
+		       { BH_ERR_TIMEOUT, 0 } };
+	uint64_t set = (uint64_t)fake_call(0, BH_CALL_EVENT_SET_CREATE, (uint64_t[4]){ 0 });
+	uint64_t events[4];
+
+	(void)state;
+	for (uint32_t i = 0; i < 4; i++) {
+		events[i] = (uint64_t)fake_call(0, BH_CALL_EVENT_CREATE,
+		                                (uint64_t[4]){ set, bits[i] });
+		fake_call(0, BH_CALL_EVENT_SIGNAL, (uint64_t[4]){ events[i] });
+	}
+	for (uint32_t i = 0; i < 5; i++) {
+		assert_int_equal(fake_call(0, BH_CALL_EVENT_WAIT, (uint64_t[4]){ set, 0 }),
+		                 wanted[i].mask);
+		if (wanted[i].mask > 0) {
+			assert_int_equal(arch_user_frame(&fake_cpus[0])->rdx, wanted[i].word);
+		}
+		if (i == 0) {
+			fake_call(0, BH_CALL_EVENT_SIGNAL, (uint64_t[4]){ events[0] });
+		}
+	}
 }
 
 static void test_wait_ends_in_time(void **state)
@@ -463,6 +494,7 @@ int main(void)
 		cmocka_unit_test_setup(test_delay, start),
 		cmocka_unit_test_setup(test_alone_is_not_interrupted, start),
 		cmocka_unit_test_setup(test_wake_preempts, start),
+		cmocka_unit_test_setup(test_words_take_turns, start),
 		cmocka_unit_test_setup(test_wait_ends_in_time, start),
 		cmocka_unit_test_setup(test_wait_after_a_wait, start),
 		cmocka_unit_test_setup(test_wait_with_a_bad_message, start),
