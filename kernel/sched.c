@@ -97,7 +97,7 @@ static void preempted_tell(const struct thread *thread, uint8_t is_preempted)
 }
 
 /* Behind all that have the same virtual time. */
-static void queue_insert(struct cpu *cpu, struct thread *thread, uint64_t now)
+static inline void queue_insert(struct cpu *cpu, struct thread *thread, uint64_t now)
 {
 	struct list *at = &cpu->run_queue;
 
@@ -110,7 +110,7 @@ static void queue_insert(struct cpu *cpu, struct thread *thread, uint64_t now)
 }
 
 /* Current, which could go on, makes room. */
-static void take_off(struct cpu *cpu, struct thread *thread, uint64_t now)
+static inline void take_off(struct cpu *cpu, struct thread *thread, uint64_t now)
 {
 	preempted_tell(thread, 1);
 	thread->state = THREAD_READY;

@@ -194,9 +194,13 @@ static void turn(void)
 	memset(bits, 0, MGMT_EVENT_KICK / 8); /* all but kicks */
 	result = machine_wait(is_more ? 0 : deadline_tsc, bits);
 	now = machine_now_tsc();
-	virtio_take_kicks(bits, result > 0 ? (uint32_t)result : 0, now);
-	if ((result < 0 || (result & ~(int64_t)MGMT_EVENT_KICK_WORDS) == 0) && !has_news &&
-	    now < deadline_tsc) {
+	if (result > 0 && (result & MGMT_EVENT_KICK_WORDS) != 0) {
+		uint32_t word = (uint32_t)__builtin_ctzll((uint64_t)result);
+
+		virtio_take_kicks(word, bits[word], now);
+		result = 0;
+	}
+	if (result <= 0 && !has_news && now < deadline_tsc) {
 		return;
 	}
 	machine_beat();

@@ -440,17 +440,12 @@ static void take_kick(struct virtio_device *device, uint64_t now)
 	}
 }
 
-void virtio_take_kicks(const uint64_t *bits, uint32_t words, uint64_t now)
+void virtio_take_kicks(uint32_t word, uint64_t bits, uint64_t now)
 {
-	for (words &= MGMT_EVENT_KICK_WORDS; words != 0; words &= words - 1) {
-		uint32_t word = (uint32_t)__builtin_ctz(words);
-		uint64_t left;
+	struct virtio_device *const *devices = by_kick + (word * 64 - MGMT_EVENT_KICK);
 
-		for (left = bits[word]; left != 0; left &= left - 1) {
-			take_kick(by_kick[word * 64 + (uint32_t)__builtin_ctzll(left) -
-			                  MGMT_EVENT_KICK],
-			          now);
-		}
+	for (; bits != 0; bits &= bits - 1) {
+		take_kick(devices[__builtin_ctzll(bits)], now);
 	}
 }
 

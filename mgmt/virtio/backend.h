@@ -121,8 +121,8 @@ void virtio_slot_look(uint32_t slot);
 /* The words of events that are kicks. */
 #define MGMT_EVENT_KICK_WORDS (~0u << MGMT_EVENT_KICK / 64)
 
-/* The devices whose kick events are set in bits[BH_EVENT_WORDS]; `words` says which words count. */
-void virtio_take_kicks(const uint64_t *bits, uint32_t words, uint64_t now);
+/* The devices whose kick events are set in `bits`, which is this word of events, one of MGMT_EVENT_KICK_WORDS. */
+void virtio_take_kicks(uint32_t word, uint64_t bits, uint64_t now);
 
 /* One turn of all that is ready; true if there is more. */
 bool virtio_work(void);

@@ -148,7 +148,7 @@ static void kick(void)
 	uint32_t bit = MGMT_EVENT_KICK + SLOT * VIO_DEVICES_MAX + IDX;
 
 	bits[bit / 64] = 1ull << bit % 64;
-	virtio_take_kicks(bits, 1u << bit / 64, machine_now_tsc());
+	virtio_take_kicks(bit / 64, bits[bit / 64], machine_now_tsc());
 	virtio_work();
 }
 
