@@ -147,7 +147,6 @@ static inline int64_t bh_event_wait_after(const struct bh_message *message, bh_h
 	return result;
 }
 
-
 static inline int64_t bh_event_wait(bh_handle_t set, uint64_t deadline_tsc,
                                     uint64_t bits[BH_EVENT_WORDS])
 {

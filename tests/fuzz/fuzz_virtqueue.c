@@ -26,8 +26,7 @@ static void check_look(const struct virtqueue_chain *chain, const struct virtque
 	CHECK(chain->out_count == (look->is_in ? 1 : 2));
 	CHECK(chain->pieces[0].address == look->header &&
 	      chain->pieces[0].bytes == look->header_bytes);
-	CHECK(chain->pieces[1].address == look->data &&
-	      chain->pieces[1].bytes == look->data_bytes);
+	CHECK(chain->pieces[1].address == look->data && chain->pieces[1].bytes == look->data_bytes);
 	CHECK(chain->pieces[2].address == look->status &&
 	      chain->pieces[2].bytes == look->status_bytes);
 }
