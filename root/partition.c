@@ -379,7 +379,11 @@ static int partition_build(struct partition *partition, const struct root_partit
 	error = error < 0 ? error : config_write(partition, params);
 	/* mgmt must be able to follow the VMM from its first instruction on. */
 	error = error < 0 ? error : threads_start(partition, params);
-	error = error < 0 ? error : partition_attach_mgmt(params->slot);
+	if (error >= 0) {
+		error = partition_attach_mgmt(params->slot);
+		/* This mgmt has died meanwhile; the next is given all partitions. */
+		error = error == BH_ERR_DEAD ? BH_OK : error;
+	}
 	if (error < 0 && root_channel->message[0] == '\0') {
 		return fail(error, "the VMM cannot be started (error %d)", error);
 	}

@@ -150,6 +150,19 @@ def test_taken_away_and_mgmt_restarts(lab):
     remove(lab, "wire")
 
 
+@pytest.mark.qemu_only  # what matters is in ring 3
+def test_mgmt_dies_while_a_guest_starts(lab):
+    """root makes the partition; who asked for it is dead when it is given to it. The next mgmt had a guest that was "not started"."""
+    options = OPTIONS.replace("16M", "400M")
+    lab.command(f'create big {options} cmdline="repeat=blk.qd1" disk=ram:1M')
+    lab.drain()
+    lab.send("start big\r\x03host crash-mgmt 3000\r")
+    lab.expect("mgmt was started again", 90)
+    lab.wait_for_shell()
+    lab.wait_for_state("big", ("running",), 60)
+    remove(lab, "big")
+
+
 def test_no_devices(lab):
     """A guest without the keys has no device and no hot-plug slots."""
     start(lab, "bare", "")
