@@ -153,6 +153,29 @@ static int shared_take(struct partition *partition, uint64_t size, uint64_t va, 
 		(struct bh_map){ .size = size, .flags = BH_MAP_READ | BH_MAP_WRITE });
 }
 
+static bool file_find(const struct root_partition_params *params, uint32_t i, struct program *file)
+{
+	uint32_t idx = params->files[i].file_idx;
+
+	return idx >= BH_FILE_KEPT
+	               ? kept_file_find(idx - BH_FILE_KEPT, params->files[i].size_bytes, file)
+	               : mgmt_file_find(idx, file);
+}
+
+/* What the page tables of the guest's files take in the VMM's address space: a page for 2 MiB. */
+static uint64_t files_quota(const struct root_partition_params *params)
+{
+	struct program file;
+	uint64_t pages = 0;
+
+	for (uint32_t i = 0; i < params->files_count; i++) {
+		if (file_find(params, i, &file)) {
+			pages += (file.size >> 21) + 1;
+		}
+	}
+	return pages * BH_PAGE_SIZE;
+}
+
 /* Map the guest's files read-only into the VMM, and describe them. */
 static int files_map(struct partition *partition, const struct root_partition_params *params,
                      struct vmm_config *config)
@@ -161,12 +184,10 @@ static int files_map(struct partition *partition, const struct root_partition_pa
 
 	for (uint32_t i = 0; i < params->files_count; i++) {
 		struct program file;
-		uint32_t idx = params->files[i].file_idx;
 
-		if (idx >= BH_FILE_KEPT ? !kept_file_find(idx - BH_FILE_KEPT,
-		                                          params->files[i].size_bytes, &file)
-		                        : !mgmt_file_find(idx, &file)) {
-			return fail(BH_ERR_NOT_FOUND, "boot file %u does not exist", (unsigned)idx);
+		if (!file_find(params, i, &file)) {
+			return fail(BH_ERR_NOT_FOUND, "boot file %u does not exist",
+			            (unsigned)params->files[i].file_idx);
 		}
 		uint64_t size = (file.size + BH_PAGE_SIZE - 1) & ~(BH_PAGE_SIZE - 1);
 		int error = region_map_part(file.region, partition->domain, va,
@@ -271,7 +292,7 @@ static int domain_make(struct partition *partition, const struct root_partition_
 	struct bh_domain_params domain_params = {
 		/* page tables for the guest's memory, one page a GiB, beside the VMM's own */
 		.quota_bytes = VMM_QUOTA_BYTES + params->vcpus_count * 36864ull +
-		               (params->memory_bytes >> 18) +
+		               (params->memory_bytes >> 18) + files_quota(params) +
 		               ((params->flags & VMM_CONFIG_DEVICES) != 0 ? VMM_QUOTA_DEVICES : 0),
 	};
 	int64_t event = owned_keep(

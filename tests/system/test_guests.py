@@ -112,6 +112,18 @@ def test_death_is_told(lab, end):
     assert lab.free_memory() == free
 
 
+def test_much_to_boot(lab):
+    """The VMM's page tables for the boot files were paid out of what it has for itself: with 90 MiB it could not be started."""
+    free = lab.free_memory()
+    modules = " ramdisk=vmlinuz-cloud" * 12
+    lab.command(f'create much memory=192M kernel=outside{modules} cmdline="end=spin"')
+    lab.command("start much")
+    assert lab.guest("much")["state"] == "running"
+    lab.command("kill much")
+    lab.command("delete much")
+    assert lab.free_memory() == free
+
+
 def test_spinning_guest_is_killed(lab):
     free = lab.free_memory()
     lab.command('create outside memory=16M kernel=outside cmdline="end=spin"')
