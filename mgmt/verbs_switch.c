@@ -226,6 +226,9 @@ static bool set_assigns(const struct verb_call *call, struct config_switch *conf
 			config_value_clear(key, config);
 			cleared |= 1ull << (key - config_keys);
 		}
+		if (key != NULL && config_key_is_list(key) && strchr(text, '=')[1] == '\0') {
+			continue; /* none of them */
+		}
 		if (!config_switch_set(config, name, strchr(text, '=') + 1, at, &line_errors)) {
 			report(at.column, line_errors.error[0].text, result);
 			return false;
