@@ -68,7 +68,7 @@ bool partition_poll_create(struct guest *guest, struct result *result)
 	guest->is_stop_wanted = 0;
 	guest->is_kill_wanted = 0;
 	guest->is_command_sent = 0;
-	guest->started_tsc = machine_now_tsc();
+	guest->created_tsc = guest->started_tsc = machine_now_tsc();
 	guest->state = GUEST_STARTING;
 	guest->next = GUEST_NEXT_NONE;
 	mark_request(guest, GUEST_REQUEST_CREATE);

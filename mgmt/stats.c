@@ -163,7 +163,7 @@ bool stats_read(const struct guest *guest, int vcpu_idx, struct stats_rates *rat
 	const struct sample *before = &samples[partition_slot(guest)][0];
 	struct counters from = { 0, 0 };
 	struct counters to;
-	uint64_t since = guest->started_tsc;
+	uint64_t since = guest->created_tsc;
 	uint64_t span;
 
 	if (!take_sample(guest, &now) || vcpu_idx >= (int)VCPUS_SAMPLED) {

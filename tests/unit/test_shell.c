@@ -136,6 +136,18 @@ static void lives_a_whole_life(void **state)
 	assert_shows("events\r", "a      killed\n");
 }
 
+/* What was counted before a reset was divided by the time since then: 26,000 percent of a pCPU. */
+static void counts_on_over_a_reset(void **state)
+{
+	(void)state;
+	assert_shows("create a vcpus=1 memory=64M kernel=vmlinuz\r", "defined");
+	assert_shows("start a\r", "running");
+	fake_exits_more = 99893; /* and 107 that there are */
+	fake_now += 1000 * FAKE_HZ;
+	assert_shows("reset a\r", "running");
+	assert_shows("list --json\r", "\"exits_per_second\": 100,");
+}
+
 static void explains_errors(void **state)
 {
 	(void)state;
@@ -501,6 +513,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(lives_a_whole_life, setup),
+		cmocka_unit_test_setup(counts_on_over_a_reset, setup),
 		cmocka_unit_test_setup(explains_errors, setup),
 		cmocka_unit_test_setup(takes_sections, setup),
 		cmocka_unit_test_setup(defines_switches, setup),
