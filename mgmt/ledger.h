@@ -68,7 +68,7 @@ struct guest {
 	uint32_t quick_ends_count; /* ends in a row, each soon after its start */
 	uint32_t vcpus_count;      /* of the running partition */
 	uint64_t memory_bytes;     /* of the running partition */
-	uint64_t created_tsc; /* from which on its vCPUs count: a reset leaves them */
+	uint64_t created_tsc;      /* from which on its vCPUs count: a reset leaves them */
 	uint64_t started_tsc;
 	uint64_t restart_at_tsc; /* 0 = no restart is planned */
 	uint64_t id;             /* number of the definition, from 1; shown by list */

@@ -212,24 +212,25 @@ static bool set_assigns(const struct verb_call *call, struct config_switch *conf
 	for (i = 2; i < call->word_count; i++) {
 		struct config_position at = { .line = 1, .column = call->word[i].column };
 		const char *text = call->word[i].text;
+		const char *equals = strchr(text, '=');
 		const struct config_key *key;
 		char name[CONFIG_NAME_SIZE] = "";
 
-		if (strchr(text, '=') == NULL || strcspn(text, "=") >= sizeof(name)) {
+		if (equals == NULL || (size_t)(equals - text) >= sizeof(name)) {
 			report(at.column, "meant is key=value, as in mtu=9000", result);
 			return false;
 		}
-		memcpy(name, text, strcspn(text, "="));
+		memcpy(name, text, (size_t)(equals - text));
 		key = config_key_find(CONFIG_SECTION_SWITCH, name);
 		if (key != NULL && config_key_is_list(key) &&
 		    (cleared >> (key - config_keys) & 1) == 0) {
 			config_value_clear(key, config);
 			cleared |= 1ull << (key - config_keys);
 		}
-		if (key != NULL && config_key_is_list(key) && strchr(text, '=')[1] == '\0') {
+		if (key != NULL && config_key_is_list(key) && equals[1] == '\0') {
 			continue; /* none of them */
 		}
-		if (!config_switch_set(config, name, strchr(text, '=') + 1, at, &line_errors)) {
+		if (!config_switch_set(config, name, equals + 1, at, &line_errors)) {
 			report(at.column, line_errors.error[0].text, result);
 			return false;
 		}

@@ -120,12 +120,44 @@ bool url_read(struct url *url, const char *text, const char **why)
 	return true;
 }
 
+/* Length of the path's folder, with its last slash. */
+static size_t folder_length(const char *path, size_t length)
+{
+	while (length > 0 && path[length - 1] != '/') {
+		length--;
+	}
+	return length;
+}
+
+/* A reference without a scheme or a host (RFC 3986 5.2): what it begins with is found in the path that there is. */
+static bool follow_relative(struct url *url, const char *location, const char **why)
+{
+	static char whole[2 * URL_PATH_SIZE];
+	size_t length = strcspn(url->path, "?");
+
+	if (location[0] != '?') {
+		length = location[0] == '/' ? 0 : folder_length(url->path, length);
+	}
+	while (strncmp(location, "./", 2) == 0 || strncmp(location, "../", 3) == 0) {
+		if (location[1] == '.' && length > 1) {
+			length = folder_length(url->path, length - 1);
+		}
+		location += location[1] == '.' ? 3 : 2;
+	}
+	snprintf(whole, sizeof(whole), "%.*s%s", (int)length, url->path, location);
+	return read_path(url, whole, why);
+}
+
 bool url_follow(struct url *url, const char *location, const char **why)
 {
+	static char whole[URL_PATH_SIZE + sizeof("http:")];
 	struct url next;
 
-	if (location[0] == '/' && location[1] != '/') {
-		return read_path(url, location, why);
+	if (location[0] == '/' && location[1] == '/') {
+		snprintf(whole, sizeof(whole), "http:%.511s", location);
+		location = whole;
+	} else if (location[strcspn(location, ":/?#")] != ':') {
+		return follow_relative(url, location, why);
 	}
 	if (!url_read(&next, location, why)) {
 		return false;

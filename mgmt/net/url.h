@@ -25,7 +25,7 @@ struct url {
 /* False with a sentence in why: it says what is wrong. */
 bool url_read(struct url *url, const char *text, const char **why);
 
-/* A Location of a redirect: a whole URL, or a path on the same host. */
+/* A Location of a redirect: a whole URL, or one that begins where the present one does (RFC 3986 4.2). */
 bool url_follow(struct url *url, const char *location, const char **why);
 
 /* The last part of the path, made of a-z, A-Z, 0-9, '.', '_', '-' and '+' only; "" if there is none. */

@@ -406,6 +406,9 @@ static void test_partitions(void **state)
 		assert_int_equal(block_find("nvme0:root")->sectors_count, 10);
 		assert_int_equal(block_find("nvme0:p2")->sectors_count, 1);
 		assert_int_equal(block_find("nvme0:my_data_1")->sectors_count, 10);
+		assert_true(gpt_overlap(block_find("nvme0:root"), block_find("nvme0:root")));
+		assert_false(gpt_overlap(block_find("nvme0:root"), block_find("nvme0:p2")));
+		assert_false(gpt_overlap(block_find("nvme0:root"), &disk.device));
 		assert_null(block_find("nvme0:beyond"));
 		assert_null(block_find("nvme0:backwards"));
 		assert_int_equal(run(block_find("nvme0:root"), BLOCK_READ, 0, 1), BLOCK_OK);

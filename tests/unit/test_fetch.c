@@ -100,8 +100,25 @@ static void follows_redirects(void **state)
 	assert_int_equal(url.port, 80);
 	assert_false(url_follow(&url, "tftp://other/z", &why));
 	assert_false(url_follow(&url, "https://other/z", &why));
-	assert_false(url_follow(&url, "//other/z", &why));
 	assert_string_equal(url.path, "/z");
+	/* Relative references were refused. */
+	assert_true(url_follow(&url, "//third:82/a/b/c?d/e", &why));
+	assert_string_equal(url.host, "third");
+	assert_int_equal(url.port, 82);
+	assert_true(url_follow(&url, "f:g/", &why) == false);
+	assert_true(url_follow(&url, "f", &why));
+	assert_string_equal(url.path, "/a/b/f");
+	assert_true(url_follow(&url, "?q=1", &why));
+	assert_string_equal(url.path, "/a/b/f?q=1");
+	assert_true(url_follow(&url, "./g/h?r=..", &why));
+	assert_string_equal(url.path, "/a/b/g/h?r=..");
+	assert_true(url_follow(&url, "../../i", &why));
+	assert_string_equal(url.path, "/a/i");
+	assert_true(url_follow(&url, "../../../j", &why));
+	assert_string_equal(url.path, "/j");
+	assert_false(url_follow(&url, "k l", &why));
+	assert_string_equal(url.path, "/j");
+	assert_int_equal(url.port, 82);
 }
 
 /* ---- HTTP ------------------------------------------------------------------------------------- */

@@ -441,7 +441,8 @@ static void defines_switches(void **state)
 	assert_shows("switch list\r", "\nlan         0          0  9000      1\n");
 	assert_shows("switch set lan rule=\r", "switch lan is changed\n");
 	assert_shows("switch list\r", "\nlan         0          0  9000      0\n");
-	assert_shows("switch set lan rule='deny ether=arp' rule=\"allow ether=arp\"\r", "changed\n");
+	assert_shows("switch set lan rule='deny ether=arp' rule=\"allow ether=arp\"\r",
+	             "changed\n");
 	assert_shows("switch rules lan del 1\r", "lan: rule 1 is taken away");
 	assert_shows("switch add lan\r", "error: switch: switch lan is defined already");
 	assert_shows("switch add none\r", "a new switch needs a name");
