@@ -152,6 +152,7 @@ static int command_resume(void)
 	if (state_now() != VMM_PAUSED) {
 		return BH_ERR_STATE;
 	}
+	vcpu_tell_pause();
 	state_set(VMM_RUNNING);
 	vcpu_release_all();
 	return BH_OK;

@@ -10,6 +10,7 @@
 #define NS_PER_SECOND    1000000000ull
 #define ENABLED          1ull
 #define CLOCK_TSC_STABLE 1u
+#define CLOCK_WAS_PAUSED 2u /* KVM's PVCLOCK_GUEST_STOPPED; the guest clears it */
 
 struct clock_record {
 	uint32_t version; /* odd while it is written */
@@ -51,12 +52,28 @@ static void *record_at(const struct kvmclock *clock, uint64_t gpa, uint64_t size
 	return gpa % sizeof(uint32_t) == 0 ? guest_memory_at(clock->memory, gpa, size) : NULL;
 }
 
+/* Where the guest has its record; NULL while the clock is off. */
+static struct clock_record *clock_record(const struct kvmclock *clock)
+{
+	return (clock->system_time & ENABLED) != 0 ? record_at(clock, clock->system_time & ~ENABLED,
+	                                                       sizeof(struct clock_record))
+	                                           : NULL;
+}
+
+void kvmclock_tell_pause(const struct kvmclock *clock)
+{
+	struct clock_record *record = clock_record(clock);
+
+	if (record != NULL) {
+		record->flags |= CLOCK_WAS_PAUSED;
+	}
+}
+
 void kvmclock_update(struct kvmclock *clock)
 {
-	struct clock_record *record = record_at(clock, clock->system_time & ~ENABLED,
-	                                        sizeof(*record));
+	struct clock_record *record = clock_record(clock);
 
-	if ((clock->system_time & ENABLED) == 0 || record == NULL) {
+	if (record == NULL) {
 		return;
 	}
 	clock->version += 2;

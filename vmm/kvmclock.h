@@ -32,5 +32,11 @@ void kvmclock_set_wall_clock(struct kvmclock *clock, uint64_t value);
 /* The guest's TSC has moved. Does nothing while the clock is off. */
 void kvmclock_update(struct kvmclock *clock);
 
+/*
+ * The guest, which does not run at the moment, was paused: its watchdogs must not take the time for a CPU's or a task's that hangs (Linux looks
+ * for it there). Does nothing while the clock is off.
+ */
+void kvmclock_tell_pause(const struct kvmclock *clock);
+
 /* Pure: nanoseconds = (ticks shifted left by *shift) * *multiplier >> 32. */
 void kvmclock_scale(uint64_t tsc_hz, uint32_t *multiplier, int8_t *shift);

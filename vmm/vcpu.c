@@ -143,6 +143,13 @@ void vcpu_park_all(void (*wait)(void))
 	}
 }
 
+void vcpu_tell_pause(void)
+{
+	for (uint32_t i = 0; i < machine.config->vcpus_count; i++) {
+		kvmclock_tell_pause(&threads[i].msrs.clock);
+	}
+}
+
 void vcpu_release_all(void)
 {
 	__atomic_store_n(&machine.should_park, 0, __ATOMIC_SEQ_CST);

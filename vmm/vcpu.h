@@ -22,6 +22,8 @@ int vcpu_threads_make(void);
  * an event.
  */
 void vcpu_park_all(void (*wait)(void));
+/* While they are parked: the guest is told of the pause that ends. */
+void vcpu_tell_pause(void);
 /* Lets all parked threads go on. */
 void vcpu_release_all(void);
 

@@ -91,11 +91,23 @@ static void clock_follows_the_tsc(void **state)
 	assert_int_equal(guest_ns(0, info.boot_tsc + tsc_offset), 0);
 }
 
+/* A guest that was paused for 47 seconds found a stall of RCU, since nothing told it. */
+static void guest_learns_of_a_pause(void **state)
+{
+	(void)state;
+	kvmclock_set_system_time(&clock, RAM_GPA | 1);
+	kvmclock_tell_pause(&clock);
+	assert_int_equal(record_at(0).flags, 3);
+	assert_int_equal(record_at(0).version, 2);
+	assert_int_equal(guest_ns(0, info.boot_tsc), 0);
+}
+
 static void clock_that_is_off_writes_nothing(void **state)
 {
 	static const uint8_t nothing[RAM_SIZE];
 
 	(void)state;
+	kvmclock_tell_pause(&clock);
 	kvmclock_update(&clock);
 	kvmclock_set_system_time(&clock, RAM_GPA);
 	assert_memory_equal(ram, nothing, sizeof(ram));
@@ -157,6 +169,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(guest_reads_the_machines_time, setup),
 		cmocka_unit_test_setup(clock_follows_the_tsc, setup),
+		cmocka_unit_test_setup(guest_learns_of_a_pause, setup),
 		cmocka_unit_test_setup(clock_that_is_off_writes_nothing, setup),
 		cmocka_unit_test_setup(records_stay_in_memory, setup),
 		cmocka_unit_test_setup(wall_clock_is_told, setup),
