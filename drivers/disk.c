@@ -113,13 +113,14 @@ static void submit(struct block_device *block, struct block_request *request)
 /* The first errors, then fewer and fewer: a disk that dies must not drown what others have to tell. */
 static void say_error(struct disk *disk, const struct disk_slot *slot)
 {
+	static const char *const names[] = { "a read", "a write", "a flush", "a discard",
+		                             "a clearing" };
 	uint64_t errors = ++disk->block.errors_count;
 
 	if (errors <= ERRORS_TOLD || (errors & (errors - 1)) == 0) {
 		driver_say(disk->device, "%s of %u sectors at %llu fails (error %llu)",
-		           slot->request->operation == BLOCK_READ ? "a read" : "an operation",
-		           slot->sectors_count, (unsigned long long)slot->sector,
-		           (unsigned long long)errors);
+		           names[slot->request->operation], slot->sectors_count,
+		           (unsigned long long)slot->sector, (unsigned long long)errors);
 	}
 }
 
