@@ -296,6 +296,19 @@ static void end_wait(struct shell *shell, const struct result *result)
 	show_bare_prompt(shell);
 }
 
+/* Ctrl-C. */
+static void leave_wait(struct shell *shell, struct result *result)
+{
+	if (shell->wait.leave != NULL) {
+		put(shell, "^C\n");
+		shell->wait.leave(result);
+		end_wait(shell, result);
+	} else {
+		put(shell, "^C\nnot waiting any longer; the work goes on\n");
+		show_prompt(shell);
+	}
+}
+
 static void poll_wait(struct shell *shell)
 {
 	struct result result;
@@ -305,8 +318,7 @@ static void poll_wait(struct shell *shell)
 	if (shell->wait.poll(&shell->wait, &result)) {
 		end_wait(shell, &result);
 	} else if (type_ahead(shell)) {
-		put(shell, "^C\nnot waiting any longer; the work goes on\n");
-		show_prompt(shell);
+		leave_wait(shell, &result);
 	} else if (result.kind == RESULT_RAW) {
 		show_result(shell, &result, false);
 	} else {

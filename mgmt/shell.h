@@ -34,6 +34,8 @@ struct shell;
 struct shell_wait {
 	/* True when it is finished, with the result filled; else raw text in it goes out at once. Called after every event. */
 	bool (*poll)(struct shell_wait *wait, struct result *result);
+	/* Ctrl-C: ends the work and tells what there is of it. NULL: the work goes on. */
+	void (*leave)(struct result *result);
 	/* Bytes done so far, and of how many (0: not known); NULL: nothing to show. */
 	uint64_t (*progress)(struct shell_wait *wait, uint64_t *total);
 	uint64_t progress_tsc; /* when it is shown again */

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Ping (RFC 792, RFC 4443 4): a second between requests, a table of times at the end. One at a time;
- * a second one takes the place of the first, whose verb was left by Ctrl-C.
+ * Ping (RFC 792, RFC 4443 4): a second between requests, a table of times at the end, or so far by Ctrl-C. One at a time.
  */
 #include "mgmt/net/ping.h"
 
@@ -177,8 +176,12 @@ static void print(struct result *result)
 	}
 	result_begin(result, "summary", RESULT_RECORD, summary_columns, 4);
 	result_text(result, ping.name);
-	net_address_print(&ping.address, text, sizeof(text));
-	result_text(result, text);
+	if (ping.step == STEP_NAME) {
+		result_empty(result);
+	} else {
+		net_address_print(&ping.address, text, sizeof(text));
+		result_text(result, text);
+	}
 	result_value(result, ping.sent_count);
 	result_value(result, ping.received_count);
 	result_begin(result, "answers", RESULT_TABLE, time_columns, 2);
@@ -192,6 +195,16 @@ static void print(struct result *result)
 	}
 }
 
+static void end(struct result *result)
+{
+	print(result);
+	if (ping.pcb != NULL) {
+		raw_remove(ping.pcb);
+		ping.pcb = NULL;
+	}
+	ping.step = STEP_IDLE;
+}
+
 static bool poll(struct shell_wait *wait, struct result *result)
 {
 	move_on();
@@ -199,12 +212,7 @@ static bool poll(struct shell_wait *wait, struct result *result)
 	if (ping.step != STEP_DONE) {
 		return false;
 	}
-	print(result);
-	if (ping.pcb != NULL) {
-		raw_remove(ping.pcb);
-		ping.pcb = NULL;
-	}
-	ping.step = STEP_IDLE;
+	end(result);
 	return true;
 }
 
@@ -220,6 +228,7 @@ void ping_begin(const char *name, uint32_t count, struct shell_wait *wait)
 	ping.wanted_count = count < PING_COUNT_MAX ? count : PING_COUNT_MAX;
 	snprintf(ping.name, sizeof(ping.name), "%s", name);
 	wait->poll = poll;
+	wait->leave = end;
 	if (!net_is_up(false) && !net_is_up(true)) {
 		fail("this machine has no network address (see net stat)");
 		return;

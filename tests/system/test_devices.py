@@ -59,6 +59,10 @@ def test_dhcp_and_ping(boot, nic):
     assert answers["summary"]["received"] == 3
     nics = stat(machine)["nics"]
     assert nics[0]["received_frames"] > 3 and nics[0]["errors"] == 0
+    machine.drain()
+    machine.send("ping 10.0.2.2 20\r\x03")  # Ctrl-C ends it, and tells what there was
+    machine.expect(r"host +10\.0\.2\.2\r?\n(.|\n)*received +\d", 10)
+    machine.expect("bulkhead> ", 10)
 
 
 @pytest.mark.qemu_only
