@@ -12,7 +12,7 @@
 #define REQUESTS       16384u
 #define BATCH          32u /* chains of the same three descriptors in a ring of 64 */
 #define PAGE_BYTES     4096u
-#define HELD_UP        100000u /* no request takes as long, unless there is no mgmt */
+#define HELD_UP        1000000u /* no request takes as long, unless there is no mgmt */
 #define RESTART_ROUNDS 20000000u
 #define REQUEST_IN     0u
 #define MSIX_ENABLE    (1u << 31)
