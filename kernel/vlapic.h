@@ -92,12 +92,12 @@ static inline uint32_t vlapic_reg(const struct vcpu *vcpu, uint32_t offset)
 	return vcpu->lapic.regs[offset / 4];
 }
 
-/* The highest vector of IRR or ISR, 0 if none; `words`: which of the eight may be other than 0. */
 static inline uint32_t vlapic_highest_bit(uint32_t word)
 {
 	return (uint32_t)(__builtin_clz(word) ^ 31); /* one BSR */
 }
 
+/* The highest vector of IRR or ISR, 0 if none; `words`: which of the eight may be other than 0. */
 static inline uint32_t vlapic_highest(const struct vcpu *vcpu, uint32_t base, uint32_t words)
 {
 	while (words != 0) {

@@ -61,9 +61,7 @@ static uint8_t text[STORE_TEXT_BYTES];
 static struct block_device *next_device(struct block_device *device)
 {
 	while ((device = block_next(device)) != NULL) {
-		const char *colon = strchr(device->name, ':');
-
-		if (device->is_gone == 0 && colon != NULL && strcmp(colon + 1, STORE_NAME) == 0) {
+		if (device->is_gone == 0 && store_is_on(device)) {
 			return device;
 		}
 	}

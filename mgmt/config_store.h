@@ -10,7 +10,9 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <string.h>
 
+#include "mgmt/block/block.h"
 #include "mgmt/result.h"
 
 #define STORE_NAME       "bulkhead-config"
@@ -18,6 +20,14 @@
 #define STORE_COPY_BYTES (4096u + STORE_TEXT_BYTES)
 
 struct shell_wait;
+
+/* True of a partition that may hold a saved configuration: by its name. */
+static inline bool store_is_on(const struct block_device *device)
+{
+	const char *colon = strchr(device->name, ':');
+
+	return colon != NULL && strcmp(colon + 1, STORE_NAME) == 0;
+}
 
 /* Takes what was saved, once in a power-on, when its disk shows up; moves a save on. After every event. */
 void store_poll(void);

@@ -263,13 +263,6 @@ static enum guest_devices_step prepare_file(const struct guest *guest, uint32_t 
 	return step;
 }
 
-static bool is_store(const struct block_device *device)
-{
-	const char *colon = strchr(device->name, ':');
-
-	return device->parent != NULL && colon != NULL && strcmp(colon + 1, STORE_NAME) == 0;
-}
-
 /* Who else uses the device: any writer, or anybody if we are to write. */
 static bool is_taken(const struct block_device *device, bool is_writer, char *user, size_t size)
 {
@@ -304,7 +297,7 @@ static enum guest_devices_step prepare_device(const struct guest *guest, uint32_
 	char user[48];
 
 	if (disk->base == NULL) {
-		if (is_writer && is_store(device)) {
+		if (is_writer && device->parent != NULL && store_is_on(device)) {
 			snprintf(why, size, "disk %s: 'save config' writes there", config->source);
 			return GUEST_DEVICES_FAILED;
 		}

@@ -22,11 +22,15 @@
 static struct {
 	bool is_there;
 	struct guest_memory memory;
-	struct virtio_device *devices[VIO_DEVICES_MAX];
 } slots[BH_PARTITIONS_MAX];
 
-/* The same devices in the order of their kicks' events. */
-static struct virtio_device *by_kick[BH_PARTITIONS_MAX * VIO_DEVICES_MAX];
+/* Slot by slot, which is the order of their kicks' events. */
+static struct virtio_device *devices[BH_PARTITIONS_MAX * VIO_DEVICES_MAX];
+
+static struct virtio_device **place_of(uint32_t slot, uint32_t idx)
+{
+	return &devices[slot * VIO_DEVICES_MAX + idx];
+}
 
 static struct virtio_device *ready_first;
 static struct virtio_device **ready_last = &ready_first;
@@ -154,18 +158,12 @@ static void remove_ready(const struct virtio_device *device)
 	}
 }
 
-static void place_device(uint32_t slot, uint32_t idx, struct virtio_device *device)
-{
-	slots[slot].devices[idx] = device;
-	by_kick[slot * VIO_DEVICES_MAX + idx] = device;
-}
-
 static void free_device(struct virtio_device *device)
 {
 	if (device->is_ready) {
 		remove_ready(device);
 	}
-	place_device(device->slot, device->idx, NULL);
+	*place_of(device->slot, device->idx) = NULL;
 	device->operations->destroy(device);
 	free(device->queues);
 	free(device);
@@ -370,7 +368,7 @@ void virtio_slot_look(uint32_t slot)
 	uint32_t i;
 
 	for (i = 0; slots[slot].is_there && i < VIO_DEVICES_MAX; i++) {
-		struct virtio_device *device = slots[slot].devices[i];
+		struct virtio_device *device = *place_of(slot, i);
 
 		if (device != NULL && device->operations->told != NULL) {
 			device->operations->told(device);
@@ -442,10 +440,10 @@ static void take_kick(struct virtio_device *device, uint64_t now)
 
 void virtio_take_kicks(uint32_t word, uint64_t bits, uint64_t now)
 {
-	struct virtio_device *const *devices = by_kick + (word * 64 - MGMT_EVENT_KICK);
+	struct virtio_device *const *of_word = devices + (word * 64 - MGMT_EVENT_KICK);
 
 	for (; bits != 0; bits &= bits - 1) {
-		take_kick(devices[__builtin_ctzll(bits)], now);
+		take_kick(of_word[__builtin_ctzll(bits)], now);
 	}
 }
 
@@ -496,8 +494,7 @@ bool virtio_slot_uses(uint32_t slot, const uint8_t *from, const uint8_t *end)
 	uint32_t i;
 
 	for (i = 0; i < VIO_DEVICES_MAX; i++) {
-		if (slots[slot].devices[i] != NULL &&
-		    device_uses(slots[slot].devices[i], from, end)) {
+		if (*place_of(slot, i) != NULL && device_uses(*place_of(slot, i), from, end)) {
 			return true;
 		}
 	}
@@ -520,8 +517,8 @@ void virtio_slot_end(uint32_t slot)
 	uint32_t i;
 
 	for (i = 0; i < VIO_DEVICES_MAX; i++) {
-		if (slots[slot].devices[i] != NULL) {
-			forget(slots[slot].devices[i]);
+		if (*place_of(slot, i) != NULL) {
+			forget(*place_of(slot, i));
 		}
 	}
 	slots[slot].is_there = false;
@@ -532,7 +529,7 @@ bool virtio_slot_is_idle(uint32_t slot)
 	uint32_t i;
 
 	for (i = 0; i < VIO_DEVICES_MAX; i++) {
-		if (slots[slot].devices[i] != NULL) {
+		if (*place_of(slot, i) != NULL) {
 			return false;
 		}
 	}
@@ -572,7 +569,7 @@ struct virtio_device *virtio_device_add(uint32_t slot, uint32_t idx,
 {
 	struct virtio_device *device;
 
-	if (!slots[slot].is_there || idx >= VIO_DEVICES_MAX || slots[slot].devices[idx] != NULL ||
+	if (!slots[slot].is_there || idx >= VIO_DEVICES_MAX || *place_of(slot, idx) != NULL ||
 	    offer->queues_count > VIO_QUEUES_MAX || offer->config_bytes > VIO_CONFIG_BYTES) {
 		return NULL;
 	}
@@ -593,7 +590,7 @@ struct virtio_device *virtio_device_add(uint32_t slot, uint32_t idx,
 	device->offered = offer->features | TRANSPORT_BITS;
 	device->queues_count = offer->queues_count;
 	device->queue_size_max = offer->queue_size_max;
-	place_device(slot, idx, device);
+	*place_of(slot, idx) = device;
 	write_offer(device, offer);
 	machine_signal_vmm_device(slot);
 	look(device);
@@ -614,7 +611,7 @@ void virtio_device_remove(struct virtio_device *device)
 
 struct virtio_device *virtio_device_at(uint32_t slot, uint32_t idx)
 {
-	return idx < VIO_DEVICES_MAX ? slots[slot].devices[idx] : NULL;
+	return idx < VIO_DEVICES_MAX ? *place_of(slot, idx) : NULL;
 }
 
 void virtio_device_set_config(struct virtio_device *device, const void *config, uint32_t bytes)

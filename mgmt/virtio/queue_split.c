@@ -118,11 +118,7 @@ static __attribute__((noinline)) bool take_plain(const struct virtqueue *queue,
 	struct block_piece *in = NULL; /* the first writable one */
 
 	for (;;) {
-		uint64_t at = desc.address - GUEST_HOLE_END;
-
-		/* Not empty, and where no further look is needed. */
-		if (at >= ram || desc.bytes - 1ull >= ram - at ||
-		    piece == &chain->pieces[VIRTQUEUE_PIECES_MAX]) {
+		if (!queue_is_plain(ram, &desc) || piece == &chain->pieces[VIRTQUEUE_PIECES_MAX]) {
 			return false;
 		}
 		if ((desc.flags & VIRTQ_DESC_WRITE) == 0) {
